@@ -1,0 +1,1 @@
+"""Connectionist temporal classification: the loss, and decoders that turn frames into numbers."""

@@ -1,0 +1,1 @@
+"""One key -> one example: pure, jitted, vmapped synthesis of numbers on the device."""

@@ -1,0 +1,30 @@
+"""The hinge between what is learnt and how it is trained: a Task is four pure functions.
+
+The training loop never asks which task it runs. A new kind of model is one new file in this folder.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from digits_jax import structs
+
+Params = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """What is learnt.
+
+  init: (key, batch) -> params. Raises InputError where the batch cannot fit the model.
+  loss: (params, batch, key) -> (float32[B], {name: float32[B]}): one loss and metrics per example, unreduced.
+  predict: (params, images float32[B, H, W, C]) -> outputs, a pytree of arrays with leading axis B.
+  score: (outputs, batch) -> {name: array[B, ...]}: per-example records, from which evaluation computes rates.
+  """
+
+  init: Callable[[jax.Array, structs.Batch], Params]
+  loss: Callable[[Params, structs.Batch, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
+  predict: Callable[[Params, jax.Array], Any]
+  score: Callable[[Any, structs.Batch], dict[str, jax.Array]]

@@ -1,0 +1,1 @@
+"""State, optimiser, devices, checkpoints, evaluation, and the loop over them."""
