@@ -1,4 +1,4 @@
-"""The hinge between what is learnt and how it is trained: a Task is four pure functions.
+"""The hinge between what is learnt and how it is trained: a Task is four pure functions and a description.
 
 The training loop never asks which task it runs. A new kind of model is one new file in this folder.
 """
@@ -22,9 +22,11 @@ class Task:
   loss: (params, batch, key) -> (float32[B], {name: float32[B]}): one loss and metrics per example, unreduced.
   predict: (params, images float32[B, H, W, C]) -> outputs, a pytree of arrays with leading axis B.
   score: (outputs, batch) -> {name: array[B, ...]}: per-example records, from which evaluation computes rates.
+  table: (key, batch) -> the layers with their shapes and parameters, as text for people.
   """
 
   init: Callable[[jax.Array, structs.Batch], Params]
   loss: Callable[[Params, structs.Batch, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
   predict: Callable[[Params, jax.Array], Any]
   score: Callable[[Any, structs.Batch], dict[str, jax.Array]]
+  table: Callable[[jax.Array, structs.Batch], str]

@@ -1,0 +1,147 @@
+"""Every field of an experiment, with its unit and its default. A config file starts from get_config() and changes it.
+
+Lengths are in canvas pixels, angles in degrees, grey levels in [0, 1], unless a name says otherwise. A pair is a
+range (low, high), drawn uniformly.
+"""
+
+import difflib
+
+from ml_collections import ConfigDict
+
+from digits_jax.errors import InputError
+
+
+def get_config() -> ConfigDict:
+  """The defaults of all experiments: printed numbers of 1 to 5 digits on 64x128 canvases."""
+  config = ConfigDict()
+  config.schema_version = 1  # raised when a field changes its meaning
+  config.name = 'common'  # of the run directory, runs/<name>, where --workdir is not given
+
+  config.seed = 0  # of the parameters, the training numbers and everything random in training
+  config.steps = 3000
+  config.batch_size = 64  # images a step, over all devices and processes
+  config.steps_per_call = 10  # steps in one dispatch to the devices
+  config.log_every = 50  # steps; these three and `steps` may change when a run is resumed
+  config.eval_every = 250  # steps
+  config.checkpoint_every = 250  # steps
+  config.alphabet = '0123456789'  # digits; with fonts also '.' and '-' behind them
+  config.task = 'read_ctc'
+
+  config.model = ConfigDict()
+  config.model.patch = (4, 4)  # pixels that make one position of the first convolution
+  config.model.widths = (32, 64, 128)  # features of each convolution block
+  config.model.pools = ((2, 1), (2, 1), (2, 1))  # after each block, (down, across)
+  config.model.groups = 8  # of GroupNorm
+  config.model.frame_features = 128  # of a frame, before the recurrence
+  config.model.recurrent = 'lstm'  # 'lstm', 'gru' or 'none'
+  config.model.recurrent_features = 96  # each direction
+  config.model.recurrent_layers = 1
+  config.model.is_bidirectional = True
+  config.model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and softmax stay float32
+
+  config.optim = ConfigDict()
+  config.optim.name = 'adamw'  # 'adam', 'adamw' or 'sgd'
+  config.optim.learning_rate = 2e-3  # at its highest
+  config.optim.schedule = 'cosine'  # 'constant', 'cosine', 'one_cycle', 'triangular' or 'plateau'
+  config.optim.warmup_steps = 100
+  config.optim.cycle_steps = 1000  # of 'triangular'
+  config.optim.final_frac = 0.01  # of the rate, at the end of 'cosine' and in the valleys of 'triangular'
+  config.optim.weight_decay = 1e-4
+  config.optim.momentum = 0.9  # of 'sgd'
+  config.optim.clip_norm = 1.0  # global norm of the gradient; 0 does not clip
+  config.optim.average_decay = 0.99  # of the running average of parameters that is read with; 0 keeps none
+
+  config.selection = ConfigDict()  # what validation decides
+  config.selection.metric = 'sequence_accuracy'  # or 'character_error_rate' or 'loss'
+  config.selection.min_delta = 0.0  # what counts as an improvement
+  config.selection.patience = 0  # evaluations without improvement before training stops; 0 never stops
+  config.selection.plateau_patience = 5  # the same before schedule 'plateau' lowers the rate
+  config.selection.plateau_factor = 0.5
+  config.selection.min_rate_scale = 0.01
+
+  config.data = ConfigDict()
+  config.data.glyphs = 'fonts'  # or 'mnist'
+  config.data.data_dir = ''  # what `prepare --data_dir` wrote; '' is TFDS's default folder
+  config.data.font_dir = ''  # folder of TTF and OTF files; '' is the faces that matplotlib ships
+  config.data.test_font_dir = ''  # another folder for the test; '' tests on the faces of font_dir
+  config.data.font_sizes = (18, 19, 20, 21, 22, 23, 24, 25)  # pixels an em
+  config.data.validation_families = ()  # families of fonts that training never sees
+  config.data.test_families = ()
+  config.data.hold_out_numbers = True  # numbers of 3 and more digits of the test are never trained on
+
+  config.synth = synth()
+  config.validation = ConfigDict()  # drawn as the test set `test` is, from validation glyphs and numbers
+  config.validation.seed = 1
+  config.validation.examples = 1000
+  config.tests = ConfigDict()
+  config.tests.test = test_set('plates-v1', synth())
+  config.evaluation = ConfigDict()
+  config.evaluation.batch_size = 250  # images in one dispatch; changes no figure
+  config.evaluation.sheet = 48  # test images on the sheet of readings
+  return config
+
+
+def synth() -> ConfigDict:
+  """The defaults of one distribution of numbers."""
+  config = ConfigDict()
+  config.number = ConfigDict()
+  config.number.min_length = 1  # symbols
+  config.number.max_length = 5
+  config.number.dot_fraction = 0.5  # of numbers of 3 and more symbols, where the alphabet has '.'
+  config.number.minus_fraction = 0.25  # of numbers of 2 and more symbols, where it has '-'
+
+  config.layout = ConfigDict()
+  config.layout.kind = 'string'  # 'string', 'grid' (cells, random start) or 'stacked' (cells from the left)
+  config.layout.height = 64
+  config.layout.width = 128
+  config.layout.spacing = 'gaps'  # string: spacing_px is between inks ('gaps') or anchors ('centres')
+  config.layout.spacing_px = (0.0, 8.0)  # one value a number; negative gaps overlap
+  config.layout.spacing_jitter_px = 0.0  # +- this, each digit
+  config.layout.wander_px = 0.0  # baseline +- this, each digit
+  config.layout.tilt_degrees = 0.0  # baseline +- this
+  config.layout.spread_x = 1.0  # 1 any place that fits, 0 centred
+  config.layout.spread_y = 1.0
+  config.layout.cell_px = 28  # grid, stacked
+
+  config.warp = ConfigDict()
+  config.warp.scale = (1.0, 1.0)  # each digit, canvas pixels a glyph pixel
+  config.warp.rotation_degrees = 0.0  # +- this, each digit
+  config.warp.slant_degrees = 0.0  # +- this, one value a number
+  config.warp.slant_jitter_degrees = 0.0  # +- this, each digit
+  config.warp.elastic_px = 0.0  # standard deviation, in glyph pixels
+  config.warp.stroke_frac = (0.0, 0.0)  # each digit, -1 a pixel thinner on each side, 1 a pixel thicker
+  config.warp.shift_px = 0.0  # +- this, the whole number
+  config.warp.zoom = (1.0, 1.0)  # the whole number
+  config.warp.turn_degrees = 0.0  # +- this, the whole number
+  config.warp.shear_degrees = 0.0  # +- this, the whole number
+
+  config.clutter = ConfigDict()
+  config.clutter.blobs = 0  # at most, an image
+  config.clutter.blob_px = (1.0, 4.0)  # standard deviation along each axis
+  config.clutter.blob_ink = (0.3, 0.9)
+
+  config.photo = ConfigDict()
+  config.photo.blur_px = (0.0, 0.0)  # standard deviation
+  config.photo.background = (0.0, 0.0)
+  config.photo.contrast = (1.0, 1.0)  # ink minus background
+  config.photo.inversion = 0.0  # share of images with dark ink on bright paper
+  config.photo.noise = (0.05, 0.05)  # standard deviation of each pixel
+  return config
+
+
+def test_set(name: str, synth_config: ConfigDict, seed: int = 2, examples: int = 5000) -> ConfigDict:
+  """A fixed set: the generator, the seed and the number of examples define its every pixel."""
+  return ConfigDict({'name': name, 'seed': seed, 'examples': examples, 'synth': synth_config})
+
+
+def choose(argument: str | None, variants: dict) -> str:
+  """The variant that a config's argument (`configs/fonts.py:quick`) names; None is 'default'.
+
+  Raises InputError, with a suggestion, where there is none of that name.
+  """
+  argument = argument or 'default'
+  if argument not in variants:
+    near = difflib.get_close_matches(argument, variants, 1)
+    hint = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(variants)}'
+    raise InputError(f'this config has no argument {argument!r}; {hint}')
+  return argument

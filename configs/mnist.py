@@ -1,0 +1,31 @@
+"""Handwritten numbers from MNIST digits: strings on 32x128, three side by side on 28x84, a grid on 28x140.
+
+python -m digits_jax.prepare mnist
+python -m digits_jax.main --config=configs/mnist.py:strings
+"""
+
+from configs import common, testsets
+
+VARIANTS = {'strings': testsets.strings, 'triplets': testsets.triplets, 'grid': testsets.grid, 'tiny': testsets.strings}
+
+
+def get_config(argument=None):
+  """`strings` (the default): 1 to 7 digits. `triplets`: exactly 3. `grid`: 1 to 5. `tiny`: seconds, for tests."""
+  variant = common.choose(argument or 'strings', VARIANTS)
+  config = common.get_config()
+  config.name = f'mnist-{variant}'
+  config.data.update(glyphs='mnist', hold_out_numbers=False)
+  config.tests.test = VARIANTS[variant]()
+  config.synth = config.tests.test.synth.copy_and_resolve_references()
+  config.model.pools = ((2, 1), (2, 1), (1, 1))
+  if variant in ('strings', 'tiny'):
+    # Harder than the test: what the test does not show, real handwriting has.
+    config.synth.warp.update(rotation_degrees=12.0, slant_degrees=10.0, slant_jitter_degrees=5.0, elastic_px=0.6)
+    config.synth.warp.update(stroke_frac=(-0.3, 0.4), scale=(0.75, 1.05))
+  if variant == 'tiny':
+    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+    config.validation.examples = 12
+    config.tests.test.examples = 20
+    config.evaluation.update(batch_size=8, sheet=12)
+  return config

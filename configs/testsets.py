@@ -1,0 +1,47 @@
+"""The named test sets: fixed generators, so that no figure can be met by easing them. Never edit one; add a v2."""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def strings(min_length: int = 1, name: str = 'strings-v1') -> ConfigDict:
+  """`strings-v1`: 1 to 7 handwritten digits on 32x128, scaled, rotated, unevenly spaced, with noise."""
+  synth = common.synth()
+  synth.number.update(min_length=min_length, max_length=7)
+  synth.layout.update(
+    kind='string', height=32, width=128, spacing='centres', spacing_px=(16.0, 19.0), spacing_jitter_px=1.5,
+    wander_px=2.0, spread_y=0.0,
+  )
+  synth.warp.update(scale=(0.8, 1.0), rotation_degrees=8.0)
+  return common.test_set(name, synth)
+
+
+def seven() -> ConfigDict:
+  """`seven-v1`: as strings-v1, all of 7 digits."""
+  return strings(min_length=7, name='seven-v1')
+
+
+def triplets() -> ConfigDict:
+  """`triplets-v1`: three undistorted handwritten digits side by side on 28x84."""
+  synth = common.synth()
+  synth.number.update(min_length=3, max_length=3)
+  synth.layout.update(kind='stacked', height=28, width=84)
+  synth.photo.noise = (0.0, 0.0)
+  return common.test_set('triplets-v1', synth)
+
+
+def grid() -> ConfigDict:
+  """`grid-v1`: 1 to 5 undistorted handwritten digits in 28-pixel cells on 28x140, from a random cell on."""
+  synth = common.synth()
+  synth.number.update(min_length=1, max_length=5)
+  synth.layout.update(kind='grid', height=28, width=140)
+  synth.photo.noise = (0.0, 0.0)
+  return common.test_set('grid-v1', synth)
+
+
+def plates() -> ConfigDict:
+  """`plates-v1`: 5 printed digits on 64x128, sizes 18 to 25, gaps 0 to 8, any place that fits, with noise."""
+  synth = common.synth()
+  synth.number.update(min_length=5, max_length=5)
+  return common.test_set('plates-v1', synth)

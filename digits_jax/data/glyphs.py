@@ -1,0 +1,144 @@
+"""Glyph banks by name: the images of single symbols that numbers are synthesised from, checked.
+
+Assumes bright ink on dark paper. Banks are NumPy arrays on the host; whoever trains puts them on the device.
+"""
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from digits_jax import structs
+from digits_jax.alphabet import DIGITS, Alphabet
+from digits_jax.data import fonts
+from digits_jax.errors import InputError
+
+SPLITS = ('train', 'validation', 'test')
+
+
+def load(
+  name: str,
+  *,
+  split: str,
+  alphabet: Alphabet,
+  data_dir: str | None = None,
+  font_dir: str | None = None,
+  test_font_dir: str | None = None,
+  sizes: Sequence[int] = (),
+  validation_families: Sequence[str] = (),
+  test_families: Sequence[str] = (),
+) -> structs.GlyphBank:
+  """The glyphs of one split of the source `name`: 'fonts' or 'mnist'.
+
+  Fonts: the faces of `font_dir` (None: those that matplotlib ships), rendered at `sizes` pixels, a style for
+  each face at each size. Families named in `validation_families` and `test_families` are in that split alone;
+  with `test_font_dir` the test split has that folder's faces. A split for which nothing is held out has the
+  training faces. MNIST: what `python -m digits_jax.prepare mnist` put into `data_dir`, all of it one style.
+
+  Raises InputError for an unknown name or split, missing or unusable data, symbols that the source lacks, and
+  test faces whose family is also trained on.
+  """
+  _check_name('glyph source', name, tuple(_SOURCES))
+  _check_name('split', split, SPLITS)
+  return _SOURCES[name](
+    split=split,
+    alphabet=alphabet,
+    data_dir=data_dir,
+    font_dir=font_dir,
+    test_font_dir=test_font_dir,
+    sizes=sizes,
+    validation_families=validation_families,
+    test_families=test_families,
+  )
+
+
+def assemble(
+  images: np.ndarray, labels: np.ndarray, styles: np.ndarray, *, alphabet: Alphabet
+) -> structs.GlyphBank:
+  """A GlyphBank of NumPy arrays, sorted by (style, symbol), otherwise in the given order.
+
+  images: uint8[G, h, w], ink bright. labels: int[G], classes in [1, A]. styles: int[G], numbers 0 to R - 1. A
+  box holds the pixels of at least `fonts.INK`. Raises InputError for another shape or type, a label outside
+  the alphabet, a blank glyph, or a style without one of the symbols; it names the first.
+  """
+  images, labels, styles = np.asarray(images), np.asarray(labels), np.asarray(styles)
+  symbols = len(alphabet.symbols)
+  if images.ndim != 3 or images.dtype != np.uint8 or 0 in images.shape:
+    raise InputError(f'glyph images must be uint8[G, h, w], not {images.dtype}{list(images.shape)}')
+  for what, ids, low, high in (('labels', labels, 1, symbols), ('styles', styles, 0, len(images) - 1)):
+    if ids.shape != images.shape[:1] or not np.issubdtype(ids.dtype, np.integer):
+      raise InputError(f'glyph {what} must be int[{len(images)}], not {ids.dtype}{list(ids.shape)}')
+    if (is_bad := (ids < low) | (ids > high)).any():
+      i = int(np.argmax(is_bad))
+      raise InputError(f'the {what} of glyphs are {low} to {high}; that of glyph {i} is {ids[i]}')
+  ink = images >= fonts.INK
+  if not (has_ink := ink.any((1, 2))).all():
+    i = int(np.argmin(has_ink))
+    raise InputError(f'glyph {i}, {alphabet.symbols[labels[i] - 1]!r} of style {styles[i]}, is blank')
+  cells = styles.astype(np.int64) * symbols + labels - 1  # [G], numbers of (style, symbol)
+  counts = np.bincount(cells, minlength=(int(styles.max()) + 1) * symbols)  # [R*A]
+  if not counts.all():
+    style, symbol = divmod(int(np.argmin(counts)), symbols)
+    raise InputError(f'style {style} of the glyphs has no {alphabet.symbols[symbol]!r}')
+  order = np.argsort(cells, kind='stable')
+  return structs.GlyphBank(
+    images=images[order],
+    labels=labels[order].astype(np.int32),
+    boxes=_boxes(ink)[order],
+    starts=(np.cumsum(counts) - counts).reshape(-1, symbols).astype(np.int32),
+    counts=counts.reshape(-1, symbols).astype(np.int32),
+  )
+
+
+def _boxes(ink: np.ndarray) -> np.ndarray:
+  """(left, top, right, bottom), half-open, of the True pixels of bool[G, h, w]: float32[G, 4]."""
+  edges = []
+  for axis in (1, 2):
+    is_held = ink.any(axis)  # [G, w], then [G, h]
+    edges.append((is_held.argmax(1), is_held.shape[1] - is_held[:, ::-1].argmax(1)))
+  (left, right), (top, bottom) = edges
+  return np.stack([left, top, right, bottom], 1).astype(np.float32)
+
+
+def _fonts(*, split, alphabet, font_dir, test_font_dir, sizes, validation_families, test_families, **_):
+  if test_font_dir and test_families:
+    raise InputError('test_font_dir and test_families both name the test fonts; give one of them')
+  faces = _faces(font_dir, alphabet, is_used=split == 'train')
+  splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
+  if test_font_dir:
+    splits['test'] = _faces(test_font_dir, alphabet, is_used=split == 'test')
+    seen = {face.family.casefold() for face in splits['train'] + splits['validation']}
+    if leaks := sorted({face.family for face in splits['test'] if face.family.casefold() in seen}):
+      raise InputError(f'font families {leaks} are in test_font_dir and in training; remove one side')
+  return assemble(*fonts.render(splits[split], sizes=sizes, alphabet=alphabet), alphabet=alphabet)
+
+
+def _faces(folder, alphabet, *, is_used):
+  faces, refused = fonts.find_faces(folder, alphabet=alphabet)
+  if is_used and folder:
+    for name, reason in refused.items():
+      logging.warning('%s: left out %s: %s', folder, name, reason)
+  return faces
+
+
+def _mnist(*, split, alphabet, data_dir, **_):
+  from digits_jax.data import mnist
+
+  if alphabet.symbols != alphabet.digits:
+    raise InputError(f'MNIST has digits alone, the alphabet is {alphabet.symbols!r}; fonts have more')
+  images, digits = mnist.load(data_dir, split)
+  classes = np.array([alphabet.symbols.find(digit) + 1 for digit in DIGITS], np.int32)  # 0 for those left out
+  labels = classes[digits]
+  is_kept = labels > 0
+  return assemble(images[is_kept], labels[is_kept], np.zeros(is_kept.sum(), np.int32), alphabet=alphabet)
+
+
+def _check_name(what, name, known):
+  if name not in known:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f'; did you mean {close[0]!r}?' if close else ''
+    raise InputError(f'unknown {what} {name!r}, it is one of {", ".join(known)}{hint}')
+
+
+_SOURCES = {'fonts': _fonts, 'mnist': _mnist}

@@ -1,0 +1,47 @@
+"""CRNN: a convolutional trunk, frames from its columns, recurrence, a class for each frame.
+
+After Shi, Bai and Yao 2015, "An End-to-End Trainable Neural Network for Image-based Sequence Recognition", with
+patches for the first convolutions and GroupNorm for BatchNorm.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from digits_jax.errors import InputError
+from digits_jax.models import layers
+
+RECURRENTS = ('lstm', 'gru', 'none')
+
+
+class CRNN(nn.Module):
+  """images float32[B, H, W, C] in [0, 1] -> logits float32[B, T, K], unnormalised; T = W / horizontal strides."""
+
+  classes: int
+  patch: tuple[int, int]
+  widths: Sequence[int]
+  pools: Sequence[tuple[int, int]]
+  groups: int
+  frame_features: int
+  recurrent: str
+  recurrent_features: int
+  recurrent_layers: int
+  is_bidirectional: bool
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, images):
+    if self.recurrent not in RECURRENTS:
+      raise InputError(f'model.recurrent: there is no {self.recurrent!r}; it is one of {", ".join(RECURRENTS)}')
+    x = images * 2 - 1
+    x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
+    batch, height, frames, features = x.shape
+    x = x.transpose(0, 2, 1, 3).reshape(batch, frames, height * features)  # [B, T, H'*F]
+    x = nn.relu(nn.Dense(self.frame_features, dtype=self.dtype, name='frames')(x))
+    if self.recurrent != 'none':
+      for i in range(self.recurrent_layers):
+        x = layers.Recurrent(
+          self.recurrent, self.recurrent_features, self.is_bidirectional, self.dtype, name=f'recurrent_{i}'
+        )(x)
+    return nn.Dense(self.classes, dtype=jnp.float32, name='head')(x.astype(jnp.float32))

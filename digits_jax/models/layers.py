@@ -1,0 +1,127 @@
+"""The shared trunk and its parts: patches, convolution blocks with GroupNorm, pooling, recurrence.
+
+Assumes images float32[B, H, W, C] in [0, 1]. Norms and softmaxes run in float32 whatever the compute dtype.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from digits_jax.errors import InputError
+
+
+def space_to_depth(x: jax.Array, patch: tuple[int, int]) -> jax.Array:
+  """[B, H, W, C] -> [B, H/p, W/q, p*q*C]: each p x q patch becomes one position, without a full-size convolution.
+
+  A first convolution over one channel at full resolution costs more than all that follows on a CPU.
+  """
+  batch, height, width, channels = x.shape
+  p, q = patch
+  if height % p or width % q:
+    raise InputError(f'a canvas of {height}x{width} cannot be cut into patches of {p}x{q}: change model.patch')
+  x = x.reshape(batch, height // p, p, width // q, q, channels)
+  return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // p, width // q, p * q * channels)
+
+
+def max_pool(x: jax.Array, window: tuple[int, int]) -> jax.Array:
+  """[B, H, W, C] -> [B, H/p, W/q, C] by reshape and max (reduce_window and its gradient are slow on a CPU)."""
+  batch, height, width, channels = x.shape
+  p, q = window
+  if (p, q) == (1, 1):
+    return x
+  if height % p or width % q:
+    raise InputError(f'features of {height}x{width} cannot be pooled by {p}x{q}: change model.pools')
+  return x.reshape(batch, height // p, p, width // q, q, channels).max((2, 4))
+
+
+class ConvBlock(nn.Module):
+  """3x3 convolution, GroupNorm, relu: [B, H, W, C] -> [B, H, W, features]."""
+
+  features: int
+  groups: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    x = nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype)(x)
+    x = nn.GroupNorm(self.groups, dtype=self.dtype)(x)
+    return nn.relu(x)
+
+
+class Trunk(nn.Module):
+  """Patches, then blocks of convolution and pooling: [B, H, W, C] -> [B, H', W', widths[-1]]."""
+
+  patch: tuple[int, int]
+  widths: Sequence[int]
+  pools: Sequence[tuple[int, int]]
+  groups: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    if len(self.widths) != len(self.pools):
+      raise InputError(f'model.widths {self.widths} and model.pools {self.pools} must name the same blocks')
+    x = space_to_depth(x, self.patch).astype(self.dtype)
+    for width, pool in zip(self.widths, self.pools, strict=True):
+      x = max_pool(ConvBlock(width, self.groups, self.dtype)(x), pool)
+    return x
+
+
+class Recurrent(nn.Module):
+  """One LSTM or GRU layer over frames: [B, T, F] -> [B, T, features * directions].
+
+  The input projection of all frames is one matrix product outside the scan, and both directions share one scan.
+  Gates as in Hochreiter and Schmidhuber 1997 with a forget gate (bias 1), and Cho et al. 2014 (reset after the
+  product, as cuDNN has it).
+  """
+
+  kind: str
+  features: int
+  is_bidirectional: bool
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    gates = {'lstm': 4, 'gru': 3}[self.kind]
+    directions = 2 if self.is_bidirectional else 1
+    shape = (directions, self.features, gates * self.features)
+    recurrent = self.param('recurrent', nn.initializers.orthogonal(column_axis=-1), shape, jnp.float32)
+    inputs = nn.Dense(directions * shape[-1], dtype=self.dtype, name='input')(x)
+    batch, frames = x.shape[:2]
+    inputs = inputs.reshape(batch, frames, directions, shape[-1]).transpose(1, 2, 0, 3)  # [T, D, B, gates*F]
+    if self.is_bidirectional:
+      inputs = jnp.stack([inputs[:, 0], inputs[::-1, 1]], 1)
+    recurrent = recurrent.astype(self.dtype)
+    state = jnp.zeros((directions, batch, self.features), self.dtype)
+    if self.kind == 'lstm':
+      step, carry = _lstm_step, (state, state)
+    else:
+      bias = self.param('recurrent_bias', nn.initializers.zeros, (directions, 1, shape[-1]), jnp.float32)
+      step, carry = _gru_step(bias.astype(self.dtype)), state
+    _, outputs = jax.lax.scan(lambda carry, now: step(carry, now, recurrent), carry, inputs)  # [T, D, B, F]
+    if self.is_bidirectional:
+      outputs = jnp.concatenate([outputs[:, 0], outputs[::-1, 1]], -1)[:, None]
+    return outputs[:, 0].transpose(1, 0, 2)  # [B, T, F*D]
+
+
+def _lstm_step(carry, now, recurrent):
+  hidden, cell = carry
+  gates = now + jnp.einsum('dbf,dfg->dbg', hidden, recurrent)
+  update, forget, candidate, output = jnp.split(gates, 4, -1)
+  cell = jax.nn.sigmoid(forget + 1) * cell + jax.nn.sigmoid(update) * jnp.tanh(candidate)
+  hidden = jax.nn.sigmoid(output) * jnp.tanh(cell)
+  return (hidden, cell), hidden
+
+
+def _gru_step(bias):
+  def step(hidden, now, recurrent):
+    reset_in, update_in, candidate_in = jnp.split(now, 3, -1)
+    reset_h, update_h, candidate_h = jnp.split(jnp.einsum('dbf,dfg->dbg', hidden, recurrent) + bias, 3, -1)
+    update = jax.nn.sigmoid(update_in + update_h)
+    candidate = jnp.tanh(candidate_in + jax.nn.sigmoid(reset_in + reset_h) * candidate_h)
+    hidden = update * hidden + (1 - update) * candidate
+    return hidden, hidden
+
+  return step

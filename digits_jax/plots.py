@@ -1,0 +1,36 @@
+"""Redraws the curves of a run from its metrics: python -m digits_jax.plots --workdir=RUN
+
+Reads RUN/metrics.jsonl and writes RUN/plots/curves.png, also while the run is still training.
+"""
+
+import os
+
+from absl import flags
+
+from digits_jax import command
+from digits_jax.errors import InputError
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory, as training wrote it.')
+
+
+def main(arguments):
+  """Raises InputError: no run directory, no metrics in it, or a line of them that cannot be read."""
+  from digits_jax import drawing
+  from digits_jax.training import logbook
+
+  if arguments:
+    raise InputError(f'unknown argument {arguments[0]!r}: the run directory is given as --workdir=RUN')
+  if not _WORKDIR.value:
+    raise InputError('which run? Give its directory as --workdir=RUN')
+  if not os.path.isdir(_WORKDIR.value):
+    raise InputError(f'there is no run directory {_WORKDIR.value}')
+  metrics = os.path.join(_WORKDIR.value, 'metrics.jsonl')
+  if not os.path.isfile(metrics):
+    raise InputError(f'there is no {metrics}: a run writes it when it begins to train')
+  picture = os.path.join(_WORKDIR.value, 'plots', 'curves.png')
+  drawing.curves(picture, logbook.read_metrics(metrics))
+  print(f'wrote {picture}')
+
+
+if __name__ == '__main__':
+  command.run(main)

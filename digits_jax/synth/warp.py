@@ -1,0 +1,178 @@
+"""The shape of one digit: scale, rotation, slant, elastic distortion, stroke width, and its pixels.
+
+A digit is resampled once, by bilinear interpolation, from its glyph image into a square patch of the canvas;
+all geometry is composed before that.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from digits_jax.errors import InputError
+from digits_jax.synth.draw import check_ranges, plus_minus, uniform
+
+
+@dataclasses.dataclass(frozen=True)
+class WarpSpec:
+  """Ranges of the geometry; every field is a static Python value. The first five vary from digit to digit."""
+
+  scale: tuple[float, float]  # canvas pixels a glyph pixel
+  rotation_degrees: float  # +- this
+  slant_jitter_degrees: float  # +- this, about the number's own slant
+  elastic_px: float  # standard deviation of the smooth displacement, in glyph pixels
+  stroke_frac: tuple[float, float]  # -1 thinner by a pixel on each side, 0 as it is, 1 thicker
+  slant_degrees: float  # +- this, one value a number: digits lean, the baseline stays
+  shift_px: float  # +- this, the whole number (grid, stacked)
+  zoom: tuple[float, float]  # the whole number
+  turn_degrees: float  # +- this, the whole number
+  shear_degrees: float  # +- this, the whole number
+
+  def __post_init__(self):
+    check_ranges(self, 'synth.warp', ('scale', 'zoom', 'stroke_frac'))
+    if self.scale[0] <= 0 or self.zoom[0] <= 0:
+      raise InputError('synth.warp: scale and zoom must be above 0')
+    if max(abs(self.slant_degrees) + abs(self.slant_jitter_degrees), abs(self.shear_degrees)) > 60:
+      raise InputError('synth.warp: slants and shears beyond 60 degrees leave no digit to read')
+
+
+def draw_number_map(key: jax.Array, spec: WarpSpec) -> tuple[jax.Array, jax.Array]:
+  """The whole number's linear map float32[2, 2] and shift float32[2], canvas pixels."""
+  k_zoom, k_turn, k_shear, k_shift = jax.random.split(key, 4)
+  linear = (
+    uniform(k_zoom, (), spec.zoom)
+    * _turn(plus_minus(k_turn, (), spec.turn_degrees))
+    @ _shear(plus_minus(k_shear, (), spec.shear_degrees))
+  )
+  return linear, plus_minus(k_shift, (2,), spec.shift_px)
+
+
+def draw_digit_maps(key: jax.Array, slots: int, spec: WarpSpec) -> jax.Array:
+  """Linear maps float32[N, 2, 2] of each digit, from glyph pixels to canvas pixels."""
+  k_scale, k_rotation, k_slant, k_jitter = jax.random.split(key, 4)
+  scale = uniform(k_scale, (slots,), spec.scale)
+  rotation = plus_minus(k_rotation, (slots,), spec.rotation_degrees)
+  slant = plus_minus(k_slant, (), spec.slant_degrees) + plus_minus(k_jitter, (slots,), spec.slant_jitter_degrees)
+  return scale[:, None, None] * jax.vmap(_turn)(rotation) @ jax.vmap(_shear)(slant)
+
+
+def reach(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """Extents float32[N, 4] (left, up, right, down) of inks from their anchors after their maps.
+
+  Args:
+    boxes: float32[N, 4], the inks in their glyph images.
+    maps: float32[N, 2, 2].
+    size: (h, w) of a glyph image, whose centre is the anchor.
+  """
+  x = boxes[:, ::2] - size[1] / 2  # [N, 2]
+  y = boxes[:, 1::2] - size[0] / 2
+  corners = jnp.stack([jnp.repeat(x, 2, axis=1), jnp.tile(y, (1, 2))], -1)  # [N, 4, 2]
+  corners = jnp.einsum('nij,nkj->nki', maps, corners)
+  return jnp.concatenate([corners.min(1), corners.max(1)], -1)
+
+
+def largest_reach(boxes: np.ndarray, size: tuple[int, int], spec: WarpSpec) -> np.ndarray:
+  """Bound float[4] of `reach` over all glyphs and all maps that the spec allows, on the host."""
+  across = max(size[1] / 2 - boxes[:, 0].min(), boxes[:, 2].max() - size[1] / 2)
+  up, down = size[0] / 2 - boxes[:, 1].min(), boxes[:, 3].max() - size[0] / 2
+  turn = np.deg2rad(min(abs(spec.rotation_degrees) + abs(spec.turn_degrees), 90.0))
+  slant = np.deg2rad(abs(spec.slant_degrees) + abs(spec.slant_jitter_degrees))
+  lean = np.tan(slant) + np.tan(np.deg2rad(abs(spec.shear_degrees)))
+  factor = spec.scale[1] * spec.zoom[1]
+  wide = across + lean * max(up, down)
+  tall = lambda height: height * (np.cos(turn) if turn < np.pi / 4 else 1.0) + wide * np.sin(turn)
+  wide = wide + max(up, down) * np.sin(turn)
+  return factor * np.array([-wide, -tall(up), wide, tall(down)])
+
+
+def patch_size(boxes: np.ndarray, size: tuple[int, int], spec: WarpSpec) -> int:
+  """P: the side of a square patch that holds any warped glyph with a margin for the elastic map and the stroke."""
+  margin = 2 + 3 * spec.elastic_px * spec.scale[1] * spec.zoom[1] + max(spec.stroke_frac[1], 0.0)
+  return int(np.ceil(2 * (np.abs(largest_reach(boxes, size, spec)).max() + margin)))
+
+
+def render(key: jax.Array, glyph: jax.Array, linear: jax.Array, anchor: jax.Array, patch: int, spec: WarpSpec):
+  """Pixels of one digit: (ink float32[P, P] in [0, 1], corner int32[2], the (x, y) of the patch on the canvas).
+
+  Args:
+    key: one key.
+    glyph: uint8[h, w], ink 255 on 0.
+    linear: float32[2, 2], glyph to canvas pixels.
+    anchor: float32[2], (x, y) of the glyph's centre on the canvas.
+    patch: P.
+    spec: the ranges.
+  """
+  k_elastic, k_stroke = jax.random.split(key)
+  corner = jnp.floor(anchor - patch / 2)
+  inverse = _inverse(linear)
+  offsets = jnp.arange(patch) + 0.5
+  x = (corner[0] + offsets - anchor[0])[None, :]
+  y = (corner[1] + offsets - anchor[1])[:, None]
+  height, width = glyph.shape
+  glyph_x = inverse[0, 0] * x + inverse[0, 1] * y + width / 2 - 0.5  # [P, P]
+  glyph_y = inverse[1, 0] * x + inverse[1, 1] * y + height / 2 - 0.5
+  if spec.elastic_px:
+    bend = elastic(k_elastic, patch, spec.elastic_px)
+    glyph_x, glyph_y = glyph_x + bend[0], glyph_y + bend[1]
+  ink = bilinear(glyph, glyph_x, glyph_y) / 255.0
+  if any(spec.stroke_frac):
+    ink = stroke(ink, uniform(k_stroke, (), spec.stroke_frac))
+  return ink, corner.astype(jnp.int32)
+
+
+def bilinear(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+  """Samples image uint8[h, w] at float pixel centres (x, y), any shape; 0 outside. Returns float32, 0 to 255."""
+  height, width = image.shape
+  stride = width + 3
+  flat = jnp.pad(image, ((1, 2), (1, 2))).reshape(-1).astype(jnp.float32)
+  x, y = jnp.clip(x, -1.0, float(width)), jnp.clip(y, -1.0, float(height))
+  left, top = jnp.floor(x), jnp.floor(y)
+  index = (top.astype(jnp.int32) + 1) * stride + left.astype(jnp.int32) + 1
+  at = lambda shift: jnp.take(flat, index + shift, mode='clip')
+  u, v = x - left, y - top
+  return (at(0) * (1 - u) + at(1) * u) * (1 - v) + (at(stride) * (1 - u) + at(stride + 1) * u) * v
+
+
+def elastic(key: jax.Array, patch: int, amount_px: float, cells: int = 4) -> jax.Array:
+  """A smooth random displacement float32[2, P, P] of standard deviation about `amount_px` at its nodes.
+
+  Random vectors on a coarse grid, blended by a Gaussian between nodes (Simard et al. 2003, section 2, on a grid).
+  """
+  nodes = (jnp.arange(cells) + 0.5) / cells * patch
+  distance = (jnp.arange(patch)[:, None] + 0.5 - nodes[None, :]) / (patch / cells)
+  weights = jnp.exp(-0.5 * (distance / 0.7) ** 2)
+  weights = weights / jnp.sqrt(jnp.sum(weights**2, 1, keepdims=True))  # unit variance everywhere
+  coarse = jax.random.normal(key, (2, cells, cells)) * amount_px
+  return jnp.einsum('pi,dij,qj->dpq', weights, coarse, weights)
+
+
+def stroke(ink: jax.Array, amount: jax.Array) -> jax.Array:
+  """Thickens (amount to 1) or thins (to -1) the strokes of ink float32[P, P] by up to a pixel on each side."""
+  grown = _neighbours(ink, jnp.maximum, 0.0)
+  shrunk = _neighbours(ink, jnp.minimum, 0.0)
+  return ink + jnp.maximum(amount, 0.0) * (grown - ink) + jnp.maximum(-amount, 0.0) * (shrunk - ink)
+
+
+def _neighbours(ink, combine, outside):
+  """`combine` over each pixel and its four neighbours."""
+  padded = jnp.pad(ink, 1, constant_values=outside)
+  out = ink
+  for shifted in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
+    out = combine(out, shifted)
+  return out
+
+
+def _turn(degrees):
+  c, s = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
+  return jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])])
+
+
+def _shear(degrees):
+  t = jnp.tan(jnp.deg2rad(degrees))
+  return jnp.stack([jnp.stack([jnp.ones_like(t), t]), jnp.stack([jnp.zeros_like(t), jnp.ones_like(t)])])
+
+
+def _inverse(m):
+  determinant = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
+  return jnp.array([[m[1, 1], -m[0, 1]], [-m[1, 0], m[0, 0]]]) / determinant

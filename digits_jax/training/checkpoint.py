@@ -1,0 +1,85 @@
+"""Checkpoints through orbax: the latest state to resume from, the best parameters to read with.
+
+`checkpoints/latest/STEP` holds state and progress; `checkpoints/best/STEP` holds parameters alone. Both are
+written by rename, so a run killed at any time leaves the one before. Arrays are stored as NumPy arrays of the
+lead process, so a checkpoint opens on any number of devices.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from digits_jax.errors import InputError
+
+
+class Checkpoints:
+  """The checkpoints of one run directory."""
+
+  def __init__(self, workdir: str | pathlib.Path):
+    import orbax.checkpoint as ocp  # 1 s to import; reading a config must not wait for it
+
+    self._ocp = ocp
+    self._root = pathlib.Path(workdir).absolute() / 'checkpoints'
+    # Nothing of the last start may run beside this one's first save, so saves are synchronous.
+    options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False, create=True)
+    self._managers = {kind: ocp.CheckpointManager(self._root / kind, options=options) for kind in ('latest', 'best')}
+
+  def latest_step(self) -> int | None:
+    """The step of the newest complete checkpoint, or None."""
+    return self._managers['latest'].latest_step()
+
+  def best_step(self) -> int | None:
+    """The step of the best complete checkpoint, or None."""
+    return self._managers['best'].latest_step()
+
+  def save_latest(self, step: int, state, progress) -> None:
+    """Saves what resuming needs. A step that is already saved stays as it is: it has the same bits."""
+    self._save('latest', step, {'state': state, 'progress': progress})
+
+  def save_best(self, step: int, params) -> None:
+    """Saves what reading needs, in place of the best before."""
+    self._save('best', step, {'params': params})
+
+  def restore_latest(self, state, progress) -> tuple[Any, Any]:
+    """The newest state and progress, as NumPy arrays, shaped as the examples given. Needs a checkpoint."""
+    restored = self._restore('latest', {'state': state, 'progress': progress})
+    return restored['state'], restored['progress']
+
+  def restore_best(self, params) -> Any:
+    """The best parameters, as NumPy arrays, shaped as the example given. Needs a checkpoint."""
+    return self._restore('best', {'params': params})['params']
+
+  def close(self) -> None:
+    """Ends orbax's threads."""
+    for manager in self._managers.values():
+      manager.close()
+
+  def _save(self, kind, step, tree):
+    manager = self._managers[kind]
+    if manager.latest_step() == step:
+      return
+    tree = jax.tree.map(np.asarray, jax.device_get(tree))
+    manager.save(step, args=self._ocp.args.StandardSave(tree), force=True)
+    manager.wait_until_finished()
+
+  def _restore(self, kind, example):
+    manager = self._managers[kind]
+    step = manager.latest_step()
+    folder = self._root / kind
+    if step is None:
+      raise InputError(f'{folder} holds no complete checkpoint')
+    example = jax.tree.map(np.asarray, jax.device_get(example))
+    try:
+      restored = manager.restore(step, args=self._ocp.args.StandardRestore(example))
+    except (ValueError, KeyError, TypeError) as error:
+      reason = str(error).strip().splitlines()[0]
+      raise InputError(f'{folder / str(step)} does not fit this model: {reason}') from error
+    for (path, want), got in zip(jax.tree.leaves_with_path(example), jax.tree.leaves(restored), strict=True):
+      if np.shape(want) != np.shape(got):
+        name = jax.tree_util.keystr(path)
+        raise InputError(
+          f'{folder / str(step)} is of another shape: {name} is {np.shape(got)} there and {np.shape(want)} here'
+        )
+    return jax.tree.map(np.asarray, restored)

@@ -1,0 +1,143 @@
+"""An experiment: what a config names, built and checked before anything is trained.
+
+The only place that turns config fields into arguments; no layer below sees a config.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from digits_jax import structs, tasks
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import glyphs, sources
+from digits_jax.errors import InputError
+from digits_jax.synth import clutter, layout, number, photo, sequence, warp
+from digits_jax.tasks.base import Task
+from digits_jax.training import evaluate, optim, parallel, stopping
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """Everything that a run needs, in working order."""
+
+  config: ConfigDict
+  alphabet: Alphabet
+  task: Task
+  train: sources.Source
+  validation: evaluate.FixedSet
+  tests: dict[str, evaluate.FixedSet]
+  schedule: optax.Schedule
+  optimiser: optax.GradientTransformation
+
+
+def build(config: ConfigDict) -> Experiment:
+  """Builds the experiment; raises InputError, naming the field, where the config cannot work."""
+  check_numbers(config)
+  alphabet = Alphabet(config.alphabet)
+  bank = functools.cache(functools.partial(load_bank, config, alphabet))
+  schedule = optim.make_schedule(
+    config.optim.schedule,
+    learning_rate=config.optim.learning_rate,
+    steps=config.steps,
+    warmup_steps=config.optim.warmup_steps,
+    cycle_steps=config.optim.cycle_steps,
+    final_frac=config.optim.final_frac,
+  )
+  optimiser = optim.make_optimiser(
+    config.optim.name,
+    schedule,
+    weight_decay=config.optim.weight_decay,
+    momentum=config.optim.momentum,
+    clip_norm=config.optim.clip_norm,
+  )
+  source = lambda synth, split: sources.synthetic(bank(split), sequence_spec(synth, config, alphabet, split))
+  validation = evaluate.FixedSet(
+    'validation', source(config.tests.test.synth, 'validation'), config.validation.seed, config.validation.examples
+  )
+  return Experiment(
+    config=config,
+    alphabet=alphabet,
+    task=make_task(config, alphabet),
+    train=source(config.synth, 'train'),
+    validation=validation,
+    tests=build_tests(config, alphabet, bank),
+    schedule=schedule,
+    optimiser=optimiser,
+  )
+
+
+def build_tests(config: ConfigDict, alphabet: Alphabet, bank) -> dict[str, evaluate.FixedSet]:
+  """The config's test sets by name; `bank` maps a split to its glyphs."""
+  return {
+    name: evaluate.FixedSet(
+      test.name,
+      sources.synthetic(bank('test'), sequence_spec(test.synth, config, alphabet, 'test')),
+      test.seed,
+      test.examples,
+    )
+    for name, test in config.tests.items()
+  }
+
+
+def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
+  """The config's task with its model."""
+  if config.model.dtype not in ('float32', 'bfloat16'):
+    raise InputError(f'config.model.dtype: there is no {config.model.dtype!r}; it is float32 or bfloat16')
+  options = config.model.to_dict() | {'dtype': jnp.dtype(config.model.dtype)}
+  return tasks.make(config.task, alphabet=alphabet, **options)
+
+
+def load_bank(config: ConfigDict, alphabet: Alphabet, split: str) -> structs.GlyphBank:
+  """The glyphs of one split, on the default device."""
+  data = config.data
+  bank = glyphs.load(
+    data.glyphs,
+    split=split,
+    alphabet=alphabet,
+    data_dir=data.data_dir or None,
+    font_dir=data.font_dir or None,
+    test_font_dir=data.test_font_dir or None,
+    sizes=tuple(data.font_sizes),
+    validation_families=tuple(data.validation_families),
+    test_families=tuple(data.test_families),
+  )
+  return jax.tree.map(np.asarray, bank)
+
+
+def sequence_spec(synth: ConfigDict, config: ConfigDict, alphabet: Alphabet, split: str) -> sequence.SequenceSpec:
+  """The static description of one distribution of numbers."""
+  held_out = split if config.data.hold_out_numbers else None
+  return sequence.SequenceSpec(
+    number=number.NumberSpec(alphabet=alphabet, split=held_out, **synth.number),
+    layout=layout.LayoutSpec(**synth.layout),
+    warp=warp.WarpSpec(**synth.warp),
+    clutter=clutter.ClutterSpec(**synth.clutter),
+    photo=photo.PhotoSpec(**synth.photo),
+  )
+
+
+def check_numbers(config: ConfigDict) -> None:
+  """Raises InputError on counts that make no sense, before anything slow is done."""
+  if config.schema_version != SCHEMA_VERSION:
+    raise InputError(f'this config has schema_version {config.schema_version}; this code reads {SCHEMA_VERSION}')
+  for name in ('steps', 'steps_per_call', 'log_every', 'eval_every', 'checkpoint_every'):
+    if config[name] < 1:
+      raise InputError(f'config.{name}={config[name]} must be at least 1')
+  for name, examples in [('validation', config.validation.examples)] + [
+    (f'tests.{name}', test.examples) for name, test in config.tests.items()
+  ]:
+    if examples < 1:
+      raise InputError(f'config.{name}.examples={examples} must be at least 1')
+  if 'test' not in config.tests:
+    raise InputError('config.tests needs a test set called `test`: validation is drawn as it is')
+  if not 0 <= config.optim.average_decay < 1:
+    raise InputError(f'config.optim.average_decay={config.optim.average_decay} must be in [0, 1)')
+  stopping.check_metric(config.selection.metric)
+  parallel.check_batch_size(config.batch_size, 'config.batch_size')

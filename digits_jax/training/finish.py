@@ -1,0 +1,59 @@
+"""The end of a run: the test, once, with the best parameters; result.json and the pictures."""
+
+import pathlib
+import time
+
+import jax
+import numpy as np
+
+from digits_jax import drawing
+from digits_jax.training import evaluate, logbook, loop, rundir
+from digits_jax.training import state as states
+from digits_jax.training.checkpoint import Checkpoints
+from digits_jax.training.experiment import Experiment
+
+
+def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints, *, is_lead: bool) -> dict:
+  """Scores every test set, writes result.json and plots/ (the lead process), and returns the result."""
+  began = time.perf_counter()
+  config = experiment.config
+  state, progress = loop.start(experiment, checkpoints)
+  params = checkpoints.restore_best(states.reading_params(state))
+  tests, records = {}, {}
+  for name, fixed in experiment.tests.items():
+    score = evaluate.make_scorer(experiment.task, fixed, batch_size=config.evaluation.batch_size)
+    records[name] = score(params)
+    tests[name] = {'set': fixed.name, 'seed': fixed.seed} | evaluate.summarise(records[name])
+  result = {
+    'config': config.name,
+    'steps': int(state.step),
+    'best_step': checkpoints.best_step(),
+    'seconds': round(float(progress.seconds), 1),
+    'test_seconds': round(time.perf_counter() - began, 1),
+    'parameters': sum(leaf.size for leaf in jax.tree.leaves(params)),
+    'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
+    'validation': {config.selection.metric: float(progress.selection.best_value)},
+    'tests': tests,
+  }
+  if is_lead:
+    rundir.write_json(workdir / 'result.json', result)
+    draw(experiment, workdir, records)
+  return result
+
+
+def draw(experiment: Experiment, workdir: pathlib.Path, records: dict[str, dict[str, np.ndarray]]) -> None:
+  """The curves, and for each test set a sheet of images with what was read, errors first."""
+  plots = workdir / 'plots'
+  plots.mkdir(exist_ok=True)
+  drawing.curves(plots / 'curves.png', logbook.read_metrics(workdir / 'metrics.jsonl'))
+  for name, of_set in records.items():
+    order = np.argsort(of_set['is_right'], kind='stable')[: experiment.config.evaluation.sheet]
+    images = evaluate.draw_examples(experiment.tests[name], order).images
+    decode = experiment.alphabet.decode
+    drawing.readings_sheet(
+      plots / f'{name}.png',
+      images,
+      [decode(of_set['labels'][i], of_set['label_length'][i]) for i in order],
+      [decode(of_set['predicted'][i], of_set['predicted_length'][i]) for i in order],
+      title=f'{experiment.tests[name].name}: errors first',
+    )

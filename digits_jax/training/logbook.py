@@ -1,0 +1,128 @@
+"""What a run writes down while it goes on: metrics.jsonl, TensorBoard events, one progress line."""
+
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+
+from tqdm import tqdm
+
+from digits_jax.errors import InputError
+
+
+def read_metrics(path: str | pathlib.Path) -> list[dict]:
+  """The records of a metrics.jsonl; raises InputError naming the line that is not a record."""
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise InputError(f'there is no {path}: point --workdir at a run directory')
+  records = []
+  for number, line in enumerate(path.read_text().splitlines(), 1):
+    record = _parse(line)
+    if record is None:
+      raise InputError(f'{path}, line {number} is not a record of a run: {line[:60]!r}')
+    records.append(record)
+  return records
+
+
+def _parse(line):
+  try:
+    record = json.loads(line)
+  except json.JSONDecodeError:
+    return None
+  return record if isinstance(record, dict) and isinstance(record.get('step'), int) else None
+
+
+def cut_back(path: pathlib.Path, step: int) -> None:
+  """Drops the records after `step`, and a last line that a killed run left half-written."""
+  if not path.is_file():
+    return
+  records = [(line, _parse(line)) for line in path.read_text().splitlines()]
+  kept = [line for line, record in records if record is not None and record['step'] <= step]
+  temporary = path.with_suffix('.tmp')
+  temporary.write_text(''.join(line + '\n' for line in kept))
+  os.replace(temporary, path)
+
+
+class Logbook:
+  """Open from the first step to the last. Only the lead process writes; the others' calls do nothing."""
+
+  def __init__(self, workdir: pathlib.Path, *, step: int, steps: int, batch_size: int, is_lead: bool):
+    self._batch_size, self._is_lead = batch_size, is_lead
+    if not is_lead:
+      return
+    from tensorboardX import SummaryWriter
+
+    path = workdir / 'metrics.jsonl'
+    cut_back(path, step)
+    self._file = path.open('a')
+    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1 if step else None)
+    is_terminal = sys.stderr.isatty()
+    self._bar = tqdm(
+      total=steps,
+      initial=step,
+      unit=' step',
+      dynamic_ncols=is_terminal,
+      mininterval=0.5 if is_terminal else 15,
+      bar_format='step {n_fmt}/{total_fmt}  {postfix}  {elapsed} gone, {remaining} left',
+    )
+    self._started = time.perf_counter()
+    self._last_time, self._last_step = self._started, step
+    self._shown = ''
+
+  def advance(self, step: int, loss: float) -> None:
+    """Moves the progress line to `step`."""
+    if not self._is_lead:
+      return
+    rate = self._rate(step)
+    self._bar.set_postfix_str(f'loss {loss:.4f}{self._shown}  {rate:,.0f} images/s', refresh=False)
+    self._bar.update(step - self._bar.n)
+
+  def train(self, step: int, means: dict[str, float]) -> None:
+    """Writes the means of the training metrics since the last such record."""
+    if not self._is_lead:
+      return
+    record = {'kind': 'train', 'step': step, **means, 'images_per_second': self._rate(step), **self._seconds()}
+    self._last_time, self._last_step = time.perf_counter(), step
+    self._write(record)
+
+  def validation(self, step: int, summary: dict) -> None:
+    """Writes a validation summary and shows its accuracy in the progress line."""
+    if not self._is_lead:
+      return
+    self._shown = f'  validation {summary["sequence_accuracy"]:.2%}'
+    self._write({'kind': 'validation', 'step': step, **summary, **self._seconds()})
+    self._last_time = time.perf_counter()  # the rate counts training alone
+    self._last_step = step
+
+  def say(self, sentence: str) -> None:
+    """Prints a sentence without tearing the progress line."""
+    if self._is_lead:
+      self._bar.write(sentence, file=sys.stderr)
+
+  def close(self) -> None:
+    """Flushes everything."""
+    if self._is_lead:
+      self._bar.refresh()
+      self._bar.close()
+      self._file.close()
+      self._events.close()
+
+  def _seconds(self):
+    return {'seconds': round(time.perf_counter() - self._started, 3)}
+
+  def _rate(self, step):
+    gone = time.perf_counter() - self._last_time
+    return round((step - self._last_step) * self._batch_size / gone, 1) if gone > 0 else 0.0
+
+  def _write(self, record):
+    self._file.write(json.dumps({k: v for k, v in record.items() if _is_finite(v)}) + '\n')
+    self._file.flush()
+    for name, value in record.items():
+      if isinstance(value, float) and _is_finite(value):
+        self._events.add_scalar(f'{record["kind"]}/{name}', value, record['step'])
+
+
+def _is_finite(value):
+  return not isinstance(value, float) or math.isfinite(value)

@@ -1,0 +1,154 @@
+"""Devices: the only module that says pmap, and what global batches and replicas mean.
+
+State and constants have no device axis; what is mapped is what the source feeds. Example i of step s is drawn
+from fold_in(fold_in(key, s), i), i its place in the global batch, so no number depends on the device count.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from digits_jax import structs
+from digits_jax.data.sources import Source
+from digits_jax.errors import InputError
+from digits_jax.tasks.base import Task
+from digits_jax.training import state as states
+
+AXIS = 'batch'
+
+
+def check_batch_size(batch_size: int, name: str) -> None:
+  """Raises InputError, naming the nearest sizes that work, unless all devices get equal shares."""
+  devices = jax.device_count()
+  if batch_size < 1 or batch_size % devices:
+    below, above = batch_size // devices * devices, (max(batch_size, 0) // devices + 1) * devices
+    near = f'{below} or {above}' if below > 0 else f'{above}'
+    raise InputError(f'{name}={batch_size} cannot be shared by {devices} devices: the nearest is {near}')
+
+
+def replicate(tree):
+  """The tree on every local device, without a device axis. Needed before the first donating call."""
+  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+  return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
+def is_lead() -> bool:
+  """Whether this process writes the files and speaks."""
+  return jax.process_index() == 0
+
+
+def draw_batch(source: Source, key: jax.Array, constants, step, items, places: jax.Array) -> structs.Batch:
+  """The examples of one step at places int32[b] of its global batch, made from the fed items [b, ...]."""
+  key = jax.random.fold_in(key, step)
+  keys = jax.vmap(lambda place: jax.random.fold_in(key, place))(places)
+  return jax.vmap(source.example, in_axes=(0, None, 0))(keys, constants, items)
+
+
+def make_train_call(
+  task: Task,
+  source: Source,
+  optimiser: optax.GradientTransformation,
+  schedule: optax.Schedule,
+  *,
+  batch_size: int,
+  steps_per_call: int,
+  average_decay: float,
+) -> Callable:
+  """Several training steps in one dispatch, on all devices.
+
+  Returns call(state, constants, step, count, rate_scale, wants_stop) -> (state, metrics, is_stopping): does
+  `count` <= steps_per_call steps from `step` on. metrics are {name: float32[steps_per_call]}, means over the
+  valid examples of each global batch; rows from `count` on are zeros. constants are (key, source.constants). The
+  state given is donated. is_stopping int32[] is above 0 when any process passed wants_stop. One program serves
+  every count, so that a run interrupted anywhere computes the same bits as one that was not.
+  """
+  check_batch_size(batch_size, 'config.batch_size')
+  share = batch_size // jax.device_count()
+
+  def one_step(state, constants, items, rate_scale):
+    key, source_constants = constants
+    places = jax.lax.axis_index(AXIS) * share + jnp.arange(share)
+    batch = draw_batch(source, key, source_constants, state.step, items, places)
+    valid = jax.lax.psum(jnp.sum(batch.mask, dtype=jnp.float32), AXIS)
+    keep = lambda value: jnp.where(batch.mask, value, 0.0)
+
+    def mean_loss(params):
+      losses, metrics = task.loss(params, batch, jax.random.fold_in(key, state.step))
+      metrics = {name: jnp.sum(keep(value)) / valid for name, value in metrics.items()}
+      return jnp.sum(keep(losses)) / valid, metrics
+
+    (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    loss, metrics, gradients = jax.lax.psum((loss, metrics, gradients), AXIS)
+    metrics |= {
+      'loss': loss,
+      'gradient_norm': optax.global_norm(gradients),
+      'learning_rate': jnp.asarray(schedule(state.step), jnp.float32) * rate_scale,
+    }
+    new = states.apply_gradients(state, gradients, optimiser, rate_scale=rate_scale, decay=average_decay)
+    return new, metrics
+
+  def call(state, constants, count, rate_scale, wants_stop, fed):
+    at = lambda i: jax.tree.map(lambda leaf: leaf[i], fed)
+    shapes = jax.eval_shape(one_step, state, constants, at(0), rate_scale)[1]
+    rows = jax.tree.map(lambda shape: jnp.zeros((steps_per_call,), shape.dtype), shapes)
+
+    def body(i, carry):
+      state, rows = carry
+      state, metrics = one_step(state, constants, at(i), rate_scale)
+      return state, jax.tree.map(lambda row, value: row.at[i].set(value), rows, metrics)
+
+    state, rows = jax.lax.fori_loop(0, count, body, (state, rows))
+    return state, rows, jax.lax.psum(wants_stop[0], AXIS)
+
+  mapped = jax.pmap(call, axis_name=AXIS, in_axes=(None, None, None, None, 0, 0), out_axes=None, donate_argnums=0)
+  local = jax.local_device_count()
+
+  def train_call(state, constants, step, count, rate_scale, wants_stop):
+    fed = _feed_locally(source, [step + i for i in range(steps_per_call)], share)
+    stop = np.full((local, 1), int(wants_stop), np.int32)
+    return mapped(state, constants, np.int32(count), np.float32(rate_scale), stop, fed)
+
+  return train_call
+
+
+def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
+  """Scores one batch of a fixed set (which is step 0 of its source) on all devices.
+
+  Returns call(params, constants, first, examples) -> records {name: array[batch_size, ...]} of the examples
+  `first` ..., in order, on every process; those from `examples` on have a False `mask`.
+  """
+  check_batch_size(batch_size, 'the evaluation batch')
+  share = batch_size // jax.device_count()
+
+  def call(params, constants, first, examples, fed):
+    key, source_constants = constants
+    places = first + jax.lax.axis_index(AXIS) * share + jnp.arange(share)
+    batch = draw_batch(source, key, source_constants, 0, jax.tree.map(lambda leaf: leaf[0], fed), places)
+    batch = batch.replace(mask=batch.mask & (places < examples))
+    records = task.score(task.predict(params, batch.images), batch)
+    records |= {'mask': batch.mask, 'label_length': batch.label_lengths, 'labels': batch.labels}
+    gathered = jax.lax.all_gather(records, AXIS)  # [devices, share, ...]
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), gathered)
+
+  mapped = jax.pmap(call, axis_name=AXIS, in_axes=(None, None, None, None, 0), out_axes=None)
+
+  def score_call(params, constants, first, examples):
+    fed = _feed_locally(source, [0], share, first)
+    return mapped(params, constants, np.int32(first), np.int32(examples), fed)
+
+  return score_call
+
+
+def _feed_locally(source: Source, steps: list[int], share: int, first: int = 0) -> Any:
+  """What this process's devices read: [local devices, len(steps), share, ...]."""
+  local = jax.local_device_count()
+  begin = first + jax.process_index() * local * share
+  fed = [source.feed(step, begin, local * share) for step in steps]
+  stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *fed)  # [steps, local * share, ...]
+  return jax.tree.map(
+    lambda leaf: leaf.reshape(len(steps), local, share, *leaf.shape[2:]).swapaxes(0, 1), stacked
+  )

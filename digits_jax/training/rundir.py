@@ -1,0 +1,77 @@
+"""The run directory: whose run it is, and its result.
+
+config.json (resolved), checkpoints/, metrics.jsonl, tensorboard/, model.txt, result.json, plots/.
+"""
+
+import json
+import os
+import pathlib
+import tempfile
+
+from ml_collections import ConfigDict
+
+from digits_jax.errors import InputError
+
+# What may change when a run is resumed.
+FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every')
+
+
+def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:
+  """Makes the directory a run of this config, or checks that it is one.
+
+  Raises InputError where it cannot be written, or holds a run whose config differs: with the fields that do.
+  """
+  path = workdir / 'config.json'
+  fields = plain(config)
+  if path.is_file():
+    differing = differences(read_config(workdir), fields)
+    if differing:
+      raise InputError(
+        f'{workdir} holds a run of another config; these fields differ: {"; ".join(differing)}. '
+        'Choose another --workdir, or put the fields back'
+      )
+  elif workdir.is_dir() and any(workdir.iterdir()):
+    raise InputError(f'{workdir} is not empty and holds no run: choose another --workdir')
+  if is_lead:
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+      with tempfile.TemporaryFile(dir=workdir):
+        pass
+    except OSError as error:
+      raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
+    write_json(path, fields)
+
+
+def read_config(workdir: pathlib.Path) -> dict:
+  """The run's resolved config as plain fields; raises InputError where there is none."""
+  path = workdir / 'config.json'
+  if not path.is_file():
+    raise InputError(f'{workdir} holds no run: there is no {path}')
+  try:
+    return json.loads(path.read_text())
+  except json.JSONDecodeError as error:
+    raise InputError(f'{path} is damaged: {error}') from error
+
+
+def plain(config: ConfigDict) -> dict:
+  """The config as json gives it back: tuples are lists."""
+  return json.loads(json.dumps(config.to_dict()))
+
+
+def differences(before: dict, now: dict, prefix: str = '') -> list[str]:
+  """The fields that differ and may not: 'field: before -> now'."""
+  found = []
+  for name in sorted(set(before) | set(now)):
+    old, new = before.get(name, '(none)'), now.get(name, '(none)')
+    if isinstance(old, dict) and isinstance(new, dict):
+      found += differences(old, new, f'{prefix}{name}.')
+    elif old != new and prefix + name not in FREE_FIELDS:
+      found.append(f'{prefix}{name}: {old!r} -> {new!r}')
+  return found
+
+
+def write_json(path: pathlib.Path, content: dict) -> None:
+  """Writes by rename: a reader sees the old file or the new one."""
+  temporary = path.with_suffix('.tmp')
+  temporary.write_text(json.dumps(content, indent=2) + '\n')
+  os.replace(temporary, path)

@@ -1,0 +1,80 @@
+"""What training changes: the state on the devices, and what the host keeps beside it. Both are checkpointed."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from digits_jax.training import stopping
+
+
+@struct.dataclass
+class TrainState:
+  """On the devices, without a device axis; the same bits on every replica."""
+
+  step: jax.Array  # int32[], steps done
+  params: Any
+  averaged: Any  # as params, or () where averaging is off
+  opt_state: optax.OptState
+
+
+@struct.dataclass
+class Progress:
+  """On the host: decisions of validation, and the metrics summed since they were last logged."""
+
+  selection: stopping.Selection
+  sums: dict[str, np.ndarray]  # float64[] each
+  summed_steps: np.ndarray  # int64[]
+  seconds: np.ndarray  # float64[], of all starts, up to this save
+
+
+def create(params, optimiser: optax.GradientTransformation, *, has_average: bool) -> TrainState:
+  """The state before the first step."""
+  averaged = jax.tree.map(jnp.copy, params) if has_average else ()
+  return TrainState(jnp.int32(0), params, averaged, optimiser.init(params))
+
+
+def apply_gradients(
+  state: TrainState, gradients, optimiser: optax.GradientTransformation, *, rate_scale: jax.Array, decay: float
+) -> TrainState:
+  """One step of the optimiser, its update multiplied by rate_scale float32[], and of the running average.
+
+  The average forgets by min(decay, (1 + step) / (10 + step)), so that early steps do not linger in it.
+  """
+  updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+  updates = jax.tree.map(lambda u: u * rate_scale.astype(u.dtype), updates)
+  params = optax.apply_updates(state.params, updates)
+  averaged = state.averaged
+  if decay:
+    step = state.step.astype(jnp.float32)
+    keep = jnp.minimum(decay, (1 + step) / (10 + step))
+    averaged = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, averaged, params)
+  return TrainState(state.step + 1, params, averaged, opt_state)
+
+
+def reading_params(state: TrainState):
+  """The parameters that evaluation and readers use: the average where there is one."""
+  return state.params if isinstance(state.averaged, tuple) and not state.averaged else state.averaged
+
+
+def create_progress(metric_names) -> Progress:
+  """Before the first step; metric_names are what the step reports."""
+  sums = {name: np.zeros(()) for name in sorted(metric_names)}
+  return Progress(stopping.initial(), sums, np.array(0), np.zeros(()))
+
+
+def add_sums(progress: Progress, rows: dict[str, np.ndarray]) -> Progress:
+  """Adds the metrics {name: float64[steps]} of some steps, one after the other: any grouping gives the same bits."""
+  sums = {name: np.array(total) for name, total in progress.sums.items()}
+  for name, row in rows.items():
+    for value in row:
+      sums[name] = sums[name] + value
+  return progress.replace(sums=sums, summed_steps=progress.summed_steps + len(rows['loss']))
+
+
+def forget_sums(progress: Progress) -> Progress:
+  """After the sums were logged."""
+  return progress.replace(sums={name: np.zeros(()) for name in progress.sums}, summed_steps=np.array(0))

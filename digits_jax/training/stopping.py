@@ -1,0 +1,75 @@
+"""What validation decides: the best step, when to lower the learning rate, when to stop.
+
+A Selection is a pytree of NumPy scalars that lives on the host, is saved in the checkpoint, and is only ever
+replaced. Every decision looks at validation alone.
+"""
+
+import numpy as np
+from flax import struct
+
+from digits_jax.errors import InputError
+
+# Metric of the validation summary -> whether larger is better.
+METRICS = {'sequence_accuracy': True, 'character_error_rate': False, 'loss': False}
+
+
+@struct.dataclass
+class Selection:
+  """What has been seen so far. The value of no evaluation is NaN."""
+
+  best_value: np.ndarray  # float64[], of the metric as it is
+  best_step: np.ndarray  # int64[], -1 before the first evaluation
+  stale: np.ndarray  # int64[], evaluations since the best value last improved
+  rate_scale: np.ndarray  # float64[], what the learning rate is multiplied with
+  plateau_stale: np.ndarray  # int64[], evaluations since the best value improved or the rate was lowered
+
+
+def initial() -> Selection:
+  """Before the first evaluation."""
+  return Selection(np.array(np.nan), np.array(-1), np.array(0), np.array(1.0), np.array(0))
+
+
+def check_metric(metric: str) -> None:
+  """Raises InputError unless validation reports `metric`."""
+  if metric not in METRICS:
+    raise InputError(f'config.selection.metric: there is no {metric!r}; it is one of {", ".join(METRICS)}')
+
+
+def update(
+  selection: Selection,
+  *,
+  step: int,
+  value: float,
+  metric: str,
+  min_delta: float,
+  plateau_patience: int,
+  plateau_factor: float,
+  min_rate_scale: float,
+) -> tuple[Selection, bool]:
+  """Takes in one evaluation; returns the new selection and whether this step is the best so far.
+
+  A value as good as the best is the best too (the later step has seen more), but only one that is better by
+  more than min_delta resets the patience. plateau_patience 0: the rate is never lowered.
+  """
+  sign = 1.0 if METRICS[metric] else -1.0
+  is_first = int(selection.best_step) < 0
+  gain = np.inf if is_first else sign * (value - float(selection.best_value))
+  is_improved, is_best = gain > min_delta, gain >= 0
+  stale = 0 if is_improved else int(selection.stale) + 1
+  plateau_stale = 0 if is_improved else int(selection.plateau_stale) + 1
+  rate_scale = float(selection.rate_scale)
+  if plateau_patience and plateau_stale >= plateau_patience:
+    rate_scale, plateau_stale = max(rate_scale * plateau_factor, min_rate_scale), 0
+  new = Selection(
+    best_value=np.array(value if is_best else float(selection.best_value)),
+    best_step=np.array(step if is_best else int(selection.best_step)),
+    stale=np.array(stale),
+    rate_scale=np.array(rate_scale),
+    plateau_stale=np.array(plateau_stale),
+  )
+  return new, is_best
+
+
+def should_stop(selection: Selection, patience: int) -> bool:
+  """Whether `patience` evaluations (0: never) have passed without improvement."""
+  return bool(patience) and int(selection.stale) >= patience

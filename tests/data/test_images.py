@@ -1,0 +1,148 @@
+"""Files <-> arrays: what is written comes back, and each broken file is one sentence."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits_jax.data import images
+from digits_jax.errors import InputError
+
+
+def _noise(*shape):
+  return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _chunk(name, content):
+  return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+
+
+def _png(width, height, depth, colour_type, pixels):
+  """A PNG made by hand, after the specification: one filter byte, then the pixels, per row."""
+  header = struct.pack('>IIBBBBB', width, height, depth, colour_type, 0, 0, 0)
+  stride = len(pixels) // height
+  rows = b''.join(b'\0' + pixels[i : i + stride] for i in range(0, len(pixels), stride))
+  start = b'\x89PNG\r\n\x1a\n' + _chunk(b'IHDR', header)
+  return start + _chunk(b'IDAT', zlib.compress(rows)) + _chunk(b'IEND', b'')
+
+
+def _refused(path):
+  with pytest.raises(InputError) as caught:
+    images.read_png(path)
+  message = str(caught.value)
+  assert str(path) in message and '\n' not in message and 'object at 0x' not in message
+  return message
+
+
+def test_to_uint8_rounds_clips_and_drops_a_single_channel():
+  values = np.array([0.0, 0.4 / 255, 0.6 / 255, 127.6 / 255, 1.0, 1.2, -0.2], np.float32)
+  grey = images.to_uint8(values.reshape(1, 7, 1))
+  assert grey.dtype == np.uint8 and grey.shape == (1, 7)
+  np.testing.assert_array_equal(grey[0], [0, 0, 1, 128, 255, 255, 0])
+  assert images.to_uint8(np.zeros((4, 5, 3), np.float32)).shape == (4, 5, 3)
+
+
+def test_to_uint8_gives_back_every_stored_value():
+  stored = np.arange(256, dtype=np.uint8).reshape(16, 16)
+  np.testing.assert_array_equal(images.to_uint8(stored[..., None].astype(np.float32) / 255), stored)
+
+
+@pytest.mark.parametrize(
+  'image',
+  [np.zeros((4, 5)), np.zeros((4, 5, 2)), np.zeros((4, 5, 1), np.uint8), np.full((4, 5, 1), np.nan)],
+  ids=['no channel', 'two channels', 'integers', 'nan'],
+)
+def test_to_uint8_refuses_what_is_no_image(image):
+  with pytest.raises(ValueError, match=r'image|float'):
+    images.to_uint8(image)
+
+
+@pytest.mark.parametrize('shape', [(7, 5), (7, 5, 3), (1, 1)])
+def test_what_is_written_is_read_back_exactly(tmp_path, shape):
+  image = _noise(*shape)
+  images.write_png(tmp_path / 'a.png', image)
+  read = images.read_png(tmp_path / 'a.png')
+  assert read.dtype == np.uint8
+  np.testing.assert_array_equal(read, image)
+  np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'a.png')), image)
+
+
+@pytest.mark.parametrize('image', [np.zeros((4, 5), np.float32), _noise(4, 5, 1), _noise(4, 5, 4)])
+def test_write_png_refuses_other_arrays(tmp_path, image):
+  with pytest.raises(ValueError, match='write_png takes'):
+    images.write_png(tmp_path / 'a.png', image)
+  assert not (tmp_path / 'a.png').exists()
+
+
+@pytest.mark.parametrize(
+  ('content', 'expected'),
+  [
+    (_png(4, 1, 2, 0, bytes([0b00011011])), [[0, 85, 170, 255]]),
+    (_png(3, 1, 16, 0, struct.pack('>HHH', 65535, 257 * 7, 257 * 7 + 200)), [[255, 7, 8]]),
+    (_png(2, 1, 8, 4, bytes([10, 255, 10, 0])), [[10, 255]]),
+    (_png(2, 1, 8, 6, bytes([10, 20, 30, 255, 10, 20, 30, 0])), [[[10, 20, 30], [255, 255, 255]]]),
+  ],
+  ids=['2 bits', '16 bits', 'grey and alpha', 'colour and alpha'],
+)
+def test_other_kinds_of_png(tmp_path, content, expected):
+  (tmp_path / 'a.png').write_bytes(content)
+  np.testing.assert_array_equal(images.read_png(tmp_path / 'a.png'), expected)
+
+
+def test_a_palette_becomes_its_colours(tmp_path):
+  colours = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
+  Image.fromarray(colours).convert('P', palette=Image.Palette.ADAPTIVE).save(tmp_path / 'a.png')
+  np.testing.assert_array_equal(images.read_png(tmp_path / 'a.png'), colours)
+
+
+def test_missing_files_folders_and_other_kinds_of_file(tmp_path):
+  assert 'there is no image' in _refused(tmp_path / 'missing.png')
+  assert 'cannot be read' in _refused(tmp_path)
+  (tmp_path / 'empty.png').write_bytes(b'')
+  assert 'is empty' in _refused(tmp_path / 'empty.png')
+  (tmp_path / 'text.png').write_text('filename,label\n')
+  assert 'is not a PNG image' in _refused(tmp_path / 'text.png')
+  Image.fromarray(_noise(8, 8)).save(tmp_path / 'photo.png', format='JPEG')
+  assert 'is not a PNG image' in _refused(tmp_path / 'photo.png')
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path):
+  images.write_png(tmp_path / 'whole.png', _noise(6, 9, 3))
+  content = (tmp_path / 'whole.png').read_bytes()
+  for length in range(1, len(content) - 4):  # the last four bytes are the checksum of an empty chunk
+    (tmp_path / 'a.png').write_bytes(content[:length])
+    assert 'incomplete' in _refused(tmp_path / 'a.png')
+
+
+def test_a_changed_byte_never_gives_other_pixels(tmp_path):
+  image = _noise(6, 9)
+  images.write_png(tmp_path / 'whole.png', image)
+  content = (tmp_path / 'whole.png').read_bytes()
+  refused = 0
+  for position in range(len(content)):
+    changed = bytearray(content)
+    changed[position] ^= 0x10
+    (tmp_path / 'a.png').write_bytes(changed)
+    try:
+      np.testing.assert_array_equal(images.read_png(tmp_path / 'a.png'), image)
+    except InputError as error:
+      assert '<_io' not in str(error)
+      refused += 1
+  assert refused > 0.9 * len(content)
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('side', [8_000, 12_000, 100_000])
+def test_gigantic_files_are_refused_by_their_header(tmp_path, side):
+  (tmp_path / 'a.png').write_bytes(_png(side, side, 1, 0, bytes(side)))
+  assert f'{side} x {side} pixels' in _refused(tmp_path / 'a.png')
+
+
+def test_the_largest_size_is_still_read(tmp_path, monkeypatch):
+  monkeypatch.setattr(images, 'MAX_PIXELS', 20)
+  images.write_png(tmp_path / 'a.png', _noise(4, 5))
+  assert images.read_png(tmp_path / 'a.png').shape == (4, 5)
+  images.write_png(tmp_path / 'b.png', _noise(3, 7))
+  assert 'too large' in _refused(tmp_path / 'b.png')

@@ -1,0 +1,229 @@
+"""The pictures: what is in the file, pixel by pixel, and what the curves are made of."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from digits_jax import drawing
+from digits_jax.data import images as image_files
+
+
+def _noise(*shape):
+  """Random images: no two are alike, so that each can be found again on a sheet."""
+  return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _colour(name):
+  return np.rint(255 * np.asarray(to_rgb(name))).astype(int)
+
+
+def _packed(image):
+  """uint8[..., 3] or uint8[..., 1] -> int32[...], one number per colour."""
+  red, green, blue = np.moveaxis(np.broadcast_to(image, (*image.shape[:-1], 3)).astype(np.int32), -1, 0)
+  return red << 16 | green << 8 | blue
+
+
+def _find(sheet, image, scales=range(1, 21)):
+  """(scale, top, left) of the one place where uint8[H, W, C] stands on the sheet, enlarged without blur."""
+  sheet, image = _packed(sheet), _packed(image)
+  found = []
+  starts = np.argwhere(sheet[:-1, :-1] == image[0, 0])
+  for scale in scales:
+    block = image.repeat(scale, 0).repeat(scale, 1)
+    height, width = block.shape
+    for top, left in starts:
+      if left + width <= sheet.shape[1] and (sheet[top, left : left + width] == block[0]).all():
+        part = sheet[top : top + height, left : left + width]
+        if part.shape == block.shape and (part == block).all():
+          found.append((scale, int(top), int(left)))
+  assert len(found) == 1
+  return found[0]
+
+
+@pytest.mark.parametrize(
+  ('shape', 'columns', 'expected'),
+  [
+    ((1, 28, 28, 1), 8, 1),
+    ((13, 32, 128, 3), 6, 6),
+    ((200, 9, 20, 3), 8, 8),
+    ((7, 64, 288, 3), 8, 5),
+    ((3, 90, 20, 1), 2, 2),
+  ],
+)
+def test_a_contact_sheet_shows_every_pixel_in_order(tmp_path, shape, columns, expected):
+  count, height, width, _ = shape
+  images = _noise(*shape)
+  path = tmp_path / 'new' / 'sheet.png'
+  drawing.contact_sheet(path, images, [f'{i}' for i in range(count)], columns=columns, title='A title')
+  sheet = image_files.read_png(path)
+  assert sheet.shape[1] <= 1760
+  checked = sorted({0, 1, expected - 1, expected, count - 1} & set(range(count)))
+  scale, top, left = _find(sheet, images[0])
+  places = {i: _find(sheet, images[i], [scale]) for i in checked}
+  columns = min(expected, count)
+  rows = math.ceil(count / columns)
+  assert sheet.shape[0] > rows * (scale * height + 12) and sheet.shape[1] > columns * scale * width
+  for i, (_, y, x) in places.items():
+    assert (y == top) == (i < columns) and (x == left) == (i % columns == 0)
+    caption = sheet[y + scale * height + 2 : y + scale * height + 22, x : x + scale * width]
+    inked = np.flatnonzero((caption.max(-1) < 100).any(0))  # dark columns: the caption, centred
+    assert abs((inked[0] + inked[-1]) / 2 - scale * width / 2) < 4
+  assert (sheet[: top - 4].max(-1) < 100).any(), 'the title stands above the images'
+
+
+def test_a_small_image_is_enlarged(tmp_path):
+  images = _noise(8, 28, 28, 1)
+  drawing.contact_sheet(tmp_path / 'sheet.png', images, ['7'] * 8)
+  assert _find(image_files.read_png(tmp_path / 'sheet.png'), images[3])[0] >= 4
+
+
+def test_floats_and_bytes_give_the_same_file(tmp_path):
+  images = _noise(3, 8, 8, 1)
+  drawing.contact_sheet(tmp_path / 'a.png', images, ['1', '2', '3'])
+  drawing.contact_sheet(tmp_path / 'b.png', images.astype(np.float32) / 255, ['1', '2', '3'])
+  assert (tmp_path / 'a.png').read_bytes() == (tmp_path / 'b.png').read_bytes()
+
+
+def test_captions_are_taken_literally_and_kept_short(tmp_path):
+  images = _noise(2, 28, 28, 1)
+  drawing.contact_sheet(tmp_path / 'a.png', images, ['$\\frac{$', '12' * 400], title='$\\frac{$')
+  assert image_files.read_png(tmp_path / 'a.png').shape[1] < 800
+  drawing.contact_sheet(tmp_path / 'b.png', images, ['', '1'])
+  drawing.contact_sheet(tmp_path / 'c.png', images, ['(nothing)', '1'])
+  assert (tmp_path / 'b.png').read_bytes() == (tmp_path / 'c.png').read_bytes()
+
+
+def test_errors_come_first_in_red(tmp_path):
+  images = _noise(6, 10, 30, 3)
+  truths = ['128', '5', '77', '900', '3', '4']
+  readings = ['128', '5', '7', '900', '', '4']
+  assert drawing.readings_sheet(tmp_path / 'a.png', images, truths, readings, columns=2) == 2
+  sheet = image_files.read_png(tmp_path / 'a.png')
+  places = [_find(sheet, image) for image in images]
+  order = sorted(range(6), key=lambda i: places[i][1:])
+  assert order == [2, 4, 0, 1, 3, 5]
+  for i, (scale, top, left) in enumerate(places):
+    frame = sheet[top - 1, left - 1].astype(int)
+    caption = sheet[top + 10 * scale + 4 : top + 10 * scale + 22, left : left + 30 * scale].astype(int)
+    is_red = bool((np.abs(caption - _colour('#c23b00')).sum(-1) < 10).any())
+    assert is_red == (truths[i] != readings[i])
+    np.testing.assert_array_equal(frame, _colour('#c23b00' if is_red else '#b8b8b8'))
+
+
+def test_the_words_of_a_readings_sheet(tmp_path, monkeypatch):
+  drawn = []
+  monkeypatch.setattr(drawing, '_draw_sheet', lambda *arguments: drawn.append(arguments))
+  truths, readings = ['1', '128', '', '5'], ['1', '123', '8', '']
+  images = _noise(4, 8, 8, 1)
+  assert drawing.readings_sheet(tmp_path / 'a.png', images, truths, readings, title='Test') == 3
+  assert drawing.readings_sheet(tmp_path / 'a.png', images, truths, readings, limit=2) == 2
+  assert drawn[0][2] == ['read 123 / is 128', 'read 8 / is (nothing)', 'read (nothing) / is 5', '1']
+  assert drawn[0][5] == ['Test', '3 of 4 read wrongly']
+  assert drawn[1][2] == drawn[0][2][:2]
+  assert drawn[1][5] == [None, '3 of 4 read wrongly; here 2 wrong, 0 right']
+  np.testing.assert_array_equal(drawn[1][1], images[[1, 2]])
+
+
+def test_right_and_wrong_images_keep_their_order(tmp_path, monkeypatch):
+  drawn = []
+  monkeypatch.setattr(drawing, '_draw_sheet', lambda *arguments: drawn.append(arguments))
+  truths = [f'{i}' for i in range(300)]
+  readings = [truth if i % 3 else truth + '0' for i, truth in enumerate(truths)]
+  assert drawing.readings_sheet(tmp_path / 'a.png', _noise(300, 2, 2, 1), truths, readings, limit=300) == 100
+  numbers = [int(caption.split()[-1]) for caption in drawn[0][2]]
+  assert numbers == [*range(0, 300, 3), *(i for i in range(300) if i % 3)]
+
+
+def test_sheets_refuse_what_does_not_fit(tmp_path):
+  path, images = tmp_path / 'a.png', _noise(2, 8, 8, 1)
+  with pytest.raises(ValueError, match='2 images but 1 captions'):
+    drawing.contact_sheet(path, images, ['1'])
+  with pytest.raises(ValueError, match='2 images but 3 readings'):
+    drawing.readings_sheet(path, images, ['1', '2'], ['1', '2', '3'])
+  with pytest.raises(ValueError, match='at least one image'):
+    drawing.contact_sheet(path, images[:0], [])
+  with pytest.raises(ValueError, match='one column'):
+    drawing.contact_sheet(path, images, ['1', '2'], columns=0)
+  with pytest.raises(ValueError, match='limit'):
+    drawing.readings_sheet(path, images, ['1', '2'], ['1', '2'], limit=0)
+  with pytest.raises(ValueError, match='shape'):
+    drawing.contact_sheet(path, images[..., 0], ['1', '2'])
+  assert not path.exists()
+
+
+def _axes(monkeypatch, records):
+  figures = []
+  monkeypatch.setattr(drawing, '_save', lambda figure, path: figures.append(figure))
+  drawing.curves('curves.png', records)
+  return figures[0].axes
+
+
+def test_curves_show_the_recorded_values(monkeypatch):
+  nan = math.nan
+  loss, rate = _axes(
+    monkeypatch,
+    [
+      {'kind': 'train', 'step': 10, 'loss': 2.0, 'images_per_second': 100.0},
+      {'kind': 'train', 'step': 20, 'loss': nan},
+      {'kind': 'validation', 'step': 20, 'sequence_accuracy': 0.25, 'character_error_rate': 1.5, 'loss': 1.5},
+      {'kind': 'train', 'step': 30, 'loss': 0.0},
+      {'kind': 'train', 'step': None, 'loss': 9.0},
+      {'kind': 'train', 'step': 40, 'loss': 0.5},
+      {'kind': 'validation', 'step': 40, 'sequence_accuracy': 0.75, 'character_error_rate': None},
+      {'kind': 'validation', 'step': 60, 'sequence_accuracy': 0.5, 'character_error_rate': 0.25},
+      {'kind': 'test', 'step': 40, 'sequence_accuracy': 0.1, 'loss': 7.0},
+    ],
+  )
+  lines = {line.get_label(): line.get_xydata() for line in [*loss.lines, *rate.lines]}
+  np.testing.assert_array_equal(lines['training'], [[10, 2.0], [20, nan], [30, nan], [40, 0.5]])
+  np.testing.assert_array_equal(lines['validation'], [[20, 1.5]])
+  np.testing.assert_array_equal(lines['whole numbers right (best 75.00%)'], [[20, 25], [40, 75], [60, 50]])
+  np.testing.assert_array_equal(lines['character error rate (lowest 25.00%)'], [[20, 150], [40, nan], [60, 25]])
+  assert loss.get_yscale() == 'log' and rate.get_yscale() == 'linear'
+  assert rate.get_ylim()[1] > 150
+  for axes in (loss, rate):
+    assert axes.get_title(loc='left') and axes.get_xlabel() == 'training step' and axes.get_ylabel()
+
+
+def test_many_training_lines_get_their_running_mean(monkeypatch):
+  losses = np.random.default_rng(0).uniform(1, 2, 500)
+  loss, _ = _axes(monkeypatch, [{'kind': 'train', 'step': i, 'loss': float(x)} for i, x in enumerate(losses)])
+  every, mean = (line.get_xydata() for line in loss.lines)
+  np.testing.assert_array_equal(every[:, 1], losses)
+  for step, value in mean[[0, 100, -1]]:
+    assert value == pytest.approx(losses[int(step) - 9 : int(step) + 1].mean())
+
+
+def test_an_empty_panel_says_so(monkeypatch):
+  loss, rate = _axes(monkeypatch, [])
+  assert loss.texts[0].get_text() == 'no loss recorded yet'
+  assert rate.texts[0].get_text() == 'no validation recorded yet'
+  loss, rate = _axes(monkeypatch, [{'kind': 'train', 'step': 1, 'loss': math.inf}])
+  assert loss.texts and rate.texts
+  loss, rate = _axes(monkeypatch, [{'kind': 'validation', 'step': 1, 'sequence_accuracy': 0.5}])
+  assert loss.texts and not rate.texts
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('losses', [[], [3.0], [1e-9, 1e6], [math.nan, 1.0, math.inf], [2.0] * 300])
+def test_curves_write_a_picture(tmp_path, losses):
+  records = [{'kind': 'train', 'step': i, 'loss': loss} for i, loss in enumerate(losses)]
+  records += [{'kind': 'validation', 'step': 0, 'sequence_accuracy': 0.0, 'character_error_rate': 1.0}]
+  path = tmp_path / 'plots' / 'curves.png'
+  drawing.curves(path, records)
+  picture = image_files.read_png(path)
+  assert picture.shape == (420, 1100, 3)
+  blue = (np.abs(picture.astype(int) - _colour('#0072b2')).sum(-1) < 10).any(0)
+  assert blue[550:].any() and blue[:550].any() == bool(losses)
+
+
+def test_drawing_needs_no_window_and_loads_matplotlib_late(tmp_path):
+  code = (
+    'import sys; from digits_jax import drawing; assert "matplotlib" not in sys.modules; '
+    f'drawing.curves({str(tmp_path / "a.png")!r}, []); assert "matplotlib.pyplot" not in sys.modules'
+  )
+  subprocess.run([sys.executable, '-c', code], check=True)
