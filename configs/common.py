@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
   config.seed = 0  # of the parameters, the training numbers and everything random in training
   config.steps = 3000
   config.batch_size = 64  # images a step, over all devices and processes
-  config.steps_per_call = 10  # steps in one dispatch to the devices
+  config.steps_per_call = 0  # steps in one dispatch to the devices; 0 is 1 on a CPU and 10 elsewhere
   config.log_every = 50  # steps; these three and `steps` may change when a run is resumed
   config.eval_every = 250  # steps
   config.checkpoint_every = 250  # steps

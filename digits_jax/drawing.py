@@ -1,4 +1,4 @@
-"""Arrays -> pictures for people: contact sheets, sheets of readings, curves. The only user of matplotlib.
+"""Arrays -> pictures for people: contact sheets, sheets of readings, curves. Only here matplotlib draws.
 
 matplotlib is imported by the functions that draw and used through its objects, never through pyplot: no
 window, no global state. On a sheet each pixel of an image is a square of scale x scale pixels, the scale a

@@ -6,6 +6,7 @@ Without a network, put the files by hand where it says and run it again.
 """
 
 import difflib
+import shlex
 
 from absl import flags
 
@@ -35,7 +36,7 @@ def main(arguments):
     raise InputError(f'there is no data set {name!r} to prepare: {hint}')
   DATASETS[name]()
   if _DATA_DIR.value:
-    print(f'Train with it by --config.data.data_dir={_DATA_DIR.value}')
+    print(f'Train with it by --config.data.data_dir={shlex.quote(_DATA_DIR.value)}')
   else:
     print('Training finds it there by itself.')
 

@@ -1,12 +1,14 @@
-"""`python -m digits_jax.prepare` as its user sees it: what it prints, its exit codes, its errors."""
+"""`python -m digits_jax.prepare` as its user sees it: output, exit codes, errors; what a kill leaves."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
-from digits_jax.data import mnist
+from digits_jax.data import mnist, mnist_builder
+from digits_jax.errors import InputError
 from tests.data.test_download import serving
 from tests.data.test_mnist import idx_files, tiny
 
@@ -82,3 +84,49 @@ def test_a_data_dir_that_is_a_file(run, tmp_path):
   (tmp_path / 'file').write_text('')
   code, _, err = run('mnist', f'--data_dir={tmp_path}/file')
   assert code == 2 and f'{tmp_path}/file' in err and err.count('\n') == 1
+
+
+def test_a_killed_preparation_leaves_no_data_set(run, tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  (tmp_path / 'downloads').mkdir()
+  for name, contents in FILES.items():
+    (tmp_path / 'downloads' / name).write_bytes(contents)
+  program = (
+    'import os, sys\n'
+    'from digits_jax.data import mnist_builder\n'
+    'from digits_jax.data.download import Archive\n'
+    'finish = mnist_builder.tfds.core.DatasetInfo.write_to_directory\n'
+    'def die(info, folder):\n'
+    '  finish(info, folder)\n'
+    '  os.kill(os.getpid(), 9)\n'
+    'mnist_builder.tfds.core.DatasetInfo.write_to_directory = die\n'
+    f'mnist_builder.prepare(sys.argv[1], sys.argv[2], archives={ARCHIVES!r})\n'
+  )
+  code, _, err = run(str(tmp_path), str(tmp_path / 'downloads'), program=('-c', program))
+  assert code == -9, err
+  assert [name.startswith('incomplete.') for name in os.listdir(tmp_path / 'mnist')] == [True]
+  with pytest.raises(InputError, match='there is no MNIST in'):
+    mnist.load(str(tmp_path), 'train')
+  assert mnist_builder.prepare(str(tmp_path), str(tmp_path / 'downloads'), mirrors=[], archives=ARCHIVES)
+  assert len(mnist.load(str(tmp_path), 'train')[1]) == 55
+
+
+@pytest.mark.parametrize('cut', [5, 100, -4])
+def test_bad_gzip_is_named(tmp_path, cut):
+  paths = [tmp_path / archive.name for archive in ARCHIVES['test']]
+  paths[0].write_bytes(FILES[paths[0].name][:cut])
+  with pytest.raises(InputError, match=r't10k-images-idx3-ubyte\.gz is not an idx file'):
+    mnist_builder.read_pair(*map(str, paths))
+  paths[0].write_bytes(b'<html>not found</html>')
+  with pytest.raises(InputError, match='Not a gzipped file'):
+    mnist_builder.read_pair(*map(str, paths))
+
+
+def test_official_checksums_are_those_of_tfds():
+  import tensorflow_datasets as tfds
+
+  listed = pathlib.Path(tfds.__file__).parent / 'url_checksums' / 'mnist.txt'
+  rows = [line.split('\t') for line in listed.read_text().splitlines() if '/cvdf-datasets/mnist/' in line]
+  expected = {(url, int(size), sha256) for url, size, sha256, *_ in rows}
+  ours = [archive for pair in mnist_builder.ARCHIVES.values() for archive in pair]
+  assert {(mnist_builder.MIRRORS[0] + one.name, one.size, one.sha256) for one in ours} == expected

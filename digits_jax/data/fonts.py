@@ -100,7 +100,7 @@ def split_families(
         raise InputError(f'font family {name!r} is held out for validation and for test; name it for one')
   splits = {'train': [], 'validation': [], 'test': []}
   for face in faces:
-    splits[held_out.get(face.family, 'train')].append(face)
+    splits[held_out.get(face.family.casefold(), 'train')].append(face)
   if not splits['train']:
     raise InputError(f'every font family is held out, none is left to train on: {sorted(families.values())}')
   return {split: tuple(kept or splits['train']) for split, kept in splits.items()}

@@ -127,9 +127,9 @@ def check_numbers(config: ConfigDict) -> None:
   """Raises InputError on counts that make no sense, before anything slow is done."""
   if config.schema_version != SCHEMA_VERSION:
     raise InputError(f'this config has schema_version {config.schema_version}; this code reads {SCHEMA_VERSION}')
-  for name in ('steps', 'steps_per_call', 'log_every', 'eval_every', 'checkpoint_every'):
-    if config[name] < 1:
-      raise InputError(f'config.{name}={config[name]} must be at least 1')
+  for name, least in [('steps', 1), ('log_every', 1), ('eval_every', 1), ('checkpoint_every', 1), ('steps_per_call', 0)]:
+    if config[name] < least:
+      raise InputError(f'config.{name}={config[name]} must be at least {least}')
   for name, examples in [('validation', config.validation.examples)] + [
     (f'tests.{name}', test.examples) for name, test in config.tests.items()
   ]:

@@ -47,13 +47,14 @@ def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoint
   if is_over(step, progress, config):
     return True
   score = evaluate.make_scorer(experiment.task, experiment.validation, batch_size=config.evaluation.batch_size)
+  steps_per_call = parallel.choose_steps_per_call(config.steps_per_call)
   call = parallel.make_train_call(
     experiment.task,
     experiment.train,
     experiment.optimiser,
     experiment.schedule,
     batch_size=config.batch_size,
-    steps_per_call=config.steps_per_call,
+    steps_per_call=steps_per_call,
     average_decay=config.optim.average_decay,
   )
   book = logbook.Logbook(
@@ -65,7 +66,7 @@ def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoint
     while not is_over(step, progress, config):
       pause, is_interrupted, waiting = next_pause(step, config), False, None
       while step < pause and not is_interrupted:
-        count = min(config.steps_per_call, pause - step)
+        count = min(steps_per_call, pause - step)
         rate_scale = progress.selection.rate_scale
         state, rows, stop = call(state, constants, step, count, rate_scale, interrupts.received is not None)
         step += count

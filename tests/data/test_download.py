@@ -12,6 +12,7 @@ import pytest
 from digits_jax.data import download
 from digits_jax.errors import InputError
 
+os.environ['no_proxy'] = '127.0.0.1'  # a proxy that the machine may have is not for these tests
 SIZE = 600_000
 CONTENT = np.random.default_rng(0).bytes(SIZE)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -160,10 +161,11 @@ def test_without_network_the_way_out(path):
   assert 'unknown url type' in message and '\n' not in message
 
 
-def test_a_wrong_file_is_moved_aside(server, path):
+def test_a_wrong_file_is_moved_aside(server, path, caplog):
   _leave(path, b'an old version')
   _fetch(server.url + 'file.gz', path)
   assert _read(path + '.wrong') == b'an old version'
+  assert 'has 14 bytes instead of 600,000' in caplog.text
 
 
 def test_server_error_is_named(server, path):

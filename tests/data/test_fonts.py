@@ -93,6 +93,8 @@ def test_a_small_alphabet_is_no_way_in_for_symbols():
     (dict(zip(DIGITS, DIGITS[1:] + '0', strict=True)), 'look like themselves'),
     (dict(zip(DIGITS, 'ABCDEFGKLM', strict=True)), 'look like themselves'),
     ({'.': "'", '-': '-'}, "it draws something else for '.'"),
+    ({'.': ';', '-': '-'}, "it draws something else for '.'"),
+    ({'.': '.', '-': '\xb7'}, "it draws something else for '-'"),
     ({'.': ',', '-': '|'}, "it draws something else for '-'"),
     ({'.': '.', '-': '_'}, "it draws something else for '-'"),
   ],
@@ -115,8 +117,7 @@ def test_folders_are_searched_to_any_depth_and_broken_files_refused(tmp_path):
   collection.save(tmp_path / 'two.ttc')
   (tmp_path / 'broken.ttf').write_bytes(b'not a font')
   (tmp_path / 'empty.otf').write_bytes(b'')
-  whole = (SHIPPED / 'DejaVuSans.ttf').read_bytes()
-  (tmp_path / 'half.ttf').write_bytes(whole[: len(whole) // 2])
+  (tmp_path / 'half.ttf').write_bytes((SHIPPED / 'DejaVuSans.ttf').read_bytes()[:300_000])
   faces, refused = fonts.find_faces(str(tmp_path), alphabet=Alphabet())
   assert [(face.name, face.family) for face in faces] == [('a/b/deep', 'Computer Modern'), ('two', 'STIX')]
   assert refused.keys() == {'broken.ttf', 'empty.otf', 'half.ttf'}
@@ -137,12 +138,10 @@ def test_a_folder_without_a_usable_face_is_one_sentence(tmp_path):
   ('group', 'names'),
   [
     ('Noto', ['Noto Sans', 'NotoSerif', 'Noto Sans CJK JP']),
-    ('Open', ['Open Sans', 'OpenSans']),
     ('IBM', ['IBM Plex Sans', 'IBMPlexMono']),
     ('STIX', ['STIXGeneral', 'STIX Two Text']),
     ('DejaVu', ['DejaVu Sans Mono', 'DejaVuSerif', 'Bitstream Vera Sans']),
     ('Computer Modern', ['cmr10', 'cmtt12', 'CMU Serif', 'Latin Modern Roman', 'LMRoman10']),
-    ('Cambria', ['Cambria', 'Cambria Math']),
   ],
 )
 def test_siblings_share_a_family(group, names):
@@ -183,9 +182,8 @@ def ink_box(image):
 def test_glyphs_share_a_baseline_and_are_centred(shipped, size):
   for face in shipped[0]:
     images = fonts.render_face(face, size=size, alphabet=Alphabet())
-    assert images.dtype == np.uint8 and len(images) == 10
+    assert images.dtype == np.uint8 and len(images) == 10 and images.max() > 200
     assert images.shape[1] % 2 == images.shape[2] % 2 == 0
-    assert images.max() > 200
     boxes = np.array([ink_box(image) for image in images])
     assert np.abs(boxes[:, [0, 2]].mean(1) - images.shape[2] / 2).max() <= 0.5
     assert abs((boxes[:, 1].min() + boxes[:, 3].max()) / 2 - images.shape[1] / 2) <= 0.5
@@ -201,11 +199,13 @@ def test_old_style_digits_keep_their_places(shipped):
   assert tops[6] < tops[0] - 5 and bottoms[9] > bottoms[0] + 5 and abs(bottoms[6] - bottoms[0]) <= 1
 
 
-def test_marks_stay_on_their_lines():
-  for face in fonts.find_faces(None, alphabet=WITH_MARKS)[0]:
+def test_marks_stay_on_their_lines_and_the_anchor_is_the_digits(tmp_path):
+  make_font(tmp_path / 'comma.ttf', {c: ',' if c == '.' else c for c in WITH_MARKS.symbols})
+  hanging, _ = fonts.find_faces(str(tmp_path), alphabet=WITH_MARKS)
+  for face in hanging + fonts.find_faces(None, alphabet=WITH_MARKS)[0]:
     images = fonts.render_face(face, size=40, alphabet=WITH_MARKS)
     boxes = np.array([ink_box(image) for image in images])
-    assert abs(boxes[10, 3] - boxes[1, 3]) <= 1
+    assert abs(boxes[10, 3] - boxes[1, 3]) <= 1 or face in hanging
     assert boxes[1, 1] + 5 < boxes[11, 1] and boxes[11, 3] < boxes[1, 3] - 3
     digits = fonts.render_face(face, size=40, alphabet=Alphabet())
     tops = np.array([ink_box(digit)[1] for digit in digits])
@@ -215,7 +215,7 @@ def test_marks_stay_on_their_lines():
 def test_every_style_is_its_face_at_its_size_in_a_common_frame(shipped):
   faces = shipped[0][::7]
   images, labels, styles = fonts.render(faces, sizes=(18, 25), alphabet=Alphabet('3517'))
-  assert images.dtype == np.uint8 and labels.dtype == styles.dtype == np.int32
+  assert (images.dtype, labels.dtype, styles.dtype) == (np.uint8, np.int32, np.int32)
   assert collections.Counter(zip(styles.tolist(), labels.tolist(), strict=True)) == {
     (r, a): 1 for r in range(2 * len(faces)) for a in (1, 2, 3, 4)
   }

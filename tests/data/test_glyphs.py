@@ -16,7 +16,7 @@ from digits_jax.errors import InputError
 SHIPPED = pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf')
 
 
-def scattered(seed=0, styles=3, symbols=2, each=(1, 4)):
+def scattered(seed=0, styles=3, symbols=2, each=(5, 40)):
   """Shuffled glyphs, each a rectangle at a place of its own, with faint pixels around it."""
   rng = np.random.default_rng(seed)
   cells = [(r, a) for r in range(styles) for a in range(symbols) for _ in range(rng.integers(*each))]
