@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
+from digits_jax.alphabet import BLANK
 from digits_jax.errors import InputError
 from digits_jax.models import layers
 
@@ -34,7 +35,7 @@ class CRNN(nn.Module):
   def __call__(self, images):
     if self.recurrent not in RECURRENTS:
       raise InputError(f'model.recurrent: there is no {self.recurrent!r}; it is one of {", ".join(RECURRENTS)}')
-    x = images * 2 - 1
+    x = layers.standardise(images)
     x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
     batch, height, frames, features = x.shape
     x = x.transpose(0, 2, 1, 3).reshape(batch, frames, height * features)  # [B, T, H'*F]
@@ -44,4 +45,10 @@ class CRNN(nn.Module):
         x = layers.Recurrent(
           self.recurrent, self.recurrent_features, self.is_bidirectional, self.dtype, name=f'recurrent_{i}'
         )(x)
-    return nn.Dense(self.classes, dtype=jnp.float32, name='head')(x.astype(jnp.float32))
+    return nn.Dense(self.classes, dtype=jnp.float32, bias_init=_mostly_blank, name='head')(x.astype(jnp.float32))
+
+
+def _mostly_blank(key, shape, dtype=jnp.float32):
+  """A head that starts out reading mostly blanks: where CTC goes first in any case, without the first 50 steps."""
+  del key
+  return jnp.zeros(shape, dtype).at[BLANK].set(2.0)

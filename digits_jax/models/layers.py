@@ -3,6 +3,7 @@
 Assumes images float32[B, H, W, C] in [0, 1]. Norms and softmaxes run in float32 whatever the compute dtype.
 """
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -10,6 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.errors import InputError
+
+
+def standardise(images: jax.Array) -> jax.Array:
+  """Each image float[B, H, W, C] with mean 0 and deviation 1; a blank image becomes zeros.
+
+  Takes brightness and contrast out of what must be learnt, and keeps the paper near 0, so that the first GroupNorm
+  sees ink, not paper.
+  """
+  mean = jnp.mean(images, (1, 2, 3), keepdims=True)
+  deviation = jnp.std(images, (1, 2, 3), keepdims=True)
+  return (images - mean) / jnp.maximum(deviation, 1e-3)
 
 
 def space_to_depth(x: jax.Array, patch: tuple[int, int]) -> jax.Array:
@@ -93,35 +105,74 @@ class Recurrent(nn.Module):
     inputs = inputs.reshape(batch, frames, directions, shape[-1]).transpose(1, 2, 0, 3)  # [T, D, B, gates*F]
     if self.is_bidirectional:
       inputs = jnp.stack([inputs[:, 0], inputs[::-1, 1]], 1)
-    recurrent = recurrent.astype(self.dtype)
     state = jnp.zeros((directions, batch, self.features), self.dtype)
     if self.kind == 'lstm':
-      step, carry = _lstm_step, (state, state)
+      outputs = scan_gates(_lstm_step, (state, state), recurrent.astype(self.dtype), (), inputs)
     else:
       bias = self.param('recurrent_bias', nn.initializers.zeros, (directions, 1, shape[-1]), jnp.float32)
-      step, carry = _gru_step(bias.astype(self.dtype)), state
-    _, outputs = jax.lax.scan(lambda carry, now: step(carry, now, recurrent), carry, inputs)  # [T, D, B, F]
+      offsets = jnp.broadcast_to(bias.astype(self.dtype), inputs.shape)
+      outputs = scan_gates(_gru_step, (state,), recurrent.astype(self.dtype), inputs, offsets)
     if self.is_bidirectional:
       outputs = jnp.concatenate([outputs[:, 0], outputs[::-1, 1]], -1)[:, None]
     return outputs[:, 0].transpose(1, 0, 2)  # [B, T, F*D]
 
 
-def _lstm_step(carry, now, recurrent):
-  hidden, cell = carry
-  gates = now + jnp.einsum('dbf,dfg->dbg', hidden, recurrent)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def scan_gates(step, carry, recurrent, inputs, offsets):
+  """Hidden states [T, D, B, F] of a recurrence, with the weight gradient taken out of the scan.
+
+  At each frame: gates = hidden @ recurrent + offset; carry = step(carry, input, gates); hidden = carry[0]. The
+  gradient of `recurrent` is one product over all frames afterwards, not a sum that every frame adds to: with 96
+  features, 32 frames and a batch of 64, a bidirectional LSTM and its gradients take 31 ms for 53 ms on two CPU cores.
+
+  Args:
+    step: (carry, input, gates) -> carry; static.
+    carry: a tuple of [D, B, F], the hidden state first; gets no gradient.
+    recurrent: [D, F, gates].
+    inputs: a pytree of [T, D, B, ...].
+    offsets: [T, D, B, gates].
+  """
+  return _scan_gates(step, carry, recurrent, inputs, offsets)
+
+
+def _scan_gates(step, carry, recurrent, inputs, offsets):
+  def body(carry, now):
+    now, offset = now
+    carry = step(carry, now, jnp.einsum('dbf,dfg->dbg', carry[0], recurrent) + offset)
+    return carry, carry[0]
+
+  return jax.lax.scan(body, carry, (inputs, offsets))[1]
+
+
+def _scan_gates_forward(step, carry, recurrent, inputs, offsets):
+  run = lambda inputs, offsets: _scan_gates(step, carry, recurrent, inputs, offsets)
+  outputs, pull = jax.vjp(run, inputs, offsets)
+  return outputs, (carry, recurrent, outputs, pull)
+
+
+def _scan_gates_backward(step, residual, d_outputs):
+  carry, recurrent, outputs, pull = residual
+  d_inputs, d_offsets = pull(d_outputs)
+  before = jnp.concatenate([carry[0][None], outputs[:-1]])  # the hidden state that each frame's gates saw
+  d_recurrent = jnp.einsum('tdbf,tdbg->dfg', before, d_offsets, preferred_element_type=jnp.float32)
+  d_recurrent = d_recurrent.astype(recurrent.dtype)
+  return jax.tree.map(jnp.zeros_like, carry), d_recurrent, d_inputs, d_offsets
+
+
+scan_gates.defvjp(_scan_gates_forward, _scan_gates_backward)
+
+
+def _lstm_step(carry, _, gates):
+  _, cell = carry
   update, forget, candidate, output = jnp.split(gates, 4, -1)
   cell = jax.nn.sigmoid(forget + 1) * cell + jax.nn.sigmoid(update) * jnp.tanh(candidate)
-  hidden = jax.nn.sigmoid(output) * jnp.tanh(cell)
-  return (hidden, cell), hidden
+  return jax.nn.sigmoid(output) * jnp.tanh(cell), cell
 
 
-def _gru_step(bias):
-  def step(hidden, now, recurrent):
-    reset_in, update_in, candidate_in = jnp.split(now, 3, -1)
-    reset_h, update_h, candidate_h = jnp.split(jnp.einsum('dbf,dfg->dbg', hidden, recurrent) + bias, 3, -1)
-    update = jax.nn.sigmoid(update_in + update_h)
-    candidate = jnp.tanh(candidate_in + jax.nn.sigmoid(reset_in + reset_h) * candidate_h)
-    hidden = update * hidden + (1 - update) * candidate
-    return hidden, hidden
-
-  return step
+def _gru_step(carry, now, gates):
+  (hidden,) = carry
+  reset_in, update_in, candidate_in = jnp.split(now, 3, -1)
+  reset_h, update_h, candidate_h = jnp.split(gates, 3, -1)
+  update = jax.nn.sigmoid(update_in + update_h)
+  candidate = jnp.tanh(candidate_in + jax.nn.sigmoid(reset_in + reset_h) * candidate_h)
+  return (update * hidden + (1 - update) * candidate,)
