@@ -4,8 +4,13 @@ Assumes that nothing has imported jax yet: commands import their heavy modules i
 Exit codes: 0 done, 1 the data had faults (a command says which), 2 the user can put it right, 130 Ctrl-C.
 """
 
+import difflib
+import functools
+import glob
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from absl import flags, logging
@@ -27,6 +32,30 @@ _COMPILATION_CACHE = flags.DEFINE_string(
   'Folder of compiled programs, so that a second start is quick; "" turns it off. Default: '
   '$JAX_COMPILATION_CACHE_DIR, else ~/.cache/digits_jax/xla.',
 )
+
+
+@functools.cache
+def config_flag() -> flags.FlagHolder:
+  """The --config of the commands that take an experiment, defined once, so that one process may import them all."""
+  from ml_collections import config_flags
+
+  return config_flags.DEFINE_config_file(
+    'config', None, 'The experiment: configs/NAME.py or configs/NAME.py:ARGUMENT.', flag_values=flags.FLAGS
+  )
+
+
+@functools.cache
+def workdir_flag() -> flags.FlagHolder:
+  """The --workdir of the commands that take a run, likewise."""
+  return flags.DEFINE_string('workdir', None, 'Run directory. Training makes it; its default is runs/<config name>.')
+
+
+def experiment_config():
+  """What --config names, with the changes that other flags make to it. Raises InputError where it is not given."""
+  config = config_flag().value
+  if config is None:
+    raise InputError('which experiment? Give --config=configs/fonts.py:quick, or another file of configs/')
+  return config
 
 
 def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> None:
@@ -68,12 +97,87 @@ def _parse(argv, program):
     print(flags.FLAGS.module_help(module))
     print(flags.FLAGS.module_help(sys.modules[__name__]))
     return None
+  _check_config_file(argv)
   try:
     return flags.FLAGS(argv)[1:]
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError, FileNotFoundError, OSError) as error:
-    # ml_collections raises the plain kinds for a config field that does not exist or has another type.
-    message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    raise InputError(f'{message} (see {program} --help)') from error
+  except flags.UnrecognizedFlagError as error:
+    raise InputError(f'{error} (see {program} --help)') from error
+  except Exception as error:
+    raise InputError(_explain(error, argv)) from error
+
+
+def _check_config_file(argv):
+  """ml_collections itself reports a missing file late, and at length."""
+  argument = _config_argument(argv)
+  if argument is None or os.path.isfile(path := argument.split(':', 1)[0]):
+    return
+  near = difflib.get_close_matches(path, glob.glob(os.path.join(os.path.dirname(path) or 'configs', '*.py')), 1)
+  hint = f'; did you mean {near[0]}?' if near else ': give --config=configs/NAME.py, seen from the current folder'
+  raise InputError(f'there is no config file {path!r}{hint}')
+
+
+def _config_argument(argv):
+  """What --config=FILE[:ARGUMENT] or --config FILE[:ARGUMENT] gives, or None."""
+  for argument, following in zip(argv, [*argv[1:], ''], strict=True):
+    name, equals, value = argument.partition('=')
+    if name in ('--config', '-config'):
+      return value if equals else following
+  return None
+
+
+# What absl and ml_collections say of a value -> what a person wants to know.
+_KINDS = {
+  'invalid literal for int': 'it takes a whole number',
+  'could not convert string to float': 'it takes a number',
+  'Non-boolean argument': 'it takes true or false',
+  'as a ConfigDict': 'it is a group of fields, changed one by one, as in --config.optim.learning_rate=1e-3',
+}
+
+
+def _explain(error, argv):
+  """One sentence on what parsing the flags raised: a value, a field, or the config file itself is wrong.
+
+  ml_collections wraps errors of a config file in texts that hold whole tracebacks, so the first cause counts.
+  """
+  chain = [error]
+  while following := chain[-1].__cause__ or chain[-1].__context__:
+    chain.append(following)
+  cause = chain[-1]
+  path = (_config_argument(argv) or '').split(':', 1)[0]
+  if isinstance(cause, InputError):
+    return f'--config={_config_argument(argv)}: {cause}'
+  if isinstance(cause, SyntaxError):
+    return f'{cause.filename}, line {cause.lineno}: {cause.msg}'
+  lines = [f.lineno for e in chain for f in traceback.extract_tb(e.__traceback__) if path and f.filename == path]
+  if lines:
+    near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', str(chain))
+    reason = f'{type(cause).__name__}: {str(cause).split(". Other fields")[0]}'
+    reason = f'there is no config field {near[2]!r}; did you mean {near[1]!r}?' if near else reason
+    return f'{path}, line {lines[-1]}: {reason}'
+  if 'get_config() takes' in str(cause):
+    return f'{path} takes no argument after a colon'
+  if 'get_config' in str(cause):
+    return f'{path} is no config file: it has no function get_config'
+  if isinstance(cause, KeyError | AttributeError):
+    return _unknown_field(argv) or str(error)
+  message = str(error).strip().splitlines()[0].removeprefix('flag ')
+  kind = next((kind for words, kind in _KINDS.items() if words in str(error)), None)
+  return f'{message.split(": ")[0]}: {kind}' if kind else message
+
+
+def _unknown_field(argv):
+  """A sentence on the first --config.FIELD flag whose field does not exist; None where all do."""
+  config = flags.FLAGS['config'].parser.parse(_config_argument(argv))
+  for argument in argv:
+    group, (start, *names) = config, argument.partition('=')[0].split('.')
+    for name in names if start in ('--config', '-config') else ():
+      known = list(group.keys()) if hasattr(group, 'keys') else []
+      if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f'did you mean {near[0]!r}?' if near else f'there is {", ".join(known) or "none below it"}'
+        return f'{argument}: there is no config field {name!r}; {hint}'
+      group = group[name]
+  return None
 
 
 def _prepare_environment():

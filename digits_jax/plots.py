@@ -5,12 +5,10 @@ Reads RUN/metrics.jsonl and writes RUN/plots/curves.png, also while the run is s
 
 import os
 
-from absl import flags
-
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory, as training wrote it.')
+_WORKDIR = command.workdir_flag()
 
 
 def main(arguments):
