@@ -78,6 +78,8 @@ def get_config() -> ConfigDict:
   config.evaluation = ConfigDict()
   config.evaluation.batch_size = 250  # images in one dispatch; changes no figure
   config.evaluation.sheet = 48  # test images on the sheet of readings
+  config.lock()  # a config file that sets a field which does not exist fails, with a suggestion
+  config.tests.unlock()  # but for further test sets
   return config
 
 

@@ -75,6 +75,12 @@ class Trunk(nn.Module):
   def __call__(self, x):
     if len(self.widths) != len(self.pools):
       raise InputError(f'model.widths {self.widths} and model.pools {self.pools} must name the same blocks')
+    for name, pairs in ('patch', [self.patch]), ('pools', self.pools):
+      if not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in pairs):
+        raise InputError(f'model.{name} takes pairs (down, across), not {getattr(self, name)}')
+    for width in self.widths:
+      if width % self.groups:
+        raise InputError(f'model.widths: {width} features cannot be normalised in {self.groups} model.groups')
     x = space_to_depth(x, self.patch).astype(self.dtype)
     for width, pool in zip(self.widths, self.pools, strict=True):
       x = max_pool(ConvBlock(width, self.groups, self.dtype)(x), pool)

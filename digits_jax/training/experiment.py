@@ -21,6 +21,11 @@ from digits_jax.tasks.base import Task
 from digits_jax.training import evaluate, optim, parallel, stopping
 
 SCHEMA_VERSION = 1
+# The fields that count something, and the least that each may be.
+LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
+LEAST |= {name: 1 for name in ('evaluation.batch_size', 'evaluation.sheet')}
+LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
+LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +76,18 @@ def build(config: ConfigDict) -> Experiment:
     schedule=schedule,
     optimiser=optimiser,
   )
+
+
+def build_source(config: ConfigDict, split: str) -> tuple[sources.Source, int]:
+  """The source of one split and the seed of its key, as training (step 0) and evaluation draw from them."""
+  synth, seed = {
+    'train': (config.synth, config.seed),
+    'validation': (config.tests.test.synth, config.validation.seed),
+    'test': (config.tests.test.synth, config.tests.test.seed),
+  }[split]
+  alphabet = Alphabet(config.alphabet)
+  spec = sequence_spec(synth, config, alphabet, split)
+  return sources.synthetic(load_bank(config, alphabet, split), spec), seed
 
 
 def build_tests(config: ConfigDict, alphabet: Alphabet, bank) -> dict[str, evaluate.FixedSet]:
@@ -127,17 +144,33 @@ def check_numbers(config: ConfigDict) -> None:
   """Raises InputError on counts that make no sense, before anything slow is done."""
   if config.schema_version != SCHEMA_VERSION:
     raise InputError(f'this config has schema_version {config.schema_version}; this code reads {SCHEMA_VERSION}')
-  for name, least in [('steps', 1), ('log_every', 1), ('eval_every', 1), ('checkpoint_every', 1), ('steps_per_call', 0)]:
-    if config[name] < least:
-      raise InputError(f'config.{name}={config[name]} must be at least {least}')
-  for name, examples in [('validation', config.validation.examples)] + [
-    (f'tests.{name}', test.examples) for name, test in config.tests.items()
-  ]:
-    if examples < 1:
-      raise InputError(f'config.{name}.examples={examples} must be at least 1')
+  check_tuples(config)
+  tests = {f'tests.{name}.examples': 1 for name in config.tests}
+  for name, least in (LEAST | tests).items():
+    value = functools.reduce(lambda group, part: group[part], name.split('.'), config)
+    if value < least:
+      raise InputError(f'config.{name}={value} must be at least {least}')
+  for name, value in config.model.items():
+    if not isinstance(value, str) and min(jax.tree.leaves(value), default=1) < 1 and name != 'is_bidirectional':
+      raise InputError(f'config.model.{name}={value} must be at least 1')
   if 'test' not in config.tests:
     raise InputError('config.tests needs a test set called `test`: validation is drawn as it is')
   if not 0 <= config.optim.average_decay < 1:
     raise InputError(f'config.optim.average_decay={config.optim.average_decay} must be in [0, 1)')
   stopping.check_metric(config.selection.metric)
+  if config.optim.learning_rate <= 0:
+    raise InputError(f'config.optim.learning_rate={config.optim.learning_rate} must be above 0')
   parallel.check_batch_size(config.batch_size, 'config.batch_size')
+
+
+def check_tuples(fields: ConfigDict, prefix: str = 'config') -> None:
+  """Raises InputError on a tuple that holds text for numbers, or numbers for text: no flag parser looks inside them."""
+  for name, value in fields.items():
+    where = f'{prefix}.{name}'
+    if isinstance(value, ConfigDict):
+      check_tuples(value, where)
+    elif isinstance(value, tuple | list):
+      kind, noun = (str, 'a name') if name.endswith('families') else (int | float, 'a number')
+      for leaf in jax.tree.leaves(value):
+        if not isinstance(leaf, kind):
+          raise InputError(f'{where}: {leaf!r} in {value} is not {noun}')
