@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
 
   config.model = ConfigDict()
   config.model.patch = (4, 4)  # pixels that make one position of the first convolution
-  config.model.widths = (32, 64, 128)  # features of each convolution block
+  config.model.widths = (64, 64, 128)  # features of each convolution block
   config.model.pools = ((2, 1), (2, 1), (2, 1))  # after each block, (down, across)
   config.model.groups = 8  # of GroupNorm
   config.model.frame_features = 128  # of a frame, before the recurrence
@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
   config.optim.name = 'adamw'  # 'adam', 'adamw' or 'sgd'
   config.optim.learning_rate = 2e-3  # at its highest
   config.optim.schedule = 'cosine'  # 'constant', 'cosine', 'one_cycle', 'triangular' or 'plateau'
-  config.optim.warmup_steps = 100
+  config.optim.warmup_steps = 20
   config.optim.cycle_steps = 1000  # of 'triangular'
   config.optim.final_frac = 0.01  # of the rate, at the end of 'cosine' and in the valleys of 'triangular'
   config.optim.weight_decay = 1e-4

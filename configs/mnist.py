@@ -6,7 +6,12 @@ python -m digits_jax.main --config=configs/mnist.py:strings
 
 from configs import common, testsets
 
-VARIANTS = {'strings': testsets.strings, 'triplets': testsets.triplets, 'grid': testsets.grid, 'tiny': testsets.strings}
+VARIANTS = {
+  'strings': testsets.strings,
+  'triplets': testsets.triplets,
+  'grid': testsets.grid,
+  'tiny': testsets.strings,
+}
 
 
 def get_config(argument=None):
@@ -17,7 +22,10 @@ def get_config(argument=None):
   config.data.update(glyphs='mnist', hold_out_numbers=False)
   config.tests.test = VARIANTS[variant]()
   config.synth = config.tests.test.synth.copy_and_resolve_references()
-  config.model.pools = ((2, 1), (2, 1), (1, 1))
+  if config.synth.layout.height == 28:  # 14 rows of patches, 7 after the first pool
+    config.model.update(patch=(2, 4), pools=((2, 1), (1, 1), (1, 1)))
+  else:
+    config.model.pools = ((2, 1), (2, 1), (1, 1))
   if variant in ('strings', 'tiny'):
     # Harder than the test: what the test does not show, real handwriting has.
     config.synth.warp.update(rotation_degrees=12.0, slant_degrees=10.0, slant_jitter_degrees=5.0, elastic_px=0.6)
