@@ -1,0 +1,167 @@
+"""`python -m digits_jax.synthesise`: what lies on the disk is what training and the test of a run see."""
+
+import csv
+import pathlib
+import sys
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from jax.experimental.compilation_cache import compilation_cache
+
+from configs import fonts
+from digits_jax import command, synthesise
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import images
+from digits_jax.training import evaluate, experiment, parallel
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+MINIMUM = 'jax_persistent_cache_min_compile_time_secs'
+TINY = '--config=configs/fonts.py:tiny'
+TWO_DIGITS = ['--config.synth.number.max_length=2', '--config.synth.number.min_length=2']
+
+
+@pytest.fixture(scope='module', autouse=True)
+def compiled_once(tmp_path_factory):
+  """Every command compiles the same two programs: here all but the first read them from a cache."""
+  before = {name: getattr(jax.config, name) for name in ('jax_compilation_cache_dir', MINIMUM)}
+  jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.mktemp('compiled')))
+  jax.config.update(MINIMUM, 0.1)
+  compilation_cache.reset_cache()
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+  """Runs the command within this process, 8 images at a time: (exit code, stdout, stderr)."""
+  monkeypatch.chdir(ROOT)
+  monkeypatch.setattr(synthesise, 'BATCH', 8)
+  for name in ('JAX_COMPILATION_CACHE_DIR', 'XLA_PYTHON_CLIENT_PREALLOCATE', 'TF_CPP_MIN_LOG_LEVEL'):
+    monkeypatch.setenv(name, '')  # what the command sets is put back
+
+  def run(*arguments):
+    argv = ['synthesise.py', '--compilation_cache=', *map(str, arguments)]
+    monkeypatch.setattr(sys, 'argv', argv)
+    with flagsaver.flagsaver():
+      code = command._run(synthesise.main, argv)
+      flags.FLAGS.unparse_flags()
+    return code, *capsys.readouterr()
+
+  return run
+
+
+def read(folder):
+  """(file names, labels, images) of a folder that the command wrote."""
+  with (folder / 'labels.csv').open(newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert list(rows[0]) == ['filename', 'label']
+  names = [row['filename'] for row in rows]
+  assert sorted(path.name for path in folder.iterdir()) == sorted([*names, 'labels.csv'])
+  return names, [row['label'] for row in rows], np.stack([images.read_png(folder / name) for name in names])
+
+
+def as_pixels(batch):
+  return np.rint(np.asarray(batch.images)[..., 0] * 255).astype(np.uint8)
+
+
+def test_the_test_split_is_the_set_of_result_json(run, tmp_path):
+  code, out, err = run(TINY, f'--out={tmp_path / "new" / "set"}', '--count=20', '--split=test')
+  assert code == 0, err
+  assert out == f'wrote 20 images and labels.csv into {tmp_path / "new" / "set"}\n'
+  names, labels, pixels = read(tmp_path / 'new' / 'set')
+  assert names[0] == '000000.png' and names[-1] == '000019.png'
+  built = experiment.build(fonts.get_config('tiny'))
+  batch = evaluate.draw_examples(built.tests['test'], np.arange(20))
+  assert labels == [built.alphabet.decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
+  np.testing.assert_array_equal(pixels, as_pixels(batch))
+
+
+def test_the_train_split_is_the_first_step_of_training(run, tmp_path):
+  flag = '--preview=' + str(tmp_path / 'sheet.png')
+  assert run(TINY, f'--out={tmp_path / "set"}', '--count=12', flag)[0] == 0
+  _, labels, pixels = read(tmp_path / 'set')
+  config = fonts.get_config('tiny')
+  source, places = experiment.build(config).train, np.arange(12, dtype=np.int32)
+  draw = lambda key, constants: parallel.draw_batch(source, key, constants, 0, places, places)
+  batch = jax.device_get(jax.jit(draw)(jax.random.key(config.seed), source.constants))
+  alphabet = Alphabet(config.alphabet)
+  assert labels == [alphabet.decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
+  np.testing.assert_array_equal(pixels, as_pixels(batch))
+  assert images.read_png(tmp_path / 'sheet.png').std() > 5
+
+
+def test_an_image_depends_on_its_id_and_the_seed_alone(run, tmp_path):
+  assert run(TINY, f'--out={tmp_path / "a"}', '--count=9', '--seed=7')[0] == 0
+  assert run(TINY, f'--out={tmp_path / "b"}', '--count=6', '--seed=8')[0] == 0
+  assert run(TINY, f'--out={tmp_path / "c"}', '--count=5', '--seed=7')[0] == 0
+  (_, labels_a, a), (_, labels_b, b), (_, labels_c, c) = (read(tmp_path / name) for name in 'abc')
+  assert labels_a[:5] == labels_c and labels_a[:6] != labels_b
+  np.testing.assert_array_equal(a[:5], c)
+  assert (a[:6] != b).any((1, 2)).all()
+
+
+def test_distinct_numbers(run, tmp_path):
+  flags = [TINY, *TWO_DIGITS, '--count=100']
+  assert run(*flags, f'--out={tmp_path / "all"}')[0] == 0
+  assert run(*flags, f'--out={tmp_path / "once"}', '--distinct')[0] == 0
+  (_, repeated, drawn), (_, labels, pixels) = read(tmp_path / 'all'), read(tmp_path / 'once')
+  assert sorted(labels) == [f'{number:02d}' for number in range(100)] != sorted(repeated)
+  kept = [i for i, label in enumerate(repeated) if label not in repeated[:i]]
+  assert labels[: len(kept)] == [repeated[i] for i in kept]  # repeats are passed over, the order stays
+  np.testing.assert_array_equal(pixels[: len(kept)], drawn[kept])
+
+
+def test_too_few_distinct_numbers(run, tmp_path):
+  code, _, err = run(TINY, *TWO_DIGITS, '--count=101', '--distinct', f'--out={tmp_path / "set"}')
+  assert code == 2 and 'draws show 100 different numbers, and --count=101 asks for more' in err
+  assert not (tmp_path / 'set').exists()
+
+
+def test_a_preview_alone(run, tmp_path):
+  code, out, err = run(TINY, f'--preview={tmp_path / "sheets" / "sheet.png"}', '--count=3')
+  assert code == 0, err
+  assert out == f'wrote {tmp_path / "sheets" / "sheet.png"}\n'
+  assert images.read_png(tmp_path / 'sheets' / 'sheet.png').std() > 5
+
+
+def test_an_interrupted_folder_has_no_labels(run, tmp_path, monkeypatch):
+  write_png = images.write_png
+
+  def stop_at_tenth(path, image):
+    if path.name == '000010.png':
+      raise KeyboardInterrupt
+    write_png(path, image)
+
+  monkeypatch.setattr(images, 'write_png', stop_at_tenth)
+  code, _, err = run(TINY, f'--out={tmp_path}', '--count=12')
+  assert code == 130 and 'interrupted' in err
+  assert (tmp_path / '000003.png').exists() and not list(tmp_path.glob('labels*'))
+  code, _, err = run(TINY, f'--out={tmp_path}', '--count=12')
+  assert code == 2 and f'{tmp_path} is not empty' in err and 'interrupted' in err
+
+
+@pytest.mark.parametrize(
+  'arguments, problem',
+  [
+    ([TINY], 'Give --out=DIR for images, --preview=FILE.png'),
+    ([TINY, '--out=new'], 'Give --count=60000'),
+    ([TINY, '--out=new', '--count=0'], '--count=0'),
+    ([TINY, '--out=new', '--count=3', '--split=tset'], 'train|validation|test'),
+    ([TINY, '--out=configs', '--count=3'], 'configs is not empty: choose another --out'),
+    ([TINY, '--out=README.md', '--count=3'], 'README.md'),
+    ([TINY, '--out=README.md/new', '--count=3'], 'README.md'),
+    ([TINY, '--out=new', '--count=3', 'more'], "unexpected argument 'more'"),
+    (['--out=new', '--count=3'], 'which experiment? Give --config='),
+    ([TINY, '--config.synth.layout.width=20', '--out=new', '--count=3'], 'the canvas is 64x20'),
+  ],
+)
+def test_wrong_flags(run, arguments, problem):
+  code, out, err = run(*arguments)
+  assert (code, out) == (2, '') and problem in err
+  assert err.startswith('python -m digits_jax.synthesise: ') and err.count('\n') == 1
+  assert not (ROOT / 'new').exists()
