@@ -1,0 +1,141 @@
+"""The parts of the trunk against plain loops in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from digits_jax.errors import InputError
+from digits_jax.models import layers
+
+RNG = np.random.default_rng(0)
+
+
+def sigmoid(x):
+  return 1 / (1 + np.exp(-x))
+
+
+def recurrence(kind, params, x, features, xp=np):
+  """[B, T, F] -> [B, T, features * directions], frame by frame, in the precision of what is given."""
+  kernel, bias, recurrent = params['input']['kernel'], params['input']['bias'], params['recurrent']
+  logistic = sigmoid if xp is np else jax.nn.sigmoid
+  inputs = xp.einsum('btf,fg->btg', x, kernel) + bias[None, None]
+  outputs = []
+  for direction in range(len(recurrent)):
+    size = recurrent.shape[2]
+    own = inputs[:, :, direction * size : (direction + 1) * size]
+    hidden = cell = xp.zeros((len(x), features), x.dtype)
+    frames = [None] * x.shape[1]
+    for t in range(x.shape[1]) if direction == 0 else reversed(range(x.shape[1])):
+      mixed = xp.einsum('bf,fg->bg', hidden, recurrent[direction])
+      if kind == 'lstm':
+        update, forget, candidate, output = xp.split(own[:, t] + mixed, 4, -1)
+        cell = logistic(forget + 1) * cell + logistic(update) * xp.tanh(candidate)
+        hidden = logistic(output) * xp.tanh(cell)
+      else:
+        r, z, n = xp.split(own[:, t], 3, -1)
+        r_h, z_h, n_h = xp.split(mixed + params['recurrent_bias'][direction], 3, -1)
+        z, n = logistic(z + z_h), xp.tanh(n + logistic(r + r_h) * n_h)
+        hidden = z * hidden + (1 - z) * n
+      frames[t] = hidden
+    outputs.append(xp.stack(frames, 1))
+  return xp.concatenate(outputs, -1)
+
+
+def recurrent_layer(kind, is_bidirectional, *, features=5, frames=7):
+  """A layer, its parameters with every bias away from 0, and an input."""
+  layer = layers.Recurrent(kind, features, is_bidirectional, jnp.float32)
+  x = RNG.normal(size=(3, frames, 4)).astype(np.float32)
+  params = jax.jit(layer.init)(jax.random.key(0), x)['params']
+  params = jax.tree.map(lambda leaf: leaf + RNG.normal(size=leaf.shape).astype(np.float32) / 4, params)
+  return layer, params, x
+
+
+@pytest.mark.parametrize('is_bidirectional', [False, True])
+@pytest.mark.parametrize('kind', ['lstm', 'gru'])
+def test_recurrence_and_its_gradient(kind, is_bidirectional):
+  layer, params, x = recurrent_layer(kind, is_bidirectional)
+  found = jax.jit(layer.apply)({'params': params}, x)
+  double = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (params, x))
+  assert found.shape == (3, 7, 10 if is_bidirectional else 5) and found.dtype == jnp.float32
+  np.testing.assert_allclose(found, recurrence(kind, *double, 5), atol=2e-6)
+
+  weights = RNG.normal(size=found.shape).astype(np.float32)
+  ours = lambda params, x: jnp.sum(weights * layer.apply({'params': params}, x))
+  plain = lambda params, x: jnp.sum(weights * recurrence(kind, params, x, 5, jnp))
+  jax.tree.map(
+    lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5),
+    jax.jit(jax.grad(ours, (0, 1)))(params, x),
+    jax.jit(jax.grad(plain, (0, 1)))(params, x),
+  )
+
+
+@pytest.mark.parametrize('kind', ['lstm', 'gru'])
+def test_one_direction_looks_back_alone_and_two_both_ways(kind):
+  layer, params, x = recurrent_layer(kind, True)
+  changed = x.copy()
+  changed[:, 3] += 1
+  one, other = (np.asarray(jax.jit(layer.apply)({'params': params}, image)) for image in (x, changed))
+  assert (np.abs(one - other).max((0, 2)) > 1e-6).all()
+  assert (one[:, :3, :5] == other[:, :3, :5]).all() and (one[:, 4:, 5:] == other[:, 4:, 5:]).all()
+
+
+def test_bfloat16_recurrence_is_near_float32():
+  _, params, x = recurrent_layer('lstm', True)
+  params = jax.tree.map(np.asarray, params)
+  half = layers.Recurrent('lstm', 5, True, jnp.bfloat16)
+
+  @jax.jit
+  def run(params):
+    found = half.apply({'params': params}, x.astype(jnp.bfloat16))
+    return jnp.sum(found.astype(jnp.float32)), found
+
+  (_, found), gradient = jax.value_and_grad(run, has_aux=True)(params)
+  assert found.dtype == jnp.bfloat16
+  np.testing.assert_allclose(np.asarray(found, np.float64), recurrence('lstm', params, x, 5), atol=0.05)
+  assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype('float32')}
+
+
+def test_space_to_depth():
+  x = RNG.normal(size=(2, 6, 8, 3)).astype(np.float32)
+  expected = np.zeros((2, 3, 2, 2 * 4 * 3), np.float32)
+  for b, i, j, row, column, channel in np.ndindex(2, 3, 2, 2, 4, 3):
+    expected[b, i, j, (row * 4 + column) * 3 + channel] = x[b, 2 * i + row, 4 * j + column, channel]
+  np.testing.assert_array_equal(layers.space_to_depth(jnp.asarray(x), (2, 4)), expected)
+
+
+def test_max_pool():
+  x = RNG.normal(size=(2, 6, 8, 3)).astype(np.float32)
+  expected = np.zeros((2, 2, 4, 3), np.float32)
+  for b, i, j, channel in np.ndindex(2, 2, 4, 3):
+    expected[b, i, j, channel] = x[b, 3 * i : 3 * i + 3, 2 * j : 2 * j + 2, channel].max()
+  np.testing.assert_array_equal(layers.max_pool(jnp.asarray(x), (3, 2)), expected)
+  np.testing.assert_array_equal(layers.max_pool(jnp.asarray(x), (1, 1)), x)
+
+
+def test_standardise_takes_brightness_and_contrast_away():
+  x = RNG.uniform(size=(4, 8, 12, 1)).astype(np.float32)
+  plain = np.asarray(layers.standardise(x))
+  np.testing.assert_allclose(plain.mean((1, 2, 3)), 0, atol=1e-5)
+  np.testing.assert_allclose(plain.std((1, 2, 3)), 1, rtol=1e-5)
+  np.testing.assert_allclose(layers.standardise(0.3 + 0.5 * x), plain, atol=1e-4)
+  assert (np.asarray(layers.standardise(np.full((1, 8, 12, 1), 0.25, np.float32))) == 0).all()
+
+
+@pytest.mark.parametrize(
+  'changes, problem',
+  [
+    ({'patch': (5, 4)}, '16x24 cannot be cut into patches of 5x4: change model.patch'),
+    ({'patch': (4, 5)}, '16x24 cannot be cut into patches of 4x5: change model.patch'),
+    ({'patch': (4,)}, r'model.patch takes pairs \(down, across\), not \(4,\)'),
+    ({'pools': ((3, 1), (2, 1))}, '4x6 cannot be pooled by 3x1: change model.pools'),
+    ({'pools': ((2, 1), (2, 4))}, '2x6 cannot be pooled by 2x4: change model.pools'),
+    ({'pools': (2, 1)}, r'model.pools takes pairs \(down, across\), not \(2, 1\)'),
+    ({'pools': ((2, 1),)}, 'must name the same blocks'),
+    ({'groups': 3}, 'model.widths: 8 features cannot be normalised in 3 model.groups'),
+  ],
+)
+def test_a_canvas_that_does_not_fit(changes, problem):
+  fields = {'patch': (4, 4), 'widths': (8, 16), 'pools': ((2, 1), (2, 1)), 'groups': 4, 'dtype': jnp.float32} | changes
+  with pytest.raises(InputError, match=problem):
+    jax.eval_shape(layers.Trunk(**fields).init, jax.random.key(0), np.zeros((1, 16, 24, 1), np.float32))

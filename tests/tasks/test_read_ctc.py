@@ -1,0 +1,132 @@
+"""Reading by CTC: the four functions of the task, and that it learns doubled digits."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from digits_jax import metrics, structs, tasks
+from digits_jax.alphabet import Alphabet
+from digits_jax.errors import InputError
+from digits_jax.tasks import read_ctc
+
+ALPHABET = Alphabet()
+RNG = np.random.default_rng(0)
+GLYPHS = RNG.integers(0, 2, (10, 12, 6)).repeat(1, 0).astype(np.float32)  # a pattern for each digit
+MODEL = {
+  'patch': (4, 2), 'widths': (16, 32), 'pools': ((2, 1), (2, 1)), 'groups': 4, 'frame_features': 32,
+  'recurrent': 'lstm', 'recurrent_features': 24, 'recurrent_layers': 1, 'is_bidirectional': True, 'dtype': jnp.float32,
+}  # fmt: skip
+
+
+def batch_of(texts, *, slots=7, width=64):
+  """Numbers in patterns on 16 x width, some noise behind them."""
+  images = 0.1 * RNG.uniform(size=(len(texts), 16, width, 1)).astype(np.float32)
+  for image, text in zip(images, texts, strict=True):
+    for i, digit in enumerate(text[: width // 8]):
+      image[2:14, 1 + 8 * i : 7 + 8 * i, 0] += 0.9 * GLYPHS[int(digit)]
+  labels, lengths = ALPHABET.pack(texts, slots)
+  boxes = np.zeros((len(texts), slots, 4), np.float32)
+  return structs.Batch(images, labels, lengths, boxes, np.ones(len(texts), bool))
+
+
+TASK = read_ctc.make(alphabet=ALPHABET, **MODEL)
+loss = jax.jit(TASK.loss)
+init = jax.jit(TASK.init)
+score = jax.jit(TASK.score)
+
+
+def logits_of(path):
+  """Logits [T, 11] whose likeliest classes spell the path; '-' is the blank."""
+  classes = [0 if symbol == '-' else int(symbol) + 1 for symbol in path]
+  return 5 * np.eye(11, dtype=np.float32)[classes]
+
+
+def test_the_loss_of_an_example_does_not_know_the_others():
+  batch = batch_of(['12', '1003377', '90'])
+  params = init(jax.random.key(0), batch)
+  losses, found = loss(params, batch, jax.random.key(1))
+  assert losses.shape == (3,) and losses.dtype == jnp.float32 and (losses > 0).all()
+  assert {name: value.shape for name, value in found.items()} == {'infeasible': (3,), 'empty': (3,)}
+  for i in range(3):
+    threefold = jax.tree.map(lambda leaf: leaf[[i] * 3], batch)
+    np.testing.assert_allclose(loss(params, threefold, jax.random.key(2))[0], np.repeat(losses[i], 3), rtol=1e-5)
+  changed = dataclasses.replace(batch, images=np.concatenate([batch.images[:2], 1 - batch.images[1:2]]))
+  again = loss(params, changed, jax.random.key(1))[0]
+  np.testing.assert_allclose(again[:2], losses[:2], rtol=1e-5)
+  assert abs(again[2] - losses[2]) > 1e-4
+
+
+def test_a_label_that_does_not_fit_costs_nothing_and_is_counted():
+  batch = batch_of(['1003377', '1234567'], width=18)  # 9 frames: the first needs 10, the second 7
+  params = init(jax.random.key(0), batch)
+  losses, found = loss(params, batch, jax.random.key(1))
+  assert np.asarray(found['infeasible']).tolist() == [1, 0] and losses[0] == 0 and losses[1] > 0
+  gradient = jax.jit(jax.grad(lambda params: TASK.loss(params, batch, jax.random.key(1))[0][0]))(params)
+  assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(gradient))
+  records = score(TASK.predict(params, batch.images), batch)
+  assert np.asarray(records['is_feasible']).tolist() == [False, True]
+
+
+def test_score():
+  paths = [path.ljust(19, '-') for path in ('-11-00--0-33-3-7-7-', '11-2', '', '4-4-5', '98')]
+  truths = ['100337', '12', '7', '45', '98']
+  batch = batch_of(truths)
+  records = jax.device_get(score({'logits': np.stack([logits_of(path) for path in paths])}, batch))
+  read = [ALPHABET.decode(*row) for row in zip(records['predicted'], records['predicted_length'], strict=True)]
+  assert read == ['1003377', '12', '', '445', '98']
+  assert records['is_right'].tolist() == [False, True, False, False, True]
+  assert records['edit_distance'].tolist() == [1, 0, 1, 1, 0]
+  assert records['position_hits'].tolist() == [6, 2, 0, 1, 2]
+  assert records['is_empty'].tolist() == [False, False, True, False, False]
+  assert records['is_feasible'].all() and records['loss'].shape == (5,)
+  assert records['loss'][4] < 2 < records['loss'][2]
+  assert {leaf.shape[0] for leaf in records.values()} == {5}
+  assert set(metrics.RECORDS) - set(records) == {'mask', 'label_length'}  # those that evaluation adds
+
+
+def test_doubled_digits_need_a_blank_between_them():
+  doubled, merged = logits_of('1-0-03-37-7'), logits_of('1-00033-77-')
+  batch = batch_of(['1003377', '1003377'])
+  records = jax.device_get(score({'logits': np.stack([doubled, merged])}, batch))
+  assert records['is_right'].tolist() == [True, False]
+  assert ALPHABET.decode(records['predicted'][1], records['predicted_length'][1]) == '1037'
+
+
+def test_init_refuses_too_few_frames():
+  with pytest.raises(InputError, match='numbers of 7 symbols do not fit the 4 frames of this model: widen'):
+    init(jax.random.key(0), batch_of([''], width=8))
+  init(jax.random.key(0), batch_of([''], width=14))  # 7 frames
+
+
+def test_the_layer_table_names_the_parameters():
+  table = TASK.table(jax.random.key(0), batch_of(['12']))
+  assert 'recurrent_0' in table and 'head' in table and 'Total Parameters' in table
+
+
+def test_unknown_task():
+  with pytest.raises(InputError, match=r"config.task: there is no task 'read_ctx'; did you mean 'read_ctc'\?"):
+    tasks.make('read_ctx')
+
+
+def test_it_learns_four_numbers_by_heart():
+  batch = batch_of(['1003377', '5', '94', '226'])
+  params = init(jax.random.key(0), batch)
+  optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
+
+  @jax.jit
+  def step(params, state):
+    value, gradients = jax.value_and_grad(lambda p: jnp.mean(TASK.loss(p, batch, jax.random.key(0))[0]))(params)
+    updates, state = optimiser.update(gradients, state, params)
+    return optax.apply_updates(params, updates), state, value
+
+  state = jax.jit(optimiser.init)(params)
+  for _ in range(400):
+    params, state, value = step(params, state)
+    if value < 0.05:
+      break
+  records = jax.device_get(score(jax.jit(TASK.predict)(params, batch.images), batch))
+  assert records['edit_distance'].tolist() == [0, 0, 0, 0]
