@@ -18,14 +18,14 @@ def get_config() -> ConfigDict:
   config.name = 'common'  # of the run directory, runs/<name>, where --workdir is not given
 
   config.seed = 0  # of the parameters, the training numbers and everything random in training
-  config.steps = 3000
+  config.steps = 3000  # of training
   config.batch_size = 64  # images a step, over all devices and processes
   config.steps_per_call = 0  # steps in one dispatch to the devices; 0 is 1 on a CPU and 10 elsewhere
   config.log_every = 50  # steps; these three and `steps` may change when a run is resumed
   config.eval_every = 250  # steps
   config.checkpoint_every = 250  # steps
   config.alphabet = '0123456789'  # digits; with fonts also '.' and '-' behind them
-  config.task = 'read_ctc'
+  config.task = 'read_ctc'  # what is learnt: a name of digits_jax/tasks
 
   config.model = ConfigDict()
   config.model.patch = (4, 4)  # pixels that make one position of the first convolution
@@ -35,18 +35,18 @@ def get_config() -> ConfigDict:
   config.model.frame_features = 128  # of a frame, before the recurrence
   config.model.recurrent = 'lstm'  # 'lstm', 'gru' or 'none'
   config.model.recurrent_features = 96  # each direction
-  config.model.recurrent_layers = 1
-  config.model.is_bidirectional = True
+  config.model.recurrent_layers = 1  # one above the other
+  config.model.is_bidirectional = True  # each layer reads from both ends
   config.model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and softmax stay float32
 
   config.optim = ConfigDict()
   config.optim.name = 'adamw'  # 'adam', 'adamw' or 'sgd'
   config.optim.learning_rate = 2e-3  # at its highest
   config.optim.schedule = 'cosine'  # 'constant', 'cosine', 'one_cycle', 'triangular' or 'plateau'
-  config.optim.warmup_steps = 20
+  config.optim.warmup_steps = 20  # from 0 to the highest rate
   config.optim.cycle_steps = 1000  # of 'triangular'
   config.optim.final_frac = 0.01  # of the rate, at the end of 'cosine' and in the valleys of 'triangular'
-  config.optim.weight_decay = 1e-4
+  config.optim.weight_decay = 1e-4  # of matrices and kernels, not of scales and biases; 0 with 'adam'
   config.optim.momentum = 0.9  # of 'sgd'
   config.optim.clip_norm = 1.0  # global norm of the gradient; 0 does not clip
   config.optim.average_decay = 0.99  # of the running average of parameters that is read with; 0 keeps none
@@ -56,8 +56,8 @@ def get_config() -> ConfigDict:
   config.selection.min_delta = 0.0  # what counts as an improvement
   config.selection.patience = 0  # evaluations without improvement before training stops; 0 never stops
   config.selection.plateau_patience = 5  # the same before schedule 'plateau' lowers the rate
-  config.selection.plateau_factor = 0.5
-  config.selection.min_rate_scale = 0.01
+  config.selection.plateau_factor = 0.5  # by which it does
+  config.selection.min_rate_scale = 0.01  # of the first rate, where it ends
 
   config.data = ConfigDict()
   config.data.glyphs = 'fonts'  # or 'mnist'
@@ -66,15 +66,15 @@ def get_config() -> ConfigDict:
   config.data.test_font_dir = ''  # another folder for the test; '' tests on the faces of font_dir
   config.data.font_sizes = (18, 19, 20, 21, 22, 23, 24, 25)  # pixels an em
   config.data.validation_families = ()  # families of fonts that training never sees
-  config.data.test_families = ()
+  config.data.test_families = ()  # nor validation
   config.data.hold_out_numbers = True  # numbers of 3 and more digits of the test are never trained on
 
-  config.synth = synth()
+  config.synth = synth()  # what training draws
   config.validation = ConfigDict()  # drawn as the test set `test` is, from validation glyphs and numbers
-  config.validation.seed = 1
-  config.validation.examples = 1000
+  config.validation.seed = 1  # of its images
+  config.validation.examples = 1000  # images
   config.tests = ConfigDict()
-  config.tests.test = test_set('plates-v1', synth())
+  config.tests.test = test_set('plates-v1', synth())  # drawn from test glyphs and numbers; more may stand beside it
   config.evaluation = ConfigDict()
   config.evaluation.batch_size = 250  # images in one dispatch; changes no figure
   config.evaluation.sheet = 48  # test images on the sheet of readings
@@ -88,21 +88,21 @@ def synth() -> ConfigDict:
   config = ConfigDict()
   config.number = ConfigDict()
   config.number.min_length = 1  # symbols
-  config.number.max_length = 5
+  config.number.max_length = 5  # symbols; all lengths between are as frequent
   config.number.dot_fraction = 0.5  # of numbers of 3 and more symbols, where the alphabet has '.'
   config.number.minus_fraction = 0.25  # of numbers of 2 and more symbols, where it has '-'
 
   config.layout = ConfigDict()
   config.layout.kind = 'string'  # 'string', 'grid' (cells, random start) or 'stacked' (cells from the left)
-  config.layout.height = 64
-  config.layout.width = 128
+  config.layout.height = 64  # of the canvas
+  config.layout.width = 128  # of the canvas
   config.layout.spacing = 'gaps'  # string: spacing_px is between inks ('gaps') or anchors ('centres')
   config.layout.spacing_px = (0.0, 8.0)  # one value a number; negative gaps overlap
   config.layout.spacing_jitter_px = 0.0  # +- this, each digit
   config.layout.wander_px = 0.0  # baseline +- this, each digit
   config.layout.tilt_degrees = 0.0  # baseline +- this
   config.layout.spread_x = 1.0  # 1 any place that fits, 0 centred
-  config.layout.spread_y = 1.0
+  config.layout.spread_y = 1.0  # the same, up and down
   config.layout.cell_px = 28  # grid, stacked
 
   config.warp = ConfigDict()
@@ -120,11 +120,11 @@ def synth() -> ConfigDict:
   config.clutter = ConfigDict()
   config.clutter.blobs = 0  # at most, an image
   config.clutter.blob_px = (1.0, 4.0)  # standard deviation along each axis
-  config.clutter.blob_ink = (0.3, 0.9)
+  config.clutter.blob_ink = (0.3, 0.9)  # at its centre
 
   config.photo = ConfigDict()
   config.photo.blur_px = (0.0, 0.0)  # standard deviation
-  config.photo.background = (0.0, 0.0)
+  config.photo.background = (0.0, 0.0)  # grey of the paper
   config.photo.contrast = (1.0, 1.0)  # ink minus background
   config.photo.inversion = 0.0  # share of images with dark ink on bright paper
   config.photo.noise = (0.05, 0.05)  # standard deviation of each pixel
