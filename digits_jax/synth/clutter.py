@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.errors import InputError
-from digits_jax.synth.draw import check_ranges, uniform
+from digits_jax.synth.draw import check_between, check_ranges, uniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,7 @@ class ClutterSpec:
 
   def __post_init__(self):
     check_ranges(self, 'synth.clutter', ('blob_px', 'blob_ink'))
+    check_between(self, 'synth.clutter', 0, 1, ('blob_ink',))
     if self.blobs < 0 or self.blob_px[0] <= 0:
       raise InputError('synth.clutter: blobs must be at least 0 and blob_px above 0')
 

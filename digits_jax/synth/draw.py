@@ -21,5 +21,13 @@ def check_ranges(spec, where: str, names: tuple[str, ...]) -> None:
   """Raises InputError unless each named field of the spec is (low, high) with low <= high."""
   for name in names:
     value = getattr(spec, name)
-    if len(value) != 2 or value[0] > value[1]:
+    if len(value) != 2 or not value[0] <= value[1]:
       raise InputError(f'{where}.{name}: {value} is not (low, high) with low <= high')
+
+
+def check_between(spec, where: str, low: float, high: float, names: tuple[str, ...]) -> None:
+  """Raises InputError unless each named field of the spec, or both ends of its range, lies in [low, high]."""
+  for name in names:
+    value = getattr(spec, name)
+    if not all(low <= end <= high for end in (value if isinstance(value, tuple | list) else (value,))):
+      raise InputError(f'{where}.{name}: {value} does not lie in [{low:g}, {high:g}]')

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
+from digits_jax.synth.draw import check_between
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -23,7 +24,7 @@ class NumberSpec:
   alphabet: Alphabet
   min_length: int  # symbols, lengths are uniform between the two
   max_length: int  # symbols; N, the label slots of an example
-  dot_fraction: float  # share of the numbers of 3 and more symbols with a '.', where the alphabet has one
+  dot_fraction: float  # share of the numbers with a '.', of those of 3 and more symbols without their '-'
   minus_fraction: float  # share of the numbers of 2 and more symbols with a leading '-', likewise
   split: str | None  # with held-out numbers: 'train', 'validation' or 'test'; None draws from all numbers
 
@@ -33,6 +34,7 @@ class NumberSpec:
         f'synth.number: min_length {self.min_length} and max_length {self.max_length} must satisfy '
         '1 <= min_length <= max_length'
       )
+    check_between(self, 'synth.number', 0, 1, ('dot_fraction', 'minus_fraction'))
     if self.split is not None and len(self.alphabet.digits) < len(SPLITS):
       raise InputError('held-out numbers need an alphabet of at least 3 digits: set data.hold_out_numbers=False')
 

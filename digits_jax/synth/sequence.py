@@ -12,6 +12,7 @@ import numpy as np
 from digits_jax import structs
 from digits_jax.errors import InputError
 from digits_jax.synth import clutter, layout, number, photo, warp
+from digits_jax.synth.draw import uniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +37,8 @@ def plan(bank: structs.GlyphBank, spec: SequenceSpec) -> int:
       f'glyph images of {size[0]}x{size[1]} pixels, scaled by {spec.warp.scale[1]}, do not fit a cell of '
       f'{spec.layout.cell_px}: raise synth.layout.cell_px or lower synth.warp.scale'
     )
-  extents = warp.largest_reach(boxes, size, spec.warp)
-  layout.check_fit(extents, spec.warp.zoom[1], spec.number.max_length, spec.layout)
+  extents, inks = warp.largest_reach(boxes, size, spec.warp), warp.largest_ink(boxes, spec.warp)
+  layout.check_fit(extents, inks, spec.number.max_length, spec.layout)
   return warp.patch_size(boxes, size, spec.warp)
 
 
@@ -54,13 +55,11 @@ def example(key: jax.Array, bank: structs.GlyphBank, *, spec: SequenceSpec, patc
   """
   k_number, k_glyphs, k_maps, k_digits, k_place, k_render, k_clutter, k_photo = jax.random.split(key, 8)
   labels, length = number.draw(k_number, spec.number)
-  slots = labels.shape[0]
   glyphs = choose_glyphs(k_glyphs, labels, bank)  # [N]
-  linear, shift = warp.draw_number_map(k_maps, spec.warp)
-  maps = jnp.einsum('ij,njk->nik', linear, warp.draw_digit_maps(k_digits, slots, spec.warp))
-  extents = warp.reach(bank.boxes[glyphs], maps, bank.images.shape[1:])
-  anchors = layout.place(k_place, extents, length, linear, spec.layout) + shift[None]
-  ink, boxes = compose(k_render, bank.images[glyphs], maps, anchors, length, spec=spec, patch=patch)
+  keys = (k_maps, k_digits, k_place)
+  with jax.default_matmul_precision('highest'):  # a GPU would round places to TF32, a TPU to bfloat16
+    maps, anchors = arrange(keys, bank.boxes[glyphs], bank.images.shape[1:], length, spec)
+    ink, boxes = compose(k_render, bank.images[glyphs], maps, anchors, length, spec=spec, patch=patch)
   ink = clutter.blobs(k_clutter, ink, spec.clutter)
   image = photo.expose(k_photo, ink, spec.photo)
   return structs.Batch(image[:, :, None], labels, length, boxes, jnp.bool_(True))
@@ -73,6 +72,27 @@ def choose_glyphs(key: jax.Array, labels: jax.Array, bank: structs.GlyphBank) ->
   symbol = jnp.maximum(labels - 1, 0)
   counts = bank.counts[style, symbol]
   return bank.starts[style, symbol] + jax.random.randint(k_glyph, labels.shape, 0, counts)
+
+
+def arrange(
+  keys: tuple[jax.Array, ...], boxes: jax.Array, size: tuple[int, int], length: jax.Array, spec: SequenceSpec
+) -> tuple[jax.Array, jax.Array]:
+  """How the first `length` glyphs are drawn, and where: maps float32[N, 2, 2] and anchors float32[N, 2].
+
+  Args:
+    keys: for the map of the whole number, for its digits, for their places.
+    boxes: float32[N, 4], the inks in their glyph images.
+    size: (h, w) of a glyph image.
+    length: int32[].
+    spec: the distribution; static.
+  """
+  k_maps, k_digits, k_place = keys
+  linear, shift = warp.draw_number_map(k_maps, spec.warp)
+  digit_maps = warp.draw_digit_maps(k_digits, boxes.shape[0], spec.warp)
+  maps = jnp.einsum('ij,njk->nik', linear, digit_maps)
+  own, extents = warp.reach(boxes, digit_maps, size), warp.reach(boxes, maps, size)
+  anchors, fit = layout.place(k_place, own, extents, length, linear, shift, spec.layout)
+  return fit * maps, anchors
 
 
 def compose(
@@ -90,9 +110,12 @@ def compose(
   Overlapping inks keep the darker one. Glyphs are uint8[N, h, w], maps float32[N, 2, 2], anchors float32[N, 2].
   """
   slots, height, width = glyphs.shape[0], spec.layout.height, spec.layout.width
-  keys = jax.random.split(key, slots)
-  render = lambda key, glyph, linear, anchor: warp.render(key, glyph, linear, anchor, patch, spec.warp)
-  inks, corners = jax.vmap(render)(keys, glyphs, maps, anchors)  # [N, P, P], [N, 2]
+  k_bend, k_stroke = jax.random.split(key)
+  # A loop, since XLA on CPU would resample again for each use of what a vmap draws: five times the cost.
+  digits = (jax.random.split(k_bend, slots), glyphs, maps, anchors)
+  inks, corners = jax.lax.map(lambda digit: warp.render(*digit, patch, spec.warp), digits)  # [N, P, P], [N, 2]
+  if any(spec.warp.stroke_frac):
+    inks = jax.vmap(warp.stroke)(inks, uniform(k_stroke, (slots,), spec.warp.stroke_frac))
   is_used = jnp.arange(slots) < length
   inks = jnp.where(is_used[:, None, None], inks, 0.0)
   corners = jnp.clip(corners, -patch, jnp.array([width, height])[None])

@@ -1,7 +1,8 @@
 """The shape of one digit: scale, rotation, slant, elastic distortion, stroke width, and its pixels.
 
 A digit is resampled once, by bilinear interpolation, from its glyph image into a square patch of the canvas;
-all geometry is composed before that.
+all geometry is composed before that. y grows down, so a positive rotation turns clockwise as one looks at it, and
+a positive slant or shear moves what is below the anchor to the right: the digit leans to the left.
 """
 
 import dataclasses
@@ -11,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.synth.draw import check_ranges, plus_minus, uniform
+from digits_jax.synth.draw import check_between, check_ranges, plus_minus, uniform
+
+ELASTIC_LIMIT = 3.0  # standard deviations, beyond which a displacement is cut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,17 +27,21 @@ class WarpSpec:
   elastic_px: float  # standard deviation of the smooth displacement, in glyph pixels
   stroke_frac: tuple[float, float]  # -1 thinner by a pixel on each side, 0 as it is, 1 thicker
   slant_degrees: float  # +- this, one value a number: digits lean, the baseline stays
-  shift_px: float  # +- this, the whole number (grid, stacked)
-  zoom: tuple[float, float]  # the whole number
+  shift_px: float  # +- this, the whole number, as far as the canvas goes
+  zoom: tuple[float, float]  # the whole number, as far as the canvas goes
   turn_degrees: float  # +- this, the whole number
   shear_degrees: float  # +- this, the whole number
 
   def __post_init__(self):
     check_ranges(self, 'synth.warp', ('scale', 'zoom', 'stroke_frac'))
+    check_between(self, 'synth.warp', -1, 1, ('stroke_frac',))
+    check_between(self, 'synth.warp', 0, 180, ('rotation_degrees', 'turn_degrees'))
+    check_between(self, 'synth.warp', 0, 60, ('slant_degrees', 'slant_jitter_degrees', 'shear_degrees'))
+    check_between(self, 'synth.warp', 0, np.inf, ('elastic_px', 'shift_px'))
     if self.scale[0] <= 0 or self.zoom[0] <= 0:
       raise InputError('synth.warp: scale and zoom must be above 0')
-    if max(abs(self.slant_degrees) + abs(self.slant_jitter_degrees), abs(self.shear_degrees)) > 60:
-      raise InputError('synth.warp: slants and shears beyond 60 degrees leave no digit to read')
+    if self.slant_degrees + self.slant_jitter_degrees > 60:
+      raise InputError('synth.warp: slants beyond 60 degrees leave no digit to read')
 
 
 def draw_number_map(key: jax.Array, spec: WarpSpec) -> tuple[jax.Array, jax.Array]:
@@ -73,27 +80,45 @@ def reach(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.Array
 
 
 def largest_reach(boxes: np.ndarray, size: tuple[int, int], spec: WarpSpec) -> np.ndarray:
-  """Bound float[4] of `reach` over all glyphs and all maps that the spec allows, on the host."""
-  across = max(size[1] / 2 - boxes[:, 0].min(), boxes[:, 2].max() - size[1] / 2)
-  up, down = size[0] / 2 - boxes[:, 1].min(), boxes[:, 3].max() - size[0] / 2
-  turn = np.deg2rad(min(abs(spec.rotation_degrees) + abs(spec.turn_degrees), 90.0))
-  slant = np.deg2rad(abs(spec.slant_degrees) + abs(spec.slant_jitter_degrees))
-  lean = np.tan(slant) + np.tan(np.deg2rad(abs(spec.shear_degrees)))
-  factor = spec.scale[1] * spec.zoom[1]
-  wide = across + lean * max(up, down)
-  tall = lambda height: height * (np.cos(turn) if turn < np.pi / 4 else 1.0) + wide * np.sin(turn)
-  wide = wide + max(up, down) * np.sin(turn)
-  return factor * np.array([-wide, -tall(up), wide, tall(down)])
+  """Bounds float[G, 4] of each glyph's `reach` under all digit maps that the spec allows, on the host."""
+  half = np.array([size[1] / 2, size[0] / 2])
+  bounds = np.concatenate([half - boxes[:, :2], boxes[:, 2:] - half], 1)  # left and up are positive in here
+  slant = spec.slant_degrees + spec.slant_jitter_degrees
+  return _bound(bounds, spec.scale[1], spec.rotation_degrees, slant) * np.array([-1, -1, 1, 1])
+
+
+def largest_ink(boxes: np.ndarray, spec: WarpSpec) -> np.ndarray:
+  """Bounds float[G, 2] of each ink's width and height under all digit maps that the spec allows, on the host."""
+  sizes = boxes[:, 2:] - boxes[:, :2]
+  return 2 * largest_reach(np.concatenate([-sizes / 2, sizes / 2], 1), (0, 0), spec)[:, 2:]
 
 
 def patch_size(boxes: np.ndarray, size: tuple[int, int], spec: WarpSpec) -> int:
-  """P: the side of a square patch that holds any warped glyph with a margin for the elastic map and the stroke."""
-  margin = 2 + 3 * spec.elastic_px * spec.scale[1] * spec.zoom[1] + max(spec.stroke_frac[1], 0.0)
-  return int(np.ceil(2 * (np.abs(largest_reach(boxes, size, spec)).max() + margin)))
+  """P: the side of a square patch that holds the ink of any warped glyph, wherever its anchor is in a pixel."""
+  bend = ELASTIC_LIMIT * spec.elastic_px
+  bounds = np.abs(largest_reach(boxes + bend * np.array([-1, -1, 1, 1]), size, spec))
+  bounds = _bound(bounds, spec.zoom[1], spec.turn_degrees, spec.shear_degrees)
+  return int(np.ceil(2 * (bounds.max() + max(spec.stroke_frac[1], 0.0) + 2)))
+
+
+def _bound(bounds, factor, turn_degrees, shear_degrees):
+  """Bounds float[G, 4] of boxes, (left, up, right, down) from the anchor, after any shear, then turn, then factor."""
+  left, up, right, down = bounds.T
+  tall = np.maximum(up, down)
+  lean = np.tan(np.deg2rad(shear_degrees)) * tall
+  left, right = left + lean, right + lean
+  wide = np.maximum(left, right)
+  turn = np.deg2rad(turn_degrees)
+  sides = (left, up, right, down) if turn <= np.pi / 2 else (wide, tall, wide, tall)
+  along, beside = np.stack(sides, 1), np.stack([tall, wide, tall, wide], 1)
+  angle = np.minimum(np.arctan2(beside, along), turn)  # where a corner is farthest out, or as near as it gets
+  return factor * (along * np.cos(angle) + beside * np.sin(angle))
 
 
 def render(key: jax.Array, glyph: jax.Array, linear: jax.Array, anchor: jax.Array, patch: int, spec: WarpSpec):
   """Pixels of one digit: (ink float32[P, P] in [0, 1], corner int32[2], the (x, y) of the patch on the canvas).
+
+  Its strokes are still as wide as in the glyph.
 
   Args:
     key: one key.
@@ -103,7 +128,6 @@ def render(key: jax.Array, glyph: jax.Array, linear: jax.Array, anchor: jax.Arra
     patch: P.
     spec: the ranges.
   """
-  k_elastic, k_stroke = jax.random.split(key)
   corner = jnp.floor(anchor - patch / 2)
   inverse = _inverse(linear)
   offsets = jnp.arange(patch) + 0.5
@@ -113,12 +137,9 @@ def render(key: jax.Array, glyph: jax.Array, linear: jax.Array, anchor: jax.Arra
   glyph_x = inverse[0, 0] * x + inverse[0, 1] * y + width / 2 - 0.5  # [P, P]
   glyph_y = inverse[1, 0] * x + inverse[1, 1] * y + height / 2 - 0.5
   if spec.elastic_px:
-    bend = elastic(k_elastic, patch, spec.elastic_px)
+    bend = elastic(key, patch, spec.elastic_px)
     glyph_x, glyph_y = glyph_x + bend[0], glyph_y + bend[1]
-  ink = bilinear(glyph, glyph_x, glyph_y) / 255.0
-  if any(spec.stroke_frac):
-    ink = stroke(ink, uniform(k_stroke, (), spec.stroke_frac))
-  return ink, corner.astype(jnp.int32)
+  return bilinear(glyph, glyph_x, glyph_y) / 255.0, corner.astype(jnp.int32)
 
 
 def bilinear(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -135,7 +156,7 @@ def bilinear(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def elastic(key: jax.Array, patch: int, amount_px: float, cells: int = 4) -> jax.Array:
-  """A smooth random displacement float32[2, P, P] of standard deviation about `amount_px` at its nodes.
+  """A smooth random displacement float32[2, P, P], (x, y), of standard deviation `amount_px`, cut at 3 of them.
 
   Random vectors on a coarse grid, blended by a Gaussian between nodes (Simard et al. 2003, section 2, on a grid).
   """
@@ -144,7 +165,8 @@ def elastic(key: jax.Array, patch: int, amount_px: float, cells: int = 4) -> jax
   weights = jnp.exp(-0.5 * (distance / 0.7) ** 2)
   weights = weights / jnp.sqrt(jnp.sum(weights**2, 1, keepdims=True))  # unit variance everywhere
   coarse = jax.random.normal(key, (2, cells, cells)) * amount_px
-  return jnp.einsum('pi,dij,qj->dpq', weights, coarse, weights)
+  bend = jnp.einsum('pi,dij,qj->dpq', weights, coarse, weights)
+  return jnp.clip(bend, -ELASTIC_LIMIT * amount_px, ELASTIC_LIMIT * amount_px)
 
 
 def stroke(ink: jax.Array, amount: jax.Array) -> jax.Array:
