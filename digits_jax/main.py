@@ -6,14 +6,13 @@ Fields are changed by flags, e.g. --config.steps=500. A --workdir that holds a r
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'The experiment: configs/NAME.py or configs/NAME.py:ARGUMENT.')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the run is kept. Default: runs/<config name>.')
-_DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Several processes: find the others as Slurm or a TPU pod tells.')
+command.config_flag()
+_WORKDIR = command.workdir_flag()
+_DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Several processes: find them as Slurm or a TPU pod tells.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'Several processes by hand: HOST:PORT of process 0.')
 _PROCESSES = flags.DEFINE_integer('processes', None, 'How many processes, with --coordinator.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which one this is, from 0, with --coordinator.')
@@ -23,9 +22,7 @@ def main(argv):
   """Builds, trains, tests. Returns 0, or 130 or 143 when interrupted."""
   if len(argv):
     raise InputError(f'unexpected argument {argv[0]!r}: fields are changed by flags such as --config.steps=500')
-  config = _CONFIG.value
-  if config is None:
-    raise InputError('which experiment? Give --config=configs/fonts.py:quick, or another file of configs/')
+  config = command.experiment_config()
   connect()
 
   from digits_jax.training import checkpoint, experiment, finish, loop, parallel, rundir
@@ -33,12 +30,13 @@ def main(argv):
   workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs') / config.name)
   lead = parallel.is_lead()
   built = experiment.build(config)
+  table = layer_table(built)
   rundir.open_run(workdir, config, is_lead=lead)
   if lead:
-    describe(built, workdir)
+    describe(built, table, workdir)
   checkpoints = checkpoint.Checkpoints(workdir)
-  if not loop.train(built, workdir, checkpoints):
-    return 130
+  if received := loop.train(built, workdir, checkpoints):
+    return 128 + received
   result = finish.finish(built, workdir, checkpoints, is_lead=lead)
   checkpoints.close()
   if lead:
@@ -52,22 +50,34 @@ def connect():
   if any(value is not None for value in by_hand):
     if None in by_hand:
       raise InputError('--coordinator, --processes and --process_id belong together: give all three')
-    import jax
-
-    jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS_ID.value)
+    join(_COORDINATOR.value, _PROCESSES.value, _PROCESS_ID.value)
   elif _DISTRIBUTED.value:
-    import jax
-
-    jax.distributed.initialize()
+    join()
 
 
-def describe(built, workdir):
-  """Prints the resolved config and the layer table, and stores the table."""
+def join(*where):
+  """jax.distributed.initialize, with SIGTERM left to the training loop."""
+  import jax
+
+  jax.config.update('jax_enable_preemption_service', False)
+  jax.distributed.initialize(*where)
+
+
+def layer_table(built):
+  """The model's layers as text; raises InputError where it does not fit its images or numbers."""
   import jax
 
   from digits_jax.training import loop
 
-  table = built.task.table(jax.random.key(0), loop.first_batch(built))
+  batch = loop.blank_batch(built)
+  jax.eval_shape(built.task.init, jax.random.key(0), batch)
+  return built.task.table(jax.random.key(0), batch)
+
+
+def describe(built, table, workdir):
+  """Prints the resolved config and the layer table, and stores the table."""
+  import jax
+
   (workdir / 'model.txt').write_text(table)
   print(built.config)
   print(table)

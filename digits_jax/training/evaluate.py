@@ -55,5 +55,7 @@ def draw_examples(fixed: FixedSet, indices: np.ndarray) -> structs.Batch:
   indices = np.asarray(indices, np.int32)
   items = [fixed.source.feed(0, int(i), 1) for i in indices]
   items = jax.tree.map(lambda *leaves: np.concatenate(leaves), *items)
-  draw = jax.jit(lambda key, constants, items, places: parallel.draw_batch(fixed.source, key, constants, 0, items, places))
-  return jax.device_get(draw(jax.random.key(fixed.seed), fixed.source.constants, items, indices))
+  draw = lambda constants, items, places: parallel.draw_batch(
+    fixed.source, jax.random.key(fixed.seed), constants, 0, items, places
+  )
+  return jax.device_get(jax.jit(draw)(fixed.source.constants, items, indices))

@@ -46,18 +46,22 @@ def cut_back(path: pathlib.Path, step: int) -> None:
 
 
 class Logbook:
-  """Open from the first step to the last. Only the lead process writes; the others' calls do nothing."""
+  """Open from the first step to the last. Only the lead process writes; the others' calls do nothing.
 
-  def __init__(self, workdir: pathlib.Path, *, step: int, steps: int, batch_size: int, is_lead: bool):
+  `seconds` are those of earlier starts. metrics.jsonl is cut back to `step` before.
+  """
+
+  def __init__(
+    self, workdir: pathlib.Path, *, step: int, steps: int, seconds: float, batch_size: int, is_lead: bool
+  ):
     self._batch_size, self._is_lead = batch_size, is_lead
     if not is_lead:
       return
     from tensorboardX import SummaryWriter
 
-    path = workdir / 'metrics.jsonl'
-    cut_back(path, step)
-    self._file = path.open('a')
-    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1 if step else None)
+    self._file = (workdir / 'metrics.jsonl').open('a')
+    # A run killed before its first checkpoint left events too: purge from step 1 on as well.
+    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
     is_terminal = sys.stderr.isatty()
     self._bar = tqdm(
       total=steps,
@@ -68,6 +72,7 @@ class Logbook:
       bar_format='step {n_fmt}/{total_fmt}  {postfix}  {elapsed} gone, {remaining} left',
     )
     self._started = time.perf_counter()
+    self._seconds_before = seconds
     self._last_time, self._last_step = self._started, step
     self._shown = ''
 
@@ -110,7 +115,7 @@ class Logbook:
       self._events.close()
 
   def _seconds(self):
-    return {'seconds': round(time.perf_counter() - self._started, 3)}
+    return {'seconds': round(self._seconds_before + time.perf_counter() - self._started, 3)}
 
   def _rate(self, step):
     gone = time.perf_counter() - self._last_time

@@ -6,10 +6,11 @@ import signal
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, logbook, parallel, stopping
+from digits_jax.training import evaluate, logbook, parallel, rundir, stopping
 from digits_jax.training import state as states
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
@@ -26,26 +27,36 @@ class Interrupts:
     return self
 
   def __exit__(self, *_):
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
+    for number in self._before:
+      self._restore(number)
 
   def _remember(self, number, _frame):
     self.received = signal.Signals(number)
-    signal.signal(number, self._before[number])
+    self._restore(number)
+
+  def _restore(self, number):
+    before = self._before[number]
+    signal.signal(number, signal.SIG_DFL if before is None else before)  # None: not Python's, cannot be put back
 
 
-def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints) -> bool:
+def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints) -> signal.Signals | None:
   """Trains from the newest checkpoint, or from the start, to config.steps or until validation says stop.
 
-  Returns whether training is complete; False after SIGTERM or Ctrl-C, with everything saved. Raises InputError
-  on a loss that is not finite, naming the step; nothing of it is saved.
+  Returns None, or the signal (SIGTERM or Ctrl-C, SIGTERM where another process received it) that ended training
+  early, with everything saved. Raises InputError on a loss that is not finite, naming the step; nothing of it is
+  saved.
   """
   config = experiment.config
   began = time.perf_counter()
   state, progress = start(experiment, checkpoints)
   step = int(state.step)
+  if parallel.is_lead():
+    rundir.write_config(workdir, config)
+    logbook.cut_back(workdir / 'metrics.jsonl', step)
+  if step == int(progress.selection.best_step) != checkpoints.best_step():  # killed between the two saves
+    checkpoints.save_best(step, states.reading_params(state))
   if is_over(step, progress, config):
-    return True
+    return None
   score = evaluate.make_scorer(experiment.task, experiment.validation, batch_size=config.evaluation.batch_size)
   steps_per_call = parallel.choose_steps_per_call(config.steps_per_call)
   call = parallel.make_train_call(
@@ -58,7 +69,12 @@ def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoint
     average_decay=config.optim.average_decay,
   )
   book = logbook.Logbook(
-    workdir, step=step, steps=config.steps, batch_size=config.batch_size, is_lead=parallel.is_lead()
+    workdir,
+    step=step,
+    steps=config.steps,
+    seconds=float(progress.seconds),
+    batch_size=config.batch_size,
+    is_lead=parallel.is_lead(),
   )
   constants = parallel.replicate((jax.random.key(config.seed), experiment.train.constants))
   state = parallel.replicate(state)
@@ -79,20 +95,24 @@ def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoint
       if step % config.log_every == 0:
         book.train(step, {name: float(total) / int(progress.summed_steps) for name, total in progress.sums.items()})
         progress = states.forget_sums(progress)
+      is_best = False
       if step == pause and (step % config.eval_every == 0 or step == config.steps):
         summary = evaluate.summarise(score(states.reading_params(state)))
-        book.validation(step, summary)
         progress, is_best = decide(progress, step, summary, config)
-        if is_best:
-          checkpoints.save_best(step, states.reading_params(state))
-      if is_interrupted or step % config.checkpoint_every == 0 or is_over(step, progress, config):
+        book.validation(step, summary)
+      is_complete = is_over(step, progress, config)
+      if is_best or is_interrupted or is_complete or step % config.checkpoint_every == 0:
         now = time.perf_counter()
         progress, began = progress.replace(seconds=progress.seconds + (now - began)), now
         checkpoints.save_latest(step, state, progress)
-      if is_interrupted and not is_over(step, progress, config):
+      if is_best:  # after the latest, which `train` makes it from where a run is killed between the two
+        checkpoints.save_best(step, states.reading_params(state))
+      if is_complete:  # a signal may have come since the last call
+        is_interrupted = parallel.any_process(is_interrupted or interrupts.received is not None)
+      if is_interrupted:
         book.say(f'interrupted at step {step}; everything is saved, and the same command continues from there')
-        return False
-  return True
+        return interrupts.received or signal.SIGTERM
+  return None
 
 
 def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.TrainState, states.Progress]:
@@ -125,24 +145,25 @@ def next_pause(step: int, config) -> int:
 def take_in(progress: states.Progress, book: logbook.Logbook, call) -> tuple[states.Progress, bool]:
   """Adds up the metrics of one call's steps; returns whether any process was asked to stop.
 
-  Raises InputError on the first step whose loss or gradient is not finite.
+  Raises InputError on the first step whose loss, gradient or new parameters are not finite.
   """
   step, count, rows, stop = call
   rows = {name: np.asarray(row, np.float64)[:count] for name, row in jax.device_get(rows).items()}
-  is_bad = ~(np.isfinite(rows['loss']) & np.isfinite(rows['gradient_norm']))
-  if is_bad.any():
-    bad = step - count + int(np.argmax(is_bad)) + 1
-    raise InputError(
-      f'the loss or its gradient is not finite at step {bad}; checkpoints from before are kept. Lower '
-      'config.optim.learning_rate or config.optim.clip_norm, and start in another --workdir'
-    )
+  is_good = np.isfinite([rows[name] for name in ('loss', 'gradient_norm', 'parameter_norm')]).all(0)  # [count]
+  if not is_good.all():
+    raise _not_finite('the loss, its gradient or a parameter', step - count + int(np.argmin(is_good)) + 1)
   book.advance(step, float(rows['loss'][-1]))
   return states.add_sums(progress, rows), int(stop) > 0
 
 
 def decide(progress: states.Progress, step: int, summary: dict, config) -> tuple[states.Progress, bool]:
-  """What validation says: the new progress, and whether this is the best step so far."""
+  """What validation says: the new progress, and whether this is the best step so far.
+
+  Raises InputError on a loss that is not finite.
+  """
   selection = config.selection
+  if not np.isfinite(summary.get('loss', 0.0)):
+    raise _not_finite('the validation loss', step)
   updated, is_best = stopping.update(
     progress.selection,
     step=step,
@@ -156,24 +177,32 @@ def decide(progress: states.Progress, step: int, summary: dict, config) -> tuple
   return progress.replace(selection=updated), is_best
 
 
+def _not_finite(what, step):
+  return InputError(
+    f'{what} is not finite at step {step}; checkpoints from before are kept. Lower config.optim.learning_rate '
+    'or config.optim.clip_norm, and start in another --workdir'
+  )
+
+
 def initial_state(experiment: Experiment) -> states.TrainState:
   """The state of step 0: a function of config.seed."""
   config = experiment.config
-  batch = first_batch(experiment)
+  batch = blank_batch(experiment)
   k_params = jax.random.fold_in(jax.random.key(config.seed), 2**31 - 1)  # no step has this number
   params = jax.jit(experiment.task.init)(k_params, batch)
   return states.create(params, experiment.optimiser, has_average=config.optim.average_decay > 0)
 
 
-def first_batch(experiment: Experiment):
-  """A batch of the first training example, to learn shapes from."""
+def blank_batch(experiment: Experiment):
+  """A batch of one example, all zeros, in the shapes of a training batch: nothing is compiled to learn them."""
   source, key = experiment.train, jax.random.key(experiment.config.seed)
-  draw = jax.jit(lambda constants, items: parallel.draw_batch(source, key, constants, 0, items, np.zeros(1, np.int32)))
-  return draw(source.constants, source.feed(0, 0, 1))
+  draw = lambda constants, items: parallel.draw_batch(source, key, constants, 0, items, np.zeros(1, np.int32))
+  shapes = jax.eval_shape(draw, source.constants, source.feed(0, 0, 1))
+  return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
 
 def metric_names(experiment: Experiment, state: states.TrainState) -> list[str]:
   """What a training step reports, by name."""
-  batch = first_batch(experiment)
+  batch = blank_batch(experiment)
   metrics = jax.eval_shape(experiment.task.loss, state.params, batch, jax.random.key(0))[1]
-  return [*metrics, 'loss', 'gradient_norm', 'learning_rate']
+  return [*metrics, 'loss', 'gradient_norm', 'parameter_norm', 'learning_rate']

@@ -52,6 +52,14 @@ def is_lead() -> bool:
   return jax.process_index() == 0
 
 
+def any_process(flag: bool) -> bool:
+  """Whether any process says so. Every process must ask; they wait for each other."""
+  if jax.process_count() == 1:
+    return flag
+  flags = np.full((jax.local_device_count(),), int(flag), np.int32)
+  return int(jax.pmap(lambda one: jax.lax.psum(one, AXIS), axis_name=AXIS, out_axes=None)(flags)) > 0
+
+
 def draw_batch(source: Source, key: jax.Array, constants, step, items, places: jax.Array) -> structs.Batch:
   """The examples of one step at places int32[b] of its global batch, made from the fed items [b, ...]."""
   key = jax.random.fold_in(key, step)
@@ -94,12 +102,13 @@ def make_train_call(
 
     (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     loss, metrics, gradients = jax.lax.psum((loss, metrics, gradients), AXIS)
+    new = states.apply_gradients(state, gradients, optimiser, rate_scale=rate_scale, decay=average_decay)
     metrics |= {
       'loss': loss,
-      'gradient_norm': optax.global_norm(gradients),
+      'gradient_norm': optax.tree.norm(gradients),
+      'parameter_norm': optax.tree.norm(new.params),
       'learning_rate': jnp.asarray(schedule(state.step), jnp.float32) * rate_scale,
     }
-    new = states.apply_gradients(state, gradients, optimiser, rate_scale=rate_scale, decay=average_decay)
     return new, metrics
 
   def call(state, constants, count, rate_scale, wants_stop, fed):
@@ -120,6 +129,8 @@ def make_train_call(
     return state, rows, is_stopping
 
   mapped = jax.pmap(call, axis_name=AXIS, in_axes=(None, None, None, None, 0, 0), out_axes=None, donate_argnums=0)
+  if steps_per_call > 1 and jax.default_backend() == 'cpu' and jax.device_count() > 1:
+    mapped = _uncached(mapped)
   local = jax.local_device_count()
 
   def train_call(state, constants, step, count, rate_scale, wants_stop):
@@ -128,6 +139,24 @@ def make_train_call(
     return mapped(state, constants, np.int32(count), np.float32(rate_scale), stop, fed)
 
   return train_call
+
+
+def _uncached(call):
+  """The call, compiled anew in each process.
+
+  A loop around a psum that XLA's CPU backend reads back from the persistent cache crashes or hangs (jax 0.10.2).
+  """
+  name = 'jax_persistent_cache_min_compile_time_secs'
+
+  def uncached(*args):
+    before = jax.config.values[name]
+    jax.config.update(name, float('inf'))
+    try:
+      return call(*args)
+    finally:
+      jax.config.update(name, before)
+
+  return uncached
 
 
 def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:

@@ -11,35 +11,51 @@ import tempfile
 from ml_collections import ConfigDict
 
 from digits_jax.errors import InputError
+from digits_jax.training import parallel
 
 # What may change when a run is resumed.
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every')
 
 
 def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:
-  """Makes the directory a run of this config, or checks that it is one.
+  """Makes the directory a run of this config, or checks that it is one; the lead process does, the others wait.
 
   Raises InputError where it cannot be written, or holds a run whose config differs: with the fields that do.
   """
+  refusal = None
+  try:
+    if is_lead:
+      _open(workdir, config)
+  except InputError as error:
+    refusal = error
+  if parallel.any_process(refusal is not None):
+    raise refusal or InputError(f'process 0 refuses the work directory {workdir}, and says why')
+
+
+def _open(workdir, config):
   path = workdir / 'config.json'
-  fields = plain(config)
   if path.is_file():
-    differing = differences(read_config(workdir), fields)
+    differing = differences(read_config(workdir), plain(config))
     if differing:
       raise InputError(
         f'{workdir} holds a run of another config; these fields differ: {"; ".join(differing)}. '
         'Choose another --workdir, or put the fields back'
       )
-  elif workdir.is_dir() and any(workdir.iterdir()):
+  elif workdir.is_dir() and any(entry.name != 'config.tmp' for entry in workdir.iterdir()):
     raise InputError(f'{workdir} is not empty and holds no run: choose another --workdir')
-  if is_lead:
-    try:
-      workdir.mkdir(parents=True, exist_ok=True)
-      with tempfile.TemporaryFile(dir=workdir):
-        pass
-    except OSError as error:
-      raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
-    write_json(path, fields)
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=workdir):
+      pass
+  except OSError as error:
+    raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
+  if not path.is_file():
+    write_config(workdir, config)
+
+
+def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
+  """Writes config.json; for a run that is resumed, once it is sure that this config goes on with it."""
+  write_json(workdir / 'config.json', plain(config))
 
 
 def read_config(workdir: pathlib.Path) -> dict:

@@ -19,14 +19,15 @@ class Selection:
 
   best_value: np.ndarray  # float64[], of the metric as it is
   best_step: np.ndarray  # int64[], -1 before the first evaluation
-  stale: np.ndarray  # int64[], evaluations since the best value last improved
+  mark: np.ndarray  # float64[], the value of the last improvement, which the next one must beat
+  stale: np.ndarray  # int64[], evaluations since the last improvement
   rate_scale: np.ndarray  # float64[], what the learning rate is multiplied with
-  plateau_stale: np.ndarray  # int64[], evaluations since the best value improved or the rate was lowered
+  plateau_stale: np.ndarray  # int64[], evaluations since the last improvement, or since the rate was lowered
 
 
 def initial() -> Selection:
   """Before the first evaluation."""
-  return Selection(np.array(np.nan), np.array(-1), np.array(0), np.array(1.0), np.array(0))
+  return Selection(np.array(np.nan), np.array(-1), np.array(np.nan), np.array(0), np.array(1.0), np.array(0))
 
 
 def check_metric(metric: str) -> None:
@@ -48,13 +49,14 @@ def update(
 ) -> tuple[Selection, bool]:
   """Takes in one evaluation; returns the new selection and whether this step is the best so far.
 
-  A value as good as the best is the best too (the later step has seen more), but only one that is better by
-  more than min_delta resets the patience. plateau_patience 0: the rate is never lowered.
+  A value as good as the best is the best too (the later step has seen more), but only one that beats the last
+  improvement by more than min_delta is an improvement and resets the patience; many small gains add up to one.
+  plateau_patience 0: the rate is never lowered.
   """
   sign = 1.0 if METRICS[metric] else -1.0
   is_first = int(selection.best_step) < 0
-  gain = np.inf if is_first else sign * (value - float(selection.best_value))
-  is_improved, is_best = gain > min_delta, gain >= 0
+  is_best = is_first or sign * (value - float(selection.best_value)) >= 0
+  is_improved = is_first or sign * (value - float(selection.mark)) > min_delta
   stale = 0 if is_improved else int(selection.stale) + 1
   plateau_stale = 0 if is_improved else int(selection.plateau_stale) + 1
   rate_scale = float(selection.rate_scale)
@@ -63,6 +65,7 @@ def update(
   new = Selection(
     best_value=np.array(value if is_best else float(selection.best_value)),
     best_step=np.array(step if is_best else int(selection.best_step)),
+    mark=np.array(value if is_improved else float(selection.mark)),
     stale=np.array(stale),
     rate_scale=np.array(rate_scale),
     plateau_stale=np.array(plateau_stale),
