@@ -1,0 +1,215 @@
+"""A run that was stopped, killed or extended equals one that was not, bit for bit."""
+
+import dataclasses
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from configs import fonts
+from digits_jax.training import checkpoint, evaluate, experiment, finish, logbook, loop, rundir
+from tests.training import runs, toy
+
+# Averaging is on in configs/common.py. A plateau after every evaluation that is no better.
+CHANGES = {'selection.metric': 'loss', 'selection.plateau_patience': 1, 'selection.min_delta': 0.5, 'log_every': 3}
+
+
+def assert_same_run(one, other, *, has_result=True):
+  for kind in ('latest', 'best'):
+    a, b = runs.saved(one, kind), runs.saved(other, kind)
+    assert a.keys() == b.keys()
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name], err_msg=f'{kind}: {name}')
+  assert runs.logged(one) == runs.logged(other)
+  if has_result:
+    assert runs.result(one) == runs.result(other)
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """{steps per call: a run of 6 steps without a break}."""
+  folder = tmp_path_factory.mktemp('whole')
+  for per_call in (1, 3):
+    assert runs.run_toy(folder / str(per_call), steps=6, steps_per_call=per_call, **CHANGES) == 0
+  return folder
+
+
+@pytest.mark.parametrize('per_call', [1, 3])
+def test_a_run_in_two_parts_equals_a_whole_one(whole, tmp_path, per_call):
+  first = {'steps': 4, 'steps_per_call': per_call} | CHANGES
+  assert runs.run_toy(tmp_path, **first) == 0
+  assert float(runs.saved(tmp_path)["['progress']['selection']['rate_scale']"]) < 1  # or it would show nothing
+  assert int(runs.saved(tmp_path)["['progress']['summed_steps']"]) == 1  # of a mean that is half-way
+  assert runs.run_toy(tmp_path, **first | {'steps': 6}) == 0
+  assert_same_run(whole / str(per_call), tmp_path)
+
+
+def test_several_steps_in_one_call_are_the_same_steps(whole):
+  for name, value in runs.saved(whole / '1').items():
+    np.testing.assert_allclose(
+      np.asarray(value, float), np.asarray(runs.saved(whole / '3')[name], float), rtol=1e-5, atol=1e-6, err_msg=name
+    )
+
+
+def test_the_real_model_in_two_parts_equals_a_whole_one(tmp_path):
+  """Convolutions and recurrence included; the toy's validation set has images of the same size."""
+  config = fonts.get_config('tiny')
+  config.update_from_flattened_dict({'steps_per_call': 1, 'optim.schedule': 'plateau'} | CHANGES)
+  for synth in (config.synth, config.tests.test.synth):
+    synth.number.update(min_length=1, max_length=2)
+    synth.layout.update(height=32, width=64)
+  validation = evaluate.FixedSet('validation', toy.source(side=32), 1, 12)
+  built = dataclasses.replace(experiment.build(config), validation=validation)
+  for name, lasts in (('whole', [4]), ('parts', [2, 4])):
+    for steps in lasts:
+      changed = config.copy_and_resolve_references()
+      changed.steps = steps
+      rundir.open_run(tmp_path / name, changed, is_lead=True)
+      checkpoints = checkpoint.Checkpoints(tmp_path / name)
+      assert loop.train(dataclasses.replace(built, config=changed), tmp_path / name, checkpoints) is None
+      checkpoints.close()
+  assert_same_run(tmp_path / 'whole', tmp_path / 'parts', has_result=False)
+
+
+@pytest.mark.parametrize(
+  'die',
+  [
+    pytest.param(('feed', 1), id='before the first checkpoint'),
+    pytest.param(('os.rename', 'latest/2.orbax-checkpoint-tmp/default'), id='in the first save'),
+    pytest.param(('feed', 3), id='between checkpoints'),
+    pytest.param(('os.rename', 'checkpoints/latest/4'), id='in a later save'),
+    pytest.param(('os.rmdir', ''), id='while the old checkpoint is deleted'),
+    pytest.param(('os.rename', 'checkpoints/best/4'), id='in the save of the best'),
+    pytest.param(('os.rename', 'result.json'), id='before the result'),
+  ],
+)
+def test_kill_9_then_the_same_command_equals_a_whole_run(whole, tmp_path, cache, die):
+  changes = {'steps': 6, 'steps_per_call': 1} | CHANGES
+  ((code, output),) = runs.wait(runs.start_toy(tmp_path, die=die, cache=cache, **changes))
+  assert code == -signal.SIGKILL, output
+  if die == ('os.rmdir', ''):
+    assert sorted(path.name for path in (tmp_path / 'checkpoints/latest').iterdir()) == ['2', '4']
+  assert runs.run_toy(tmp_path, **changes) == 0
+  assert_same_run(whole / '1', tmp_path)
+
+
+def test_half_a_line_of_metrics_is_dropped(whole, tmp_path, monkeypatch):
+  class Killed(BaseException):
+    pass
+
+  def write_half(book, record):
+    if record['step'] == 4:
+      book._file.write(json.dumps(record)[:30])
+      raise Killed
+    return write(book, record)
+
+  write = logbook.Logbook._write
+  changes = {'steps': 6, 'steps_per_call': 1} | CHANGES
+  with monkeypatch.context() as patch, pytest.raises(Killed):
+    patch.setattr(logbook.Logbook, '_write', write_half)
+    runs.run_toy(tmp_path, **changes)
+  with pytest.raises(json.JSONDecodeError):
+    runs.logged(tmp_path)
+  assert runs.run_toy(tmp_path, **changes) == 0
+  assert_same_run(whole / '1', tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('number', 'per_call', 'at'),
+  [(signal.SIGTERM, 1, 1), (signal.SIGINT, 1, 4), (signal.SIGTERM, 1, 5), (signal.SIGINT, 3, 3)],
+)
+def test_a_signal_saves_and_the_same_command_goes_on(whole, tmp_path, capfd, number, per_call, at):
+  handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+  sent = []
+
+  def send(step, *_):
+    if step == at and not sent:  # a call of several steps is fed steps that it may leave to the next
+      sent.append(step)
+      signal.raise_signal(number)
+
+  changes = {'steps': 6, 'steps_per_call': per_call} | CHANGES
+  assert runs.run_toy(tmp_path, feed=send, **changes) == 128 + number
+  step = int(runs.saved(tmp_path)["['state']['step']"])
+  assert at - per_call < step <= at + 2 * per_call
+  assert f'interrupted at step {step}; everything is saved, and the same command continues' in capfd.readouterr().err
+  assert not (tmp_path / 'result.json').exists()
+  assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
+  assert runs.run_toy(tmp_path, **changes) == 0
+  assert_same_run(whole / str(per_call), tmp_path)
+
+
+def test_a_signal_during_the_last_save_is_not_lost(whole, tmp_path, monkeypatch):
+  save = checkpoint.Checkpoints.save_latest
+
+  def interrupted_save(self, step, *rest):
+    save(self, step, *rest)
+    if step == 6:
+      signal.raise_signal(signal.SIGTERM)
+
+  changes = {'steps': 6, 'steps_per_call': 1} | CHANGES
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoint.Checkpoints, 'save_latest', interrupted_save)
+    assert runs.run_toy(tmp_path, **changes) == 128 + signal.SIGTERM
+  assert not (tmp_path / 'result.json').exists()
+  assert runs.run_toy(tmp_path, **changes) == 0
+  assert_same_run(whole / '1', tmp_path)
+
+
+def test_a_second_ctrl_c_interrupts_at_once():
+  with pytest.raises(KeyboardInterrupt), loop.Interrupts() as interrupts:
+    signal.raise_signal(signal.SIGINT)
+    assert interrupts.received == signal.SIGINT
+    signal.raise_signal(signal.SIGINT)
+  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_finished_run_started_again_tests_again_and_changes_nothing(whole, tmp_path):
+  changes = {'steps': 6, 'steps_per_call': 1} | CHANGES
+  for _ in range(2):
+    assert runs.run_toy(tmp_path, **changes) == 0
+  assert_same_run(whole / '1', tmp_path)
+
+
+def test_seconds_add_up_over_starts(tmp_path):
+  assert runs.run_toy(tmp_path, steps=2) == 0
+  before = json.loads((tmp_path / 'result.json').read_text())['seconds']
+  assert runs.run_toy(tmp_path, steps=4) == 0
+  after = json.loads((tmp_path / 'result.json').read_text())['seconds']
+  seconds = [record['seconds'] for record in logbook.read_metrics(tmp_path / 'metrics.jsonl')]
+  assert 0 < before < after
+  assert seconds == sorted(seconds)
+
+
+def test_training_that_ended_is_left_alone_but_its_records_are_cut_back(tmp_path):
+  """A run was extended, killed, and is then asked for its old number of steps."""
+  assert runs.run_toy(tmp_path, steps=2) == 0
+  records, content = runs.logged(tmp_path), runs.result(tmp_path)
+  with (tmp_path / 'metrics.jsonl').open('a') as file:
+    file.write('{"kind": "train", "step": 3, "loss": 1.0}\n{"kind": "tra')
+  assert runs.run_toy(tmp_path, steps=2) == 0
+  assert runs.logged(tmp_path) == records
+  assert runs.result(tmp_path) == content
+
+
+def test_the_best_is_made_again_where_a_run_died_between_the_two_saves(tmp_path, monkeypatch):
+  class Killed(BaseException):
+    pass
+
+  def die(self, step, params):
+    raise Killed
+
+  with monkeypatch.context() as patch, pytest.raises(Killed):
+    patch.setattr(checkpoint.Checkpoints, 'save_best', die)
+    runs.run_toy(tmp_path, steps=2)
+  built = toy.build(toy.get_config(steps=2))
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  assert checkpoints.latest_step() == 2 and checkpoints.best_step() is None
+  assert loop.train(built, tmp_path, checkpoints) is None
+  assert finish.finish(built, tmp_path, checkpoints, is_lead=True)['best_step'] == 2
+  checkpoints.close()
+
+
+def test_constants_of_the_tests_hold():
+  assert jax.device_count() == 2 and toy.get_config().optim.average_decay > 0

@@ -1,0 +1,120 @@
+"""An experiment that compiles in a moment: two symbols drawn as noisy patterns, read by a small network.
+
+Everything around it (config, optimiser, loop, checkpoints, evaluation) is the project's own. The source draws on the
+device from fed ids as real ones do, and some of its examples are masked, so that devices have unequal counts.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from configs import fonts
+from digits_jax import metrics, structs
+from digits_jax.alphabet import Alphabet
+from digits_jax.data.sources import Source
+from digits_jax.tasks.base import Task
+from digits_jax.training import evaluate, optim
+from digits_jax.training.experiment import Experiment
+
+SLOTS, SIDE = 2, 6
+
+
+def get_config(**changes):
+  """configs/fonts.py:tiny at one step a call, with changes such as {'optim.name': 'sgd'}."""
+  config = fonts.get_config('tiny')
+  config.name = 'toy'
+  config.steps_per_call = 1
+  config.optim.schedule = 'plateau'
+  config.optim.warmup_steps = 2
+  config.update_from_flattened_dict(changes)
+  return config
+
+
+def build(config, feed: Callable | None = None) -> Experiment:
+  """The experiment; `feed` (step, first, count) is called before each training step is fed."""
+  schedule = optim.make_schedule(
+    config.optim.schedule,
+    learning_rate=config.optim.learning_rate,
+    steps=config.steps,
+    warmup_steps=config.optim.warmup_steps,
+    cycle_steps=config.optim.cycle_steps,
+    final_frac=config.optim.final_frac,
+  )
+  optimiser = optim.make_optimiser(
+    config.optim.name,
+    schedule,
+    weight_decay=config.optim.weight_decay,
+    momentum=config.optim.momentum,
+    clip_norm=config.optim.clip_norm,
+  )
+  train = source(share_masked=0.3)
+  if feed:
+    train = dataclasses.replace(train, feed=lambda *args: (feed(*args), _ids(*args))[1])
+  return Experiment(
+    config=config,
+    alphabet=Alphabet(config.alphabet),
+    task=Task(init, loss, predict, score, lambda key, batch: 'a toy\n'),
+    train=train,
+    validation=evaluate.FixedSet('validation', source(), 1, config.validation.examples),
+    tests={'test': evaluate.FixedSet('toy-v1', source(), 2, config.tests.test.examples)},
+    schedule=schedule,
+    optimiser=optimiser,
+  )
+
+
+def source(share_masked: float = 0.0, side: int = SIDE) -> Source:
+  """Patterns in noise; a share of the examples has a False mask."""
+  patterns = np.random.default_rng(0).normal(size=(11, side, side)).astype(np.float32)
+
+  def example(key, constants, item):
+    k_label, k_length, k_noise, k_mask = jax.random.split(jax.random.fold_in(key, item), 4)
+    length = jax.random.randint(k_length, (), 1, SLOTS + 1)
+    labels = jnp.where(jnp.arange(SLOTS) < length, jax.random.randint(k_label, (SLOTS,), 1, 11), 0)
+    image = jnp.concatenate(list(constants[labels]), axis=1)[:, :, None]
+    image = jax.nn.sigmoid(image + 0.3 * jax.random.normal(k_noise, image.shape))
+    mask = jax.random.uniform(k_mask) >= share_masked
+    return structs.Batch(image, labels, length, jnp.zeros((SLOTS, 4)), mask)
+
+  return Source(patterns, _ids, example)
+
+
+def _ids(step, first, count):
+  return np.arange(first, first + count, dtype=np.int32)
+
+
+def init(key, batch):
+  k_in, k_out = jax.random.split(key)
+  size = batch.images[0].size
+  return {
+    'in': 0.2 * jax.random.normal(k_in, (size, 16)),
+    'bias': jnp.zeros(16),
+    'out': 0.2 * jax.random.normal(k_out, (16, SLOTS * 11)),
+  }
+
+
+def predict(params, images):
+  hidden = jnp.tanh(images.reshape(len(images), -1) @ params['in'] + params['bias'][None])
+  return {'logits': (hidden @ params['out']).reshape(-1, SLOTS, 11)}
+
+
+def loss(params, batch, key):
+  logits = predict(params, batch.images)['logits']
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).sum(1)
+  return losses, {'empty': (logits.argmax(-1) == 0).all(1).astype(jnp.float32)}
+
+
+def score(outputs, batch):
+  """The records of a reader, and the images themselves."""
+  read = outputs['logits'].argmax(-1).astype(jnp.int32)
+  lengths = (read > 0).sum(1)
+  return metrics.sequence_records(batch.labels, batch.label_lengths, read, lengths) | {
+    'is_feasible': jnp.ones(len(read), bool),
+    'loss': optax.softmax_cross_entropy_with_integer_labels(outputs['logits'], batch.labels).sum(1),
+    'predicted': read,
+    'predicted_length': lengths,
+    'images': batch.images,
+  }
