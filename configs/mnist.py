@@ -30,6 +30,7 @@ def get_config(argument=None):
     # Harder than the test: what the test does not show, real handwriting has.
     config.synth.warp.update(rotation_degrees=12.0, slant_degrees=10.0, slant_jitter_degrees=5.0, elastic_px=0.6)
     config.synth.warp.update(stroke_frac=(-0.3, 0.4), scale=(0.75, 1.05))
+    config.steps = 6000
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
     config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
