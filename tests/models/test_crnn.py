@@ -90,3 +90,14 @@ def test_unknown_recurrent():
 def test_a_canvas_that_patches_do_not_divide():
   with pytest.raises(InputError, match=r'change model\.patch'):
     crnn.CRNN(**FIELDS | {'patch': (3, 4)}).init(jax.random.key(0), IMAGES)
+
+
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_all_but_the_head_computes_in_the_dtype_asked_for(dtype):
+  model = crnn.CRNN(**FIELDS | {'dtype': dtype})
+  run = lambda key: model.init_with_output(key, IMAGES, capture_intermediates=True, mutable=True)
+  _, variables = jax.eval_shape(run, jax.random.key(0))
+  outputs = {name: jax.tree.leaves(of) for name, of in variables['intermediates'].items() if name != '__call__'}
+  assert set(outputs) == {'trunk', 'frames', 'recurrent_0', 'head'}
+  for name, leaves in outputs.items():
+    assert {leaf.dtype for leaf in leaves} == {jnp.dtype(jnp.float32 if name == 'head' else dtype)}, name

@@ -37,6 +37,7 @@ TASK = read_ctc.make(alphabet=ALPHABET, **MODEL)
 loss = jax.jit(TASK.loss)
 init = jax.jit(TASK.init)
 score = jax.jit(TASK.score)
+predict = jax.jit(TASK.predict)
 
 
 def logits_of(path):
@@ -67,7 +68,7 @@ def test_a_label_that_does_not_fit_costs_nothing_and_is_counted():
   assert np.asarray(found['infeasible']).tolist() == [1, 0] and losses[0] == 0 and losses[1] > 0
   gradient = jax.jit(jax.grad(lambda params: TASK.loss(params, batch, jax.random.key(1))[0][0]))(params)
   assert all((np.asarray(leaf) == 0).all() for leaf in jax.tree.leaves(gradient))
-  records = score(TASK.predict(params, batch.images), batch)
+  records = score(predict(params, batch.images), batch)
   assert np.asarray(records['is_feasible']).tolist() == [False, True]
 
 
@@ -128,5 +129,5 @@ def test_it_learns_four_numbers_by_heart():
     params, state, value = step(params, state)
     if value < 0.05:
       break
-  records = jax.device_get(score(jax.jit(TASK.predict)(params, batch.images), batch))
+  records = jax.device_get(score(predict(params, batch.images), batch))
   assert records['edit_distance'].tolist() == [0, 0, 0, 0]
