@@ -1,0 +1,214 @@
+"""Wrong input as its user meets it: one clear sentence that names the thing and the way out, exit code 2."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from configs import fonts
+from digits_jax import command, main
+from digits_jax.training import rundir
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TINY = '--config=configs/fonts.py:tiny'
+
+
+def start(name, *arguments, folder=ROOT):
+  """(exit code, stdout, stderr) of python -m digits_jax.NAME, in a process of its own."""
+  line = [sys.executable, '-m', f'digits_jax.{name}', '--compilation_cache=', *map(str, arguments)]
+  done = subprocess.run(
+    line, cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ | {'PYTHONPATH': str(ROOT)}
+  )
+  return done.returncode, done.stdout, done.stderr
+
+
+def assert_one_sentence(code, out, err, *parts, name='main'):
+  assert (code, out) == (2, ''), (code, out, err)
+  assert err.startswith(f'python -m digits_jax.{name}: ') and err.count('\n') == 1 and 'Traceback' not in err
+  for part in parts:
+    assert part in err
+
+
+@pytest.fixture
+def call(monkeypatch, capfd, tmp_path):
+  """The same within this process, for what is only known after jax and the glyphs are there."""
+  monkeypatch.chdir(ROOT)
+  for name in ('JAX_COMPILATION_CACHE_DIR', 'XLA_PYTHON_CLIENT_PREALLOCATE', 'TF_CPP_MIN_LOG_LEVEL'):
+    monkeypatch.setenv(name, '')  # what the command sets is put back
+
+  def call(*arguments):
+    argv = ['main.py', '--compilation_cache=', *map(str, arguments)]
+    monkeypatch.setattr(sys, 'argv', argv)
+    with flagsaver.flagsaver():
+      code = command._run(main.main, argv)
+      flags.FLAGS.unparse_flags()
+    return code, *capfd.readouterr()
+
+  return call
+
+
+@pytest.mark.parametrize(
+  'arguments, parts',
+  [
+    ([], ['which experiment? Give --config=configs/fonts.py:quick']),
+    (['--config=configs/font.py'], ["no config file 'configs/font.py'; did you mean configs/fonts.py?"]),
+    (['--config=nowhere/x.py'], ["no config file 'nowhere/x.py': give --config=configs/NAME.py"]),
+    (['--config='], ["no config file ''"]),
+    (['--config'], ["no config file ''"]),
+    (['--config=configs'], ["no config file 'configs'"]),
+    (['--config=configs/testsets.py'], ['configs/testsets.py is no config file: it has no function get_config']),
+    (['--config=configs/fonts.py:quikc'], ['configs/fonts.py:quikc', "no argument 'quikc'; did you mean 'quick'?"]),
+    (['--config=configs/mnist.py:zzz'], ["no argument 'zzz'; there are strings, triplets, grid, tiny"]),
+    (['--config=configs/common.py:x'], ['configs/common.py takes no argument after a colon']),
+    ([TINY, '--config.stepz=3'], ["--config.stepz=3: there is no config field 'stepz'; did you mean 'steps'?"]),
+    ([TINY, '--config.model.recurent', 'gru'], ["no config field 'recurent'; did you mean 'recurrent'?"]),
+    ([TINY, '--config.modle.recurrent=gru'], ["no config field 'modle'; did you mean 'model'?"]),
+    ([TINY, '--config.zzz.steps=3'], ["no config field 'zzz'; there is alphabet, batch_size"]),
+    ([TINY, '--config.steps.more=3'], ["no config field 'more'"]),
+    ([TINY, '--config.steps=abc'], ['--config.steps=abc: it takes a whole number']),
+    ([TINY, '--config.batch_size=2.5'], ['--config.batch_size=2.5: it takes a whole number']),
+    ([TINY, '--config.optim.learning_rate=fast'], ['--config.optim.learning_rate=fast: it takes a number']),
+    ([TINY, '--config.model.is_bidirectional=maybe'], ['it takes true or false']),
+    ([TINY, '--config.model=1'], ['--config.model=1: it is a group of fields']),
+    (['--workdr=x'], ["Unknown command line flag 'workdr'", 'workdir', '(see python -m digits_jax.main --help)']),
+    ([TINY, 'steps=3'], ["unexpected argument 'steps=3'", '--config.steps=500']),
+    ([TINY, '--cpu_devices=0'], ['--cpu_devices=0: 0 is not a positive integer']),
+    ([TINY, '--cpu_devices=two'], ['--cpu_devices=two: it takes a whole number']),
+    ([TINY, '--memory_fraction=0.5'], ['--memory_fraction has no effect without --preallocate']),
+    ([TINY, '--memory_fraction=2', '--preallocate'], ['--memory_fraction=2', '[0.01, 1.0]']),
+    ([TINY, '--processes=2'], ['--coordinator, --processes and --process_id belong together']),
+  ],
+)
+def test_flags(arguments, parts):
+  assert_one_sentence(*start('main', *arguments), *parts)
+
+
+@pytest.mark.parametrize(
+  'line, parts',
+  [
+    ('config.optim.learning_rat = 3', ["line 4: there is no config field 'learning_rat'; did you mean 'learn"]),
+    ('config.modle.patch = 3', ["line 4: there is no config field 'modle'; did you mean 'model'?"]),
+    ('config.steps = "3" + 4', ['line 4: TypeError: can only concatenate str']),
+    ('config.steps = stepz', ["line 4: NameError: name 'stepz' is not defined"]),
+    ('config.steps = (3', ["line 4: '(' was never closed"]),
+    ('import nowhere', ["line 4: ModuleNotFoundError: No module named 'nowhere'"]),
+  ],
+)
+def test_a_config_file_with_a_mistake_names_the_line(tmp_path, line, parts):
+  file = tmp_path / 'fork.py'
+  head = 'from configs import common\ndef get_config():\n  config = common.get_config()\n'
+  file.write_text(f'{head}  {line}\n  return config\n')
+  assert_one_sentence(*start('main', f'--config={file}'), str(file), *parts)
+
+
+@pytest.mark.parametrize(
+  'field, parts',
+  [
+    ('synth.layout.kind=strng', ["synth.layout.kind: there is no 'strng'; did you mean 'string'?"]),
+    ('synth.layout.spacing=gap', ["synth.layout.spacing: there is no 'gap'; did you mean 'gaps'?"]),
+    ('synth.layout.width=20', ['the canvas is 64x20: raise synth.layout.width and height']),
+    ('synth.number.max_length=40', ['40 digits need up to', 'lower synth.number.max_length']),
+    ('model.patch=4,32', ['numbers of 5 symbols do not fit the 4 frames of this model']),
+    ('model.patch=5,4', ['64x128 cannot be cut into patches of 5x4: change model.patch']),
+    ('model.pools=((3,1),(2,1))', ['change model.pools']),
+    ('model.groups=3', ['model.widths: 8 features cannot be normalised in 3 model.groups']),
+    ('model.widths=8,x', ['config.model.widths: ', 'is not a number']),
+    ('model.widths=0,8', ['config.model.widths=(0, 8) must be at least 1']),
+    ('model.recurrent=ltsm', ["model.recurrent: there is no 'ltsm'; it is one of lstm, gru, none"]),
+    ('model.dtype=float16', ["config.model.dtype: there is no 'float16'; it is float32 or bfloat16"]),
+    ('optim.name=adamm', ["config.optim.name: there is no 'adamm'; it is one of adam, adamw, sgd"]),
+    ('optim.schedule=cosin', ["config.optim.schedule: there is no 'cosin'; it is one of constant, cosine"]),
+    ('optim.learning_rate=0', ['config.optim.learning_rate=0.0 must be above 0']),
+    ('selection.metric=accuracy', ["config.selection.metric: there is no 'accuracy'"]),
+    ('task=read', ["config.task: there is no task 'read'; did you mean 'read_ctc'?"]),
+    ('alphabet=01a', ["alphabet '01a' holds ['a']"]),
+    ('steps=0', ['config.steps=0 must be at least 1']),
+    ('evaluation.sheet=0', ['config.evaluation.sheet=0 must be at least 1']),
+    ('tests.test.examples=0', ['config.tests.test.examples=0 must be at least 1']),
+    ('batch_size=7', ['config.batch_size=7 cannot be shared by 2 devices: the nearest is 6 or 8']),
+    ('data.glyphs=font', ["'font'", "did you mean 'fonts'?"]),
+    ('data.font_sizes=20,big', ['config.data.font_sizes: ', 'is not a number']),
+    ('data.font_sizes=2', ['font size 2 is not a whole number from 6 to 256']),
+    ('data.font_dir=/nowhere', ["font folder '/nowhere' does not exist"]),
+    ('data.font_dir=docs', ["font folder 'docs' has no face that draws '0123456789'"]),
+    ('data.test_families=Arial', ["test family 'Arial' is not one of", 'DejaVu']),
+  ],
+)
+def test_config_fields(call, tmp_path, field, parts):
+  assert_one_sentence(*call(TINY, f'--workdir={tmp_path / "run"}', f'--config.{field}'), *parts)
+  assert not (tmp_path / 'run').exists()  # the corrected command may use the same folder
+
+
+def test_missing_mnist_names_the_command(call, tmp_path):
+  folder = f'--config.data.data_dir={tmp_path}'
+  done = call('--config=configs/mnist.py:tiny', folder, f'--workdir={tmp_path / "run"}')
+  assert_one_sentence(*done, f'no MNIST in {tmp_path}', f'`python -m digits_jax.prepare mnist --data_dir={tmp_path}`')
+
+
+def test_a_font_folder_without_a_usable_face_says_why(call, tmp_path):
+  (tmp_path / 'broken.ttf').write_bytes(b'no font')
+  done = call(TINY, f'--config.data.font_dir={tmp_path}', f'--workdir={tmp_path / "run"}')
+  assert_one_sentence(*done, f"font folder '{tmp_path}' has no face", '1 refused: broken.ttf')
+
+
+def test_the_work_directory_of_another_config(call, tmp_path):
+  other = fonts.get_config('tiny')
+  other.update(seed=3, steps=8)
+  other.model.recurrent = 'gru'
+  (tmp_path / 'config.json').write_text(json.dumps(rundir.plain(other)))
+  done = call(TINY, f'--workdir={tmp_path}')
+  assert_one_sentence(*done, str(tmp_path), "model.recurrent: 'gru' -> 'lstm'", 'seed: 3 -> 0', 'another --workdir')
+  assert 'steps' not in done[2]  # may change
+  assert os.listdir(tmp_path) == ['config.json']
+
+
+def test_a_work_directory_of_something_else(call, tmp_path):
+  (tmp_path / 'diary.txt').write_text('dear diary')
+  assert_one_sentence(*call(TINY, f'--workdir={tmp_path}'), f'{tmp_path} is not empty and holds no run')
+  assert os.listdir(tmp_path) == ['diary.txt']
+
+
+def test_an_unwritable_work_directory(call, tmp_path):
+  (tmp_path / 'file').write_text('')
+  done = call(TINY, f'--workdir={tmp_path / "file" / "run"}')
+  assert_one_sentence(*done, f'cannot write to the work directory {tmp_path / "file" / "run"}: Not a directory')
+
+
+def test_a_late_error_is_one_sentence_in_a_process_of_its_own_too(tmp_path):
+  (tmp_path / 'file').write_text('')
+  shard = ['--cpu_devices=3', '--config.batch_size=8']
+  assert_one_sentence(*start('main', TINY, *shard), 'config.batch_size=8 cannot be shared by 3 devices', '6 or 9')
+  done = start('main', TINY, f'--workdir={tmp_path / "file"}')
+  assert_one_sentence(*done, f'cannot write to the work directory {tmp_path / "file"}')
+
+
+@pytest.mark.parametrize('name', ['main', 'synthesise', 'prepare', 'plots'])
+@pytest.mark.parametrize('flag', ['--help', '-h'])
+def test_help(name, flag, tmp_path):
+  code, out, err = start(name, flag, folder=tmp_path)
+  assert (code, err) == (0, '')
+  assert f'python -m digits_jax.{name}' in out and '--compilation_cache' in out and '--[no]preallocate' in out
+  wanted = {'main': '--config', 'synthesise': '--[no]distinct', 'prepare': '--data_dir', 'plots': '--workdir'}
+  assert f'  {wanted[name]}: ' in out
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
+  monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', '')
+
+  def broken(arguments):
+    raise ValueError('a defect')
+
+  with flagsaver.flagsaver(), pytest.raises(ValueError, match='a defect'):
+    command._run(broken, ['main.py', '--compilation_cache='])
+  flags.FLAGS.unparse_flags()
+
+
+def test_devices_of_the_tests():
+  assert jax.device_count() == 2
