@@ -1,0 +1,207 @@
+"""Every config at every argument: its fields, its parameters, its experiment; the tiny ones train end to end."""
+
+import ast
+import importlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image, ImageDraw
+
+from configs import common, fonts, testsets
+from digits_jax.data import images, mnist_builder
+from digits_jax.errors import InputError
+from digits_jax.training import experiment, loop
+from tests.data.test_mnist import idx_files
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FILES = sorted(path for path in (ROOT / 'configs').glob('*.py') if path.stem not in ('common', 'testsets'))
+MODULES = {path.stem: importlib.import_module(f'configs.{path.stem}') for path in FILES}
+ALL = [(name, argument) for name, module in MODULES.items() for argument in (None, *module.VARIANTS)]
+# When a model changes on purpose, so do these.
+PARAMETERS = {
+  ('fonts', None): 328_139,
+  ('fonts', 'default'): 328_139,
+  ('fonts', 'quick'): 328_139,
+  ('fonts', 'tiny'): 4_075,
+  ('mnist', None): 328_139,
+  ('mnist', 'strings'): 328_139,
+  ('mnist', 'triplets'): 405_451,
+  ('mnist', 'grid'): 405_451,
+  ('mnist', 'tiny'): 3_819,
+}
+
+
+@pytest.fixture(scope='session')
+def data_dir(tmp_path_factory):
+  """A small MNIST of our own making: digits drawn in Pillow's font, 600 to train on and 200 for the test."""
+  folder = tmp_path_factory.mktemp('mnist')
+  rng = np.random.default_rng(0)
+
+  def draw(count):
+    labels = np.arange(count, dtype=np.uint8) % 10
+    drawn = np.zeros((count, 28, 28), np.uint8)
+    for i, label in enumerate(labels):
+      page = Image.new('L', (28, 28))
+      ImageDraw.Draw(page).text(rng.uniform(6, 12, 2), str(label), fill=255, font_size=int(rng.integers(14, 20)))
+      drawn[i] = np.asarray(page) | rng.integers(0, 20, (28, 28), np.uint8)  # no two alike
+    return drawn, labels
+
+  files, archives = idx_files({'train': draw(600), 'test': draw(200)})
+  (folder / 'downloads').mkdir()
+  for name, contents in files.items():
+    (folder / 'downloads' / name).write_bytes(contents)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('XDG_CACHE_HOME', str(folder / 'cache'))
+    assert mnist_builder.prepare(str(folder), str(folder / 'downloads'), mirrors=[], archives=archives)
+    yield folder
+
+
+def get(name, argument, data_dir=''):
+  config = MODULES[name].get_config(argument)
+  config.data.data_dir = str(data_dir)
+  return config
+
+
+def leaves(fields, prefix=''):
+  """{dotted name: kind of value} of all fields."""
+  found = {}
+  for name, value in fields.items():
+    found |= leaves(value, f'{prefix}{name}.') if isinstance(value, ConfigDict) else {prefix + name: type(value)}
+  return found
+
+
+@pytest.mark.parametrize('name, argument', ALL)
+def test_the_fields_are_those_of_common(name, argument):
+  config, known = MODULES[name].get_config(argument), leaves(common.get_config())
+  ours = leaves(config)
+  for test in config.tests:  # further test sets have the fields of the first
+    ours |= {re.sub(rf'^tests\.{test}\.', 'tests.test.', field): kind for field, kind in ours.items()}
+  ours = {field: kind for field, kind in ours.items() if not field.startswith('tests.') or field in known}
+  assert ours == known
+
+
+@pytest.mark.parametrize('name, argument', ALL)
+def test_it_builds_and_has_its_parameters(name, argument, data_dir):
+  config = get(name, argument, data_dir)
+  built = experiment.build(config)
+  batch = loop.blank_batch(built)
+  layout = config.synth.layout
+  assert batch.images.shape == (1, layout.height, layout.width, 1)
+  params = jax.eval_shape(built.task.init, jax.random.key(0), batch)
+  assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS.get((name, argument))
+
+
+def test_the_tables_are_complete():
+  assert set(PARAMETERS) == set(ALL)
+  readme = (ROOT / 'configs' / 'README.md').read_text()
+  for name, argument in ALL:
+    assert argument in (None, 'default') or f'| `{name}.py:{argument}` |' in readme
+
+
+def test_every_variant_has_a_run_directory_of_its_own():
+  names = [MODULES[name].get_config(argument).name for name, argument in ALL if argument]
+  assert len(set(names)) == len(names)
+  assert all(name.split('-')[0] in MODULES for name in names)
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_the_docstring_says_the_command(name):
+  module = MODULES[name]
+  assert f'python -m digits_jax.main --config=configs/{name}.py' in module.__doc__
+  for argument in module.VARIANTS:
+    assert f'`{argument}`' in module.get_config.__doc__
+  for argument in re.findall(rf'configs/{name}\.py:(\w+)', module.__doc__):
+    assert argument in module.VARIANTS
+
+
+@pytest.mark.parametrize('name', MODULES)
+def test_an_unknown_argument(name):
+  with pytest.raises(InputError, match=r"this config has no argument 'tinny'; did you mean 'tiny'\?"):
+    MODULES[name].get_config('tinny')
+
+
+def test_every_default_has_a_comment():
+  lines = (ROOT / 'configs' / 'common.py').read_text().splitlines()
+  for node in ast.walk(ast.parse('\n'.join(lines))):
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+      is_group = 'ConfigDict()' in ast.unparse(node.value)
+      line = lines[node.end_lineno - 1]
+      assert is_group or '  # ' in line, f'configs/common.py, line {node.end_lineno}: {line.strip()} says nothing'
+
+
+def test_a_misspelt_field_in_a_config_file_fails():
+  config = common.get_config()
+  for group, field in ((config, 'batchsize'), (config.model, 'width'), (config.synth.layout, 'hight')):
+    with pytest.raises((AttributeError, KeyError), match='Did you mean'):
+      setattr(group, field, 3)
+  config.tests.seven = testsets.seven()  # but test sets may be added
+
+
+def test_further_test_sets_are_built():
+  config = fonts.get_config('tiny')
+  config.tests.seven = testsets.plates()
+  config.tests.seven.update(name='seven', seed=5)
+  built = experiment.build(config)
+  assert {name: (fixed.name, fixed.seed) for name, fixed in built.tests.items()} == {
+    'test': ('plates-v1', 2),
+    'seven': ('seven', 5),
+  }
+
+
+def train(name, workdir, *arguments):
+  """Trains configs/NAME.py:tiny as a user does; returns its output."""
+  line = [sys.executable, '-m', 'digits_jax.main', f'--config=configs/{name}.py:tiny', f'--workdir={workdir}']
+  # Nobody waits for these few steps: what XLA saves by compiling fast is most of the time.
+  environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_backend_optimization_level=0'}
+  done = subprocess.run(
+    [*line, '--compilation_cache=', *arguments], cwd=ROOT, capture_output=True, text=True, env=environment
+  )
+  assert done.returncode == 0, done.stderr
+  return done.stdout
+
+
+def assert_whole(workdir, out, config):
+  """The run directory holds all that the README promises."""
+  assert json.loads((workdir / 'config.json').read_text()) == json.loads(json.dumps(config.to_dict()))
+  table = (workdir / 'model.txt').read_text()
+  assert 'trunk' in table and 'Total Parameters' in table and table in out
+  assert f'learning_rate: {config.optim.learning_rate}' in out  # the resolved config
+  records = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+  assert [(r['kind'], r['step']) for r in records] == [(k, s) for s in (2, 4) for k in ('train', 'validation')]
+  assert {'loss', 'gradient_norm', 'learning_rate', 'infeasible', 'empty'} <= set(records[0])
+  assert {'sequence_accuracy', 'character_error_rate', 'examples'} <= set(records[1])
+  result = json.loads((workdir / 'result.json').read_text())
+  assert result['steps'] == 4 and result['seconds'] > 0
+  assert result['parameters'] == PARAMETERS[config.name.split('-')[0], 'tiny']
+  assert f'{result["parameters"]:,}' in table
+  test = result['tests']['test']
+  assert list(result['tests']) == ['test'] and test['examples'] == 20
+  low, high = test['interval']
+  assert 0 <= low <= test['sequence_accuracy'] <= high <= 1 and test['character_error_rate'] >= 0
+  assert sum(count for _, count in test['by_length'].values()) == 20
+  assert all(0 <= right <= count for right, count in test['by_length'].values())
+  assert list((workdir / 'tensorboard').glob('events.out.tfevents.*'))
+  for kind in ('latest', 'best'):
+    assert [path.name for path in (workdir / 'checkpoints' / kind).iterdir()] == ['4']
+  for picture in ('curves', 'test'):
+    assert images.read_png(workdir / 'plots' / f'{picture}.png').std() > 5
+  assert 'of 20 numbers right' in out and str(workdir) in out
+
+
+def test_fonts_tiny_trains_end_to_end(tmp_path):
+  out = train('fonts', tmp_path / 'run')
+  assert_whole(tmp_path / 'run', out, fonts.get_config('tiny'))
+
+
+@pytest.mark.slow
+def test_mnist_tiny_trains_end_to_end(tmp_path, data_dir):
+  out = train('mnist', tmp_path / 'run', f'--config.data.data_dir={data_dir}')
+  assert_whole(tmp_path / 'run', out, get('mnist', 'tiny', data_dir))
