@@ -102,7 +102,7 @@ def _parse(argv, program):
     return flags.FLAGS(argv)[1:]
   except flags.UnrecognizedFlagError as error:
     raise InputError(f'{error} (see {program} --help)') from error
-  except Exception as error:
+  except Exception as error:  # a config file is the user's own code: whatever it raises is theirs to put right
     raise InputError(_explain(error, argv)) from error
 
 
@@ -186,7 +186,10 @@ def _prepare_environment():
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   if _MEMORY_FRACTION.value is not None and not _PREALLOCATE.value:
     raise InputError('--memory_fraction has no effect without --preallocate: give both or neither')
-  os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'true' if _PREALLOCATE.value else 'false'
+  if _PREALLOCATE.present:
+    os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'true' if _PREALLOCATE.value else 'false'
+  else:
+    os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   if _MEMORY_FRACTION.value is not None:
     os.environ['XLA_PYTHON_CLIENT_MEM_FRACTION'] = str(_MEMORY_FRACTION.value)
   if _CPU_DEVICES.value:
