@@ -83,6 +83,7 @@ def largest_reach(boxes: np.ndarray, size: tuple[int, int], spec: WarpSpec) -> n
   """Bounds float[G, 4] of each glyph's `reach` under all digit maps that the spec allows, on the host."""
   half = np.array([size[1] / 2, size[0] / 2])
   bounds = np.concatenate([half - boxes[:, :2], boxes[:, 2:] - half], 1)  # left and up are positive in here
+  bounds = np.maximum(bounds, 0.0)  # ink past the anchor comes nearer where the scale is small
   slant = spec.slant_degrees + spec.slant_jitter_degrees
   return _bound(bounds, spec.scale[1], spec.rotation_degrees, slant) * np.array([-1, -1, 1, 1])
 
