@@ -1,0 +1,123 @@
+"""Whose run a directory is, and what may change."""
+
+import json
+import os
+
+import pytest
+
+from digits_jax.errors import InputError
+from digits_jax.training import checkpoint, loop, parallel, rundir
+from tests.training import runs, toy
+
+
+def open_run(workdir, **changes):
+  rundir.open_run(workdir, toy.get_config(**changes), is_lead=True)
+
+
+def test_a_new_directory_gets_its_config(tmp_path):
+  open_run(tmp_path / 'a' / 'b', seed=7)
+  config = rundir.read_config(tmp_path / 'a' / 'b')
+  assert config['seed'] == 7 and config['model']['widths'] == [8, 8]
+  assert [path.name for path in (tmp_path / 'a' / 'b').iterdir()] == ['config.json']
+
+
+def test_counts_of_steps_may_change(tmp_path):
+  open_run(tmp_path)
+  open_run(tmp_path, steps=9, log_every=1, eval_every=3, checkpoint_every=5)
+
+
+def test_another_config_is_refused_with_the_fields_that_differ(tmp_path):
+  open_run(tmp_path)
+  with pytest.raises(InputError) as refusal:
+    open_run(tmp_path, **{'seed': 3, 'optim.learning_rate': 0.5, 'steps': 9})
+  message = str(refusal.value)
+  assert 'optim.learning_rate: 0.002 -> 0.5; seed: 0 -> 3.' in message and 'steps' not in message
+  assert rundir.read_config(tmp_path)['seed'] == 0
+
+
+def test_fields_that_come_and_go_are_differences_too():
+  before, now = {'a': 1, 'b': {'c': 2}}, {'b': {'c': 2, 'd': 3}}
+  assert rundir.differences(before, now) == ['a: 1 -> \'(none)\'', "b.d: '(none)' -> 3"]
+  assert rundir.differences({'x': {'steps': 1}}, {'x': {'steps': 2}}) == ['x.steps: 1 -> 2']  # free at the top alone
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path):
+  (tmp_path / 'thesis.tex').touch()
+  with pytest.raises(InputError, match='not empty and holds no run'):
+    open_run(tmp_path)
+
+
+def test_a_start_killed_while_it_wrote_the_config_is_no_obstacle(tmp_path):
+  (tmp_path / 'config.tmp').write_text('{"se')
+  open_run(tmp_path)
+  assert rundir.read_config(tmp_path)['seed'] == 0
+
+
+def test_a_damaged_config_is_named(tmp_path):
+  (tmp_path / 'config.json').write_text('{"se')
+  with pytest.raises(InputError, match=r'config\.json is damaged'):
+    open_run(tmp_path)
+
+
+def test_a_path_below_a_file_cannot_be_written(tmp_path):
+  (tmp_path / 'file').touch()
+  for path in (tmp_path / 'file' / 'run', tmp_path / 'file'):
+    with pytest.raises(InputError, match='cannot write to the work directory'):
+      open_run(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
+def test_a_read_only_directory_cannot_be_written(tmp_path):
+  tmp_path.chmod(0o500)
+  with pytest.raises(InputError, match='cannot write to the work directory'):
+    open_run(tmp_path)
+
+
+def test_another_process_takes_the_verdict_of_the_lead(tmp_path, monkeypatch):
+  (tmp_path / 'thesis.tex').touch()
+  rundir.open_run(tmp_path, toy.get_config(), is_lead=False)  # it looks at nothing itself
+  monkeypatch.setattr(parallel, 'any_process', lambda flag: True)
+  with pytest.raises(InputError, match='process 0 refuses'):
+    rundir.open_run(tmp_path, toy.get_config(), is_lead=False)
+
+
+def test_fewer_steps_than_were_done_are_refused_and_leave_the_run_as_it_was(tmp_path):
+  assert runs.run_toy(tmp_path, steps=4) == 0
+  before = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+  with pytest.raises(InputError, match=r'at step 4 already and config\.steps is 2'):
+    runs.run_toy(tmp_path, steps=2)
+  assert {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()} == before
+  assert json.loads((tmp_path / 'config.json').read_text())['steps'] == 4
+
+
+def test_a_larger_number_of_steps_is_written_down(tmp_path):
+  assert runs.run_toy(tmp_path, steps=2) == 0
+  assert runs.run_toy(tmp_path, steps=3) == 0
+  assert rundir.read_config(tmp_path)['steps'] == 3
+  assert runs.result(tmp_path)['steps'] == 3
+
+
+@pytest.mark.parametrize(('size', 'nearest'), [(7, '6 or 8'), (1, '2'), (0, '2'), (-3, '2')])
+def test_a_batch_that_devices_cannot_share_names_the_nearest(size, nearest):
+  with pytest.raises(InputError, match=rf'batch_size={size} cannot be shared by 2 devices: the nearest is {nearest}$'):
+    parallel.check_batch_size(size, 'config.batch_size')
+  parallel.check_batch_size(8, 'config.batch_size')
+
+
+def test_a_checkpoint_of_another_model_is_named(tmp_path):
+  assert runs.run_toy(tmp_path, steps=2) == 0
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  state = loop.initial_state(toy.build(toy.get_config()))
+  wrong = {**state.params, 'in': state.params['in'][:5]}
+  with pytest.raises(InputError, match=r"best/2 is of another shape: .*'in'\] is \(72, 16\) there and \(5, 16\) here"):
+    checkpoints.restore_best(wrong)
+  with pytest.raises(InputError, match='does not fit this model'):
+    checkpoints.restore_best({**state.params, 'more': state.params['bias']})
+  checkpoints.close()
+
+
+def test_a_run_without_a_checkpoint_is_named(tmp_path):
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  with pytest.raises(InputError, match='best holds no complete checkpoint'):
+    checkpoints.restore_best({})
+  checkpoints.close()
