@@ -1,0 +1,93 @@
+"""metrics.jsonl, TensorBoard events and the progress line."""
+
+import json
+import time
+
+import pytest
+from tensorboardX.proto import event_pb2
+
+from digits_jax.errors import InputError
+from digits_jax.training import logbook
+
+
+def open_book(workdir, step=0, is_lead=True):
+  return logbook.Logbook(workdir, step=step, steps=10, seconds=0.0, batch_size=8, is_lead=is_lead)
+
+
+def events(workdir):
+  """The events of all files in the order they were written, as (step, tag or START)."""
+  found = []
+  for path in sorted((workdir / 'tensorboard').iterdir(), key=lambda path: path.stat().st_mtime_ns):
+    data = path.read_bytes()
+    while data:
+      size = int.from_bytes(data[:8], 'little')
+      event = event_pb2.Event.FromString(data[12 : 12 + size])
+      data = data[16 + size :]
+      found += [(event.step, value.tag) for value in event.summary.value]
+      if event.session_log.status == event_pb2.SessionLog.START:
+        found.append((event.step, 'START'))
+  return found
+
+
+def test_records_are_written_line_by_line_and_read_back(tmp_path):
+  book = open_book(tmp_path)
+  book.advance(2, 1.5)
+  book.train(2, {'loss': 1.5})
+  assert len(logbook.read_metrics(tmp_path / 'metrics.jsonl')) == 1  # flushed at once
+  book.validation(2, {'sequence_accuracy': 0.25, 'loss': float('nan'), 'by_length': {'1': [1, 4]}})
+  book.close()
+  train, validation = logbook.read_metrics(tmp_path / 'metrics.jsonl')
+  assert (train['kind'], train['step'], train['loss']) == ('train', 2, 1.5) and train['images_per_second'] > 0
+  assert validation['by_length'] == {'1': [1, 4]} and 'loss' not in validation  # json has no NaN
+  assert {(2, 'train/loss'), (2, 'validation/sequence_accuracy')} <= set(events(tmp_path))
+
+
+def test_cut_back_drops_what_came_later_and_half_a_line(tmp_path):
+  path = tmp_path / 'metrics.jsonl'
+  lines = [json.dumps({'kind': kind, 'step': step}) for step in (2, 4, 6) for kind in ('train', 'validation')]
+  path.write_text('\n'.join(lines) + '\n{"kind": "tra')
+  logbook.cut_back(path, 4)
+  assert path.read_text() == '\n'.join(lines[:4]) + '\n'
+  logbook.cut_back(path, 0)
+  assert path.read_text() == ''
+  logbook.cut_back(tmp_path / 'none.jsonl', 4)
+  assert not (tmp_path / 'none.jsonl').exists()
+
+
+@pytest.mark.parametrize('line', ['{"kind": "tra', '7', '{"kind": "train"}', '{"step": 1.5}'])
+def test_a_damaged_file_names_the_line(tmp_path, line):
+  (tmp_path / 'metrics.jsonl').write_text('{"kind": "train", "step": 1}\n' + line + '\n')
+  with pytest.raises(InputError, match=r'metrics\.jsonl, line 2 is not a record'):
+    logbook.read_metrics(tmp_path / 'metrics.jsonl')
+  with pytest.raises(InputError, match='point --workdir at a run directory'):
+    logbook.read_metrics(tmp_path / 'other.jsonl')
+
+
+@pytest.mark.parametrize('step', [0, 4])
+def test_every_start_purges_the_later_events_of_the_starts_before(tmp_path, step):
+  """TensorBoard drops events from the step of a START on."""
+  for _ in range(2):
+    book = open_book(tmp_path, step=step)
+    book.train(step + 2, {'loss': 1.0})
+    book.close()
+    time.sleep(1.1)  # its file is named by the second
+  assert events(tmp_path).count((step + 1, 'START')) == 2
+
+
+def test_other_processes_write_nothing(tmp_path, capfd):
+  book = open_book(tmp_path, is_lead=False)
+  book.advance(1, 1.0)
+  book.train(1, {'loss': 1.0})
+  book.validation(1, {'sequence_accuracy': 0.0})
+  book.say('hello')
+  book.close()
+  assert list(tmp_path.iterdir()) == [] and capfd.readouterr() == ('', '')
+
+
+def test_the_progress_line_says_step_loss_rate_and_accuracy(tmp_path, capfd):
+  book = open_book(tmp_path)
+  book.validation(2, {'sequence_accuracy': 0.25})
+  book.advance(4, 1.23456)
+  book.close()
+  shown = capfd.readouterr().err
+  assert 'step 4/10' in shown and 'loss 1.2346' in shown and 'validation 25.00%' in shown and 'images/s' in shown

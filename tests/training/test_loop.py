@@ -1,0 +1,142 @@
+"""What the loop decides: when to log, evaluate, save and stop, and what it hands to the test."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from digits_jax.errors import InputError
+from digits_jax.training import checkpoint, evaluate, loop
+from digits_jax.training import state as states
+from tests.training import runs, toy
+
+
+def kinds(workdir):
+  return [(record['kind'], record['step']) for record in runs.logged(workdir)]
+
+
+def test_logs_and_evaluations_come_when_they_are_due(tmp_path):
+  assert runs.run_toy(tmp_path, steps=7, log_every=3, eval_every=2, checkpoint_every=5) == 0
+  assert kinds(tmp_path) == [
+    ('validation', 2), ('train', 3), ('validation', 4), ('train', 6), ('validation', 6), ('validation', 7),
+  ]  # fmt: skip
+  assert runs.saved(tmp_path)['folder'] == '7'
+
+
+def test_next_pause():
+  config = toy.get_config(steps=10, log_every=4, eval_every=6, checkpoint_every=100)
+  assert [loop.next_pause(step, config) for step in range(10)] == [4] * 4 + [6] * 2 + [8] * 2 + [10] * 2
+
+
+def test_logged_means_are_those_of_the_steps_since_the_last(tmp_path):
+  assert runs.run_toy(tmp_path / 'each', steps=4, log_every=1) == 0
+  assert runs.run_toy(tmp_path / 'pairs', steps=4, log_every=2) == 0
+  each, pairs = (
+    [record for record in runs.logged(tmp_path / name) if record['kind'] == 'train'] for name in ('each', 'pairs')
+  )
+  for i, pair in enumerate(pairs):
+    for name in ('loss', 'gradient_norm', 'learning_rate', 'empty', 'parameter_norm'):
+      assert pair[name] == pytest.approx((each[2 * i][name] + each[2 * i + 1][name]) / 2, rel=1e-12)
+
+
+def nan_at(bad_step, leaf):
+  """The toy whose example images (or masks) are bad from one step on."""
+  built = toy.build(toy.get_config(steps=8))
+  example = built.train.example
+
+  def broken(key, constants, item):
+    batch = example(key, constants, item['id'])
+    if leaf == 'mask':
+      return batch.replace(mask=batch.mask & (item['step'] < bad_step))
+    return batch.replace(images=jnp.where(item['step'] >= bad_step, jnp.nan, batch.images))
+
+  feed = lambda step, first, count: {
+    'id': np.arange(first, first + count, dtype=np.int32), 'step': np.full(count, step, np.int32)
+  }  # fmt: skip
+  return dataclasses.replace(built, train=dataclasses.replace(built.train, feed=feed, example=broken))
+
+
+@pytest.mark.parametrize(('bad_step', 'saved'), [(4, 4), (5, 4), (6, 6)])
+@pytest.mark.parametrize('leaf', ['images', 'mask'])  # a batch without a valid example has no mean loss
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, leaf, bad_step, saved):
+  with pytest.raises(InputError, match=f'not finite at step {bad_step + 1}; checkpoints from before are kept'):
+    runs.run(tmp_path, nan_at(bad_step, leaf))
+  checkpointed = runs.saved(tmp_path)
+  assert checkpointed['folder'] == str(saved)
+  assert all(np.isfinite(np.asarray(leaf, float)).all() for name, leaf in checkpointed.items() if 'state' in name)
+  assert not (tmp_path / 'result.json').exists()
+
+
+def test_parameters_that_overflow_are_never_saved(tmp_path):
+  """The gradient of the step that ruins them is finite."""
+  changes = {'optim.learning_rate': 3e38, 'optim.name': 'sgd', 'optim.clip_norm': 0.0, 'optim.warmup_steps': 0}
+  with pytest.raises(InputError, match='a parameter is not finite at step 1;'):
+    runs.run_toy(tmp_path, checkpoint_every=1, eval_every=1, **changes)
+  assert checkpoint.Checkpoints(tmp_path).latest_step() is None
+
+
+def test_a_validation_loss_that_is_not_finite_stops_too(tmp_path):
+  built = toy.build(toy.get_config())
+  example = built.validation.source.example
+  blind = lambda *args: example(*args).replace(images=jnp.full((6, 12, 1), jnp.nan))
+  broken = dataclasses.replace(built.validation, source=dataclasses.replace(built.validation.source, example=blind))
+  with pytest.raises(InputError, match='validation loss is not finite at step 2;'):
+    runs.run(tmp_path, dataclasses.replace(built, validation=broken))
+
+
+def test_early_stopping_ends_a_run_and_it_stays_ended(tmp_path):
+  changes = {'selection.patience': 2, 'selection.min_delta': 2.0}  # no accuracy improves by 2
+  assert runs.run_toy(tmp_path, steps=100, **changes) == 0
+  assert kinds(tmp_path)[-1] == ('validation', 6)
+  assert runs.result(tmp_path)['steps'] == 6
+  assert runs.run_toy(tmp_path, steps=200, **changes) == 0
+  assert runs.result(tmp_path)['steps'] == 6
+
+
+def test_a_plateau_lowers_the_rate_that_steps_use(tmp_path):
+  changes = {'selection.min_delta': 2.0, 'selection.plateau_patience': 1, 'optim.warmup_steps': 0}
+  assert runs.run_toy(tmp_path, steps=8, log_every=1, **changes) == 0
+  rates = [record['learning_rate'] for record in runs.logged(tmp_path) if record['kind'] == 'train']
+  np.testing.assert_allclose(np.array(rates) / 2e-3, [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25], rtol=1e-6)
+
+
+@pytest.mark.parametrize('decay', [0.9, 0.0])
+def test_the_best_checkpoint_is_the_best_by_validation_and_the_test_uses_it(tmp_path, decay):
+  """A rate so high that the loss goes up and down: the best is neither the first evaluation nor the last."""
+  changes = {'optim.learning_rate': 0.05, 'optim.average_decay': decay, 'selection.metric': 'loss', 'eval_every': 1}
+  built = toy.build(toy.get_config(steps=10, **changes))
+  assert runs.run(tmp_path, built) == 0
+  losses = {r['step']: r['loss'] for r in runs.logged(tmp_path) if r['kind'] == 'validation'}
+  best = min(losses, key=losses.get)
+  assert best not in (1, 10)
+  result = runs.result(tmp_path)
+  assert (result['best_step'], result['steps']) == (best, 10)
+  assert result['validation'] == {'loss': losses[best]}
+
+  # The parameters of that very step, by a run that ends there.
+  short = toy.build(toy.get_config(steps=best, **changes))
+  assert runs.run(tmp_path / 'short', short) == 0
+  checkpoints = checkpoint.Checkpoints(tmp_path / 'short')
+  state, _ = loop.start(short, checkpoints)
+  params = states.reading_params(state)
+  assert (params is state.averaged) == bool(decay)
+  stored = checkpoint.Checkpoints(tmp_path).restore_best(params)
+  jax.tree.map(np.testing.assert_array_equal, stored, params)
+  records = evaluate.make_scorer(built.task, built.tests['test'], batch_size=7)(params)
+  figures = evaluate.summarise(records)
+  assert result['tests']['test']['loss'] == pytest.approx(figures.pop('loss'))
+  assert {name: result['tests']['test'][name] for name in figures} == json.loads(json.dumps(figures))
+
+
+def test_the_result_says_what_was_tested(tmp_path):
+  assert runs.run_toy(tmp_path) == 0
+  result = json.loads((tmp_path / 'result.json').read_text())
+  assert result['steps'] == 4 and result['parameters'] == 72 * 16 + 16 + 16 * 22 and result['seconds'] > 0
+  test = result['tests']['test']
+  assert (test['set'], test['examples']) == ('toy-v1', 20)
+  assert sum(count for _, count in test['by_length'].values()) == 20
+  assert 0 <= test['interval'][0] <= test['sequence_accuracy'] <= test['interval'][1] <= 1
+  assert {path.name for path in (tmp_path / 'plots').iterdir()} == {'curves.png', 'test.png'}
