@@ -126,6 +126,22 @@ def test_patch_holds_every_warped_digit():
   np.testing.assert_array_equal(batch.boxes, want.boxes)
 
 
+@pytest.mark.parametrize('name', ['gaps tight', 'centres tight'])
+def test_a_wide_line_gives_up_spacing_alone(name):
+  """Digits keep their size; a pressed line fills its canvas, and digits keep their order."""
+  spec, bank = SPECS[name], specs.blocks()
+  _, lengths, ids, maps, anchors = specs.arrange(spec, count=400)
+  np.testing.assert_allclose(maps, np.broadcast_to(np.eye(2), maps.shape), atol=1e-5)
+  boxes = bank.boxes[ids] - 10 + np.tile(anchors, 2)
+  full = 0
+  for length, box, anchor in zip(lengths, boxes, anchors, strict=True):
+    steps, gaps = np.diff(anchor[:length, 0]), box[1:length, 0] - box[: length - 1, 2]
+    assert gaps.min(initial=0) > -1 - 1e-3 if name == 'gaps tight' else steps.min(initial=9) > 9 - 1e-3
+    width = box[:length, 2].max() - box[:length, 0].min()
+    full += abs(width - spec.layout.width) < 1e-3
+  assert full > 20, full
+
+
 def test_overlaps_leave_half_of_the_narrower_digit():
   spec, bank = SPECS['overlapping'], specs.blocks()
   _, lengths, ids, _, anchors = specs.arrange(spec, count=400)
