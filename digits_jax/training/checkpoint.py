@@ -43,12 +43,12 @@ class Checkpoints:
     self._save('best', step, {'params': params})
 
   def restore_latest(self, state, progress) -> tuple[Any, Any]:
-    """The newest state and progress, as NumPy arrays, shaped as the examples given. Needs a checkpoint."""
+    """The newest state and progress, as NumPy arrays, in the shapes and dtypes given. Needs a checkpoint."""
     restored = self._restore('latest', {'state': state, 'progress': progress})
     return restored['state'], restored['progress']
 
   def restore_best(self, params) -> Any:
-    """The best parameters, as NumPy arrays, shaped as the example given. Needs a checkpoint."""
+    """The best parameters, as NumPy arrays, in the shapes and dtypes given. Needs a checkpoint."""
     return self._restore('best', {'params': params})['params']
 
   def close(self) -> None:
@@ -70,7 +70,7 @@ class Checkpoints:
     folder = self._root / kind
     if step is None:
       raise InputError(f'{folder} holds no complete checkpoint')
-    example = jax.tree.map(np.asarray, jax.device_get(example))
+    example = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), example)
     try:
       restored = manager.restore(step, args=self._ocp.args.StandardRestore(example))
     except (ValueError, KeyError, TypeError) as error:

@@ -117,11 +117,11 @@ def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoint
 
 def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.TrainState, states.Progress]:
   """The newest checkpoint, else step 0. Raises InputError where the run is past config.steps."""
-  state = initial_state(experiment)
-  progress = states.create_progress(metric_names(experiment, state))
+  shapes = jax.eval_shape(lambda: initial_state(experiment))
+  progress = states.create_progress(metric_names(experiment, shapes))
   if checkpoints.latest_step() is None:
-    return state, progress
-  state, progress = checkpoints.restore_latest(state, progress)
+    return initial_state(experiment), progress
+  state, progress = checkpoints.restore_latest(shapes, progress)
   if int(state.step) > experiment.config.steps:
     raise InputError(
       f'this run is at step {int(state.step)} already and config.steps is {experiment.config.steps}: '
