@@ -57,7 +57,7 @@ def any_process(flag: bool) -> bool:
   if jax.process_count() == 1:
     return flag
   flags = np.full((jax.local_device_count(),), int(flag), np.int32)
-  return int(jax.pmap(lambda one: jax.lax.psum(one, AXIS), axis_name=AXIS, out_axes=None)(flags)) > 0
+  return int(_pmap(lambda one: jax.lax.psum(one, AXIS), in_axes=0)(flags)) > 0
 
 
 def draw_batch(source: Source, key: jax.Array, constants, step, items, places: jax.Array) -> structs.Batch:
@@ -128,9 +128,7 @@ def make_train_call(
     state, rows = jax.lax.fori_loop(0, count, body, (state, rows))
     return state, rows, is_stopping
 
-  mapped = jax.pmap(call, axis_name=AXIS, in_axes=(None, None, None, None, 0, 0), out_axes=None, donate_argnums=0)
-  if steps_per_call > 1 and jax.default_backend() == 'cpu' and jax.device_count() > 1:
-    mapped = _uncached(mapped)
+  mapped = _pmap(call, in_axes=(None, None, None, None, 0, 0), donate_argnums=0)
   local = jax.local_device_count()
 
   def train_call(state, constants, step, count, rate_scale, wants_stop):
@@ -139,24 +137,6 @@ def make_train_call(
     return mapped(state, constants, np.int32(count), np.float32(rate_scale), stop, fed)
 
   return train_call
-
-
-def _uncached(call):
-  """The call, compiled anew in each process.
-
-  A loop around a psum that XLA's CPU backend reads back from the persistent cache crashes or hangs (jax 0.10.2).
-  """
-  name = 'jax_persistent_cache_min_compile_time_secs'
-
-  def uncached(*args):
-    before = jax.config.values[name]
-    jax.config.update(name, float('inf'))
-    try:
-      return call(*args)
-    finally:
-      jax.config.update(name, before)
-
-  return uncached
 
 
 def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
@@ -178,13 +158,35 @@ def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
     gathered = jax.lax.all_gather(records, AXIS)  # [devices, share, ...]
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), gathered)
 
-  mapped = jax.pmap(call, axis_name=AXIS, in_axes=(None, None, None, None, 0), out_axes=None)
+  mapped = _pmap(call, in_axes=(None, None, None, None, 0))
 
   def score_call(params, constants, first, examples):
     fed = _feed_locally(source, [0], share, first)
     return mapped(params, constants, np.int32(first), np.int32(examples), fed)
 
   return score_call
+
+
+def _pmap(function: Callable, **options) -> Callable:
+  """pmap over AXIS with outputs that are the same on every device.
+
+  Several CPU devices compile it anew in each process: programs with collectives that XLA's CPU backend reads back
+  from the persistent cache crash or hang now and then (jax 0.10.2).
+  """
+  mapped = jax.pmap(function, axis_name=AXIS, out_axes=None, **options)
+  if jax.default_backend() != 'cpu' or jax.device_count() == 1:
+    return mapped
+  name = 'jax_persistent_cache_min_compile_time_secs'
+
+  def uncached(*args):
+    before = jax.config.values[name]
+    jax.config.update(name, float('inf'))
+    try:
+      return mapped(*args)
+    finally:
+      jax.config.update(name, before)
+
+  return uncached
 
 
 def _feed_locally(source: Source, steps: list[int], share: int, first: int = 0) -> Any:
