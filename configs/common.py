@@ -97,7 +97,7 @@ def synth() -> ConfigDict:
   config.layout.height = 64  # of the canvas
   config.layout.width = 128  # of the canvas
   config.layout.spacing = 'gaps'  # string: spacing_px is between inks ('gaps') or anchors ('centres')
-  config.layout.spacing_px = (0.0, 8.0)  # one value a number; negative gaps overlap
+  config.layout.spacing_px = (0.0, 8.0)  # one value a number; negative gaps overlap, by half the narrower ink at most
   config.layout.spacing_jitter_px = 0.0  # +- this, each digit
   config.layout.wander_px = 0.0  # baseline +- this, each digit
   config.layout.tilt_degrees = 0.0  # baseline +- this
@@ -112,8 +112,8 @@ def synth() -> ConfigDict:
   config.warp.slant_jitter_degrees = 0.0  # +- this, each digit
   config.warp.elastic_px = 0.0  # standard deviation, in glyph pixels
   config.warp.stroke_frac = (0.0, 0.0)  # each digit, -1 a pixel thinner on each side, 1 a pixel thicker
-  config.warp.shift_px = 0.0  # +- this, the whole number
-  config.warp.zoom = (1.0, 1.0)  # the whole number
+  config.warp.shift_px = 0.0  # +- this, the whole number, as far as the canvas goes
+  config.warp.zoom = (1.0, 1.0)  # the whole number, as far as the canvas goes
   config.warp.turn_degrees = 0.0  # +- this, the whole number
   config.warp.shear_degrees = 0.0  # +- this, the whole number
 

@@ -9,7 +9,7 @@ VARIANTS = ('default', 'quick', 'tiny')
 
 
 def get_config(argument=None):
-  """`quick`: minutes on two CPU cores. `default`: longer. `tiny`: seconds, for tests; reads nothing well."""
+  """`quick`: minutes on two CPU cores. `default`: longer. `tiny`: 4 steps, for tests; reads nothing well."""
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
   config.name = 'fonts' if variant == 'default' else f'fonts-{variant}'

@@ -15,7 +15,7 @@ VARIANTS = {
 
 
 def get_config(argument=None):
-  """`strings` (the default): 1 to 7 digits. `triplets`: exactly 3. `grid`: 1 to 5. `tiny`: seconds, for tests."""
+  """`strings` (the default): 1 to 7 digits. `triplets`: exactly 3. `grid`: 1 to 5. `tiny`: 4 steps, for tests."""
   variant = common.choose(argument or 'strings', VARIANTS)
   config = common.get_config()
   config.name = f'mnist-{variant}'
