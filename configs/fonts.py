@@ -19,7 +19,7 @@ def get_config(argument=None):
   config.steps = 6000
   if variant == 'quick':
     # Small batches: early on, CTC needs steps more than it needs clean gradients.
-    config.update(steps=2400, batch_size=32)
+    config.update(steps=3000, batch_size=32)
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
     config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
