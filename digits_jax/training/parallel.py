@@ -170,8 +170,9 @@ def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
 def _pmap(function: Callable, **options) -> Callable:
   """pmap over AXIS with outputs that are the same on every device.
 
-  Several CPU devices compile it anew in each process: programs with collectives that XLA's CPU backend reads back
-  from the persistent cache crash or hang now and then (jax 0.10.2).
+  Several CPU devices, which are there to try things out, compile it anew in each process and run one call at a
+  time: programs with collectives that XLA's CPU backend reads back from the persistent cache, or runs side by side
+  in two processes, crash or hang now and then (jax 0.10.2).
   """
   mapped = jax.pmap(function, axis_name=AXIS, out_axes=None, **options)
   if jax.default_backend() != 'cpu' or jax.device_count() == 1:
@@ -182,7 +183,7 @@ def _pmap(function: Callable, **options) -> Callable:
     before = jax.config.values[name]
     jax.config.update(name, float('inf'))
     try:
-      return mapped(*args)
+      return jax.block_until_ready(mapped(*args))
     finally:
       jax.config.update(name, before)
 
