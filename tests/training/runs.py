@@ -33,10 +33,14 @@ def run(workdir, built):
 
 
 def run_toy(workdir, *, feed=None, **changes):
-  """The same with the toy."""
+  """The same with the toy; `feed` is called with each training step before it is fed."""
   from tests.training import toy
 
-  return run(workdir, toy.build(toy.get_config(**changes), feed))
+  toy.on_feed[:] = [feed] if feed else []
+  try:
+    return run(workdir, toy.build(toy.get_config(**changes)))
+  finally:
+    toy.on_feed.clear()
 
 
 def saved(workdir, kind='latest'):
@@ -62,6 +66,20 @@ def result(workdir):
   content = _timeless(json.loads((pathlib.Path(workdir) / 'result.json').read_text()))
   content.pop('devices')
   return content
+
+
+def assert_same_bits(one, other, *, has_result=True):
+  """That two runs have the same checkpoints, records and figures; times apart."""
+  import numpy as np
+
+  for kind in ('latest', 'best'):
+    a, b = saved(one, kind), saved(other, kind)
+    assert a.keys() == b.keys(), a.keys() ^ b.keys()
+    for name in a:
+      np.testing.assert_array_equal(a[name], b[name], err_msg=f'{kind}: {name}')
+  np.testing.assert_equal(logged(one), logged(other))
+  if has_result:
+    np.testing.assert_equal(result(one), result(other))
 
 
 def _timeless(record):
@@ -118,7 +136,7 @@ def _main(*, workdir, changes, die, stop_at, process):
   kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
   event, text = die or (None, None)
 
-  def feed(step, *_):
+  def feed(step):
     if event == 'feed' and step == text:
       kill()
     if step == stop_at:

@@ -8,7 +8,7 @@ import pytest
 
 from configs import fonts
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, experiment
+from digits_jax.training import evaluate, experiment, parallel
 from tests.training import toy
 
 EXAMPLES = 11
@@ -48,6 +48,13 @@ def test_records_are_the_same_at_any_batch_size(task, params, alone, batch_size)
       np.testing.assert_allclose(records[name], want, rtol=1e-6)
     else:
       np.testing.assert_array_equal(records[name], want, err_msg=name)
+
+
+def test_the_padding_of_a_batch_is_masked(task, params):
+  score = parallel.make_score_call(task, fixed().source, batch_size=4)
+  constants = parallel.replicate((jax.random.key(5), fixed().source.constants))
+  assert np.asarray(score(params, constants, 8, EXAMPLES)['mask']).tolist() == [True, True, True, False]
+  assert np.asarray(score(params, constants, 4, EXAMPLES)['mask']).all()
 
 
 def test_drawn_examples_are_those_that_were_scored(task, params, alone):

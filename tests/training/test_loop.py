@@ -42,6 +42,17 @@ def test_logged_means_are_those_of_the_steps_since_the_last(tmp_path):
       assert pair[name] == pytest.approx((each[2 * i][name] + each[2 * i + 1][name]) / 2, rel=1e-12)
 
 
+def test_a_mean_over_a_change_of_log_every_counts_its_own_steps(tmp_path):
+  assert runs.run_toy(tmp_path / 'each', steps=5, log_every=1) == 0
+  assert runs.run_toy(tmp_path / 'both', steps=3, log_every=2) == 0
+  assert runs.run_toy(tmp_path / 'both', steps=5, log_every=5) == 0
+  each, both = (
+    [record for record in runs.logged(tmp_path / name) if record['kind'] == 'train'] for name in ('each', 'both')
+  )
+  assert [record['step'] for record in both] == [2, 5]
+  assert both[1]['loss'] == pytest.approx(np.mean([record['loss'] for record in each[2:]]), rel=1e-12)
+
+
 def nan_at(bad_step, leaf):
   """The toy whose example images (or masks) are bad from one step on."""
   built = toy.build(toy.get_config(steps=8))

@@ -4,7 +4,7 @@ Everything around it (config, optimiser, loop, checkpoints, evaluation) is the p
 device from fed ids as real ones do, and some of its examples are masked, so that devices have unequal counts.
 """
 
-import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -34,31 +34,18 @@ def get_config(**changes):
   return config
 
 
-def build(config, feed: Callable | None = None) -> Experiment:
-  """The experiment; `feed` (step, first, count) is called before each training step is fed."""
-  schedule = optim.make_schedule(
-    config.optim.schedule,
-    learning_rate=config.optim.learning_rate,
-    steps=config.steps,
-    warmup_steps=config.optim.warmup_steps,
-    cycle_steps=config.optim.cycle_steps,
-    final_frac=config.optim.final_frac,
-  )
-  optimiser = optim.make_optimiser(
-    config.optim.name,
-    schedule,
-    weight_decay=config.optim.weight_decay,
-    momentum=config.optim.momentum,
-    clip_norm=config.optim.clip_norm,
-  )
-  train = source(share_masked=0.3)
-  if feed:
-    train = dataclasses.replace(train, feed=lambda *args: (feed(*args), _ids(*args))[1])
+on_feed: list[Callable] = []  # called with each training step before it is fed
+
+
+def build(config) -> Experiment:
+  """The experiment. Equal configs share their parts, so that they can share compiled programs."""
+  keys = ('name', 'schedule', 'learning_rate', 'warmup_steps', 'weight_decay', 'momentum', 'clip_norm')
+  schedule, optimiser = _optimiser(**{key: config.optim[key] for key in keys})
   return Experiment(
     config=config,
     alphabet=Alphabet(config.alphabet),
-    task=Task(init, loss, predict, score, lambda key, batch: 'a toy\n'),
-    train=train,
+    task=Task(init, loss, predict, score, table),
+    train=source(0.3, feed=_announced),
     validation=evaluate.FixedSet('validation', source(), 1, config.validation.examples),
     tests={'test': evaluate.FixedSet('toy-v1', source(), 2, config.tests.test.examples)},
     schedule=schedule,
@@ -66,7 +53,28 @@ def build(config, feed: Callable | None = None) -> Experiment:
   )
 
 
-def source(share_masked: float = 0.0, side: int = SIDE) -> Source:
+@functools.cache
+def _optimiser(name, schedule, learning_rate, warmup_steps, **options):
+  """Of the schedules that do not look at config.steps."""
+  assert schedule in ('constant', 'plateau')
+  made = optim.make_schedule(
+    schedule, learning_rate=learning_rate, steps=0, warmup_steps=warmup_steps, cycle_steps=0, final_frac=0
+  )
+  return made, optim.make_optimiser(name, made, **options)
+
+
+def _ids(step, first, count):
+  return np.arange(first, first + count, dtype=np.int32)
+
+
+def _announced(step, first, count):
+  for call in on_feed:
+    call(step)
+  return _ids(step, first, count)
+
+
+@functools.cache
+def source(share_masked: float = 0.0, side: int = SIDE, feed: Callable = _ids) -> Source:
   """Patterns in noise; a share of the examples has a False mask."""
   patterns = np.random.default_rng(0).normal(size=(11, side, side)).astype(np.float32)
 
@@ -79,11 +87,7 @@ def source(share_masked: float = 0.0, side: int = SIDE) -> Source:
     mask = jax.random.uniform(k_mask) >= share_masked
     return structs.Batch(image, labels, length, jnp.zeros((SLOTS, 4)), mask)
 
-  return Source(patterns, _ids, example)
-
-
-def _ids(step, first, count):
-  return np.arange(first, first + count, dtype=np.int32)
+  return Source(patterns, feed, example)
 
 
 def init(key, batch):
@@ -99,6 +103,10 @@ def init(key, batch):
 def predict(params, images):
   hidden = jnp.tanh(images.reshape(len(images), -1) @ params['in'] + params['bias'][None])
   return {'logits': (hidden @ params['out']).reshape(-1, SLOTS, 11)}
+
+
+def table(key, batch):
+  return 'a toy\n'
 
 
 def loss(params, batch, key):
