@@ -128,8 +128,7 @@ def scan_gates(step, carry, recurrent, inputs, offsets):
   """Hidden states [T, D, B, F] of a recurrence, with the weight gradient taken out of the scan.
 
   At each frame: gates = hidden @ recurrent + offset; carry = step(carry, input, gates); hidden = carry[0]. The
-  gradient of `recurrent` is one product over all frames afterwards, not a sum that every frame adds to: with 96
-  features, 32 frames and a batch of 64, a bidirectional LSTM and its gradients take 31 ms for 53 ms on two CPU cores.
+  gradient of `recurrent` is one product over all frames afterwards, not a sum that every frame adds to.
 
   Args:
     step: (carry, input, gates) -> carry; static.
