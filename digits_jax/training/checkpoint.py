@@ -51,6 +51,13 @@ class Checkpoints:
     """The best parameters, as NumPy arrays, in the shapes and dtypes given. Needs a checkpoint."""
     return self._restore('best', {'params': params})['params']
 
+  def tidy(self) -> None:
+    """Deletes what stands beside the newest of each kind: a run that was killed may have left the one before."""
+    for manager in self._managers.values():
+      for step in manager.all_steps():
+        if step != manager.latest_step():
+          manager.delete(step)
+
   def close(self) -> None:
     """Ends orbax's threads."""
     for manager in self._managers.values():

@@ -49,6 +49,7 @@ def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoint
   config = experiment.config
   began = time.perf_counter()
   state, progress = start(experiment, checkpoints)
+  checkpoints.tidy()
   step = int(state.step)
   if parallel.is_lead():
     rundir.write_config(workdir, config)

@@ -72,6 +72,7 @@ def test_the_real_model_in_two_parts_equals_a_whole_one(tmp_path):
     pytest.param(('os.rename', 'checkpoints/latest/4'), id='in a later save'),
     pytest.param(('os.rmdir', ''), id='while the old checkpoint is deleted'),
     pytest.param(('os.rename', 'checkpoints/best/4'), id='in the save of the best'),
+    pytest.param(('shutil.rmtree', 'checkpoints/best/4'), id='before the old best is deleted'),
     pytest.param(('os.rename', 'result.json'), id='before the result'),
   ],
 )
@@ -81,6 +82,8 @@ def test_kill_9_then_the_same_command_equals_a_whole_run(whole, tmp_path, cache,
   assert code == -signal.SIGKILL, output
   if die == ('os.rmdir', ''):
     assert sorted(path.name for path in (tmp_path / 'checkpoints/latest').iterdir()) == ['2', '4']
+  if die[0] == 'shutil.rmtree':
+    assert len(list((tmp_path / 'checkpoints/best').iterdir())) == 2
   assert runs.run_toy(tmp_path, **changes) == 0
   runs.assert_same_bits(whole / '1', tmp_path)
 
