@@ -176,7 +176,8 @@ def _is_merged(is_parent, last, classes):
   symbols = jnp.arange(1, classes)
   words, bits = jnp.divmod(symbols, _WORD_BITS)
   own_words, own_bits = jnp.divmod(last, _WORD_BITS)
-  own = jnp.where(own_words[:, None] == jnp.arange(classes // _WORD_BITS + 1), _shift(1, own_bits)[:, None], 0)  # [S, V]
+  is_word = own_words[:, None] == jnp.arange(classes // _WORD_BITS + 1)  # [S, V]
+  own = jnp.where(is_word, _shift(1, own_bits)[:, None], 0)
   # No two prefixes in the beam are equal, so that a sum of bits is their union.
   taken = jnp.sum(jnp.where(is_parent[:, :, None], own[:, None], 0), 0, dtype=jnp.uint32)  # [S, V]
   return (taken[:, words] >> bits.astype(jnp.uint32)) & 1 == 1
