@@ -1,0 +1,53 @@
+"""Whether a written file computes what the run computes, on images of the run's own test."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from digits_jax.errors import InputError
+from digits_jax.reading.run import Run
+from digits_jax.training import evaluate, experiment
+
+IMAGES = 64
+BATCHES = (1, IMAGES)  # two, so that the batch size really is free
+TOLERANCE = 1e-3  # of a logit, a log-probability or a probability; anything else must be equal
+
+
+def draw_images(run: Run) -> np.ndarray:
+  """The first images of the run's test, on the model's canvas: float32[IMAGES, H, W, 1]."""
+  config = run.config.copy_and_resolve_references()
+  height, width = run.canvas
+  config.tests.test.synth.layout.update(height=height, width=width)
+  source, seed = experiment.build_source(config, 'test')
+  fixed = evaluate.FixedSet(config.tests.test.name, source, seed, IMAGES)
+  return evaluate.draw_examples(fixed, np.arange(IMAGES)).images
+
+
+def compare(read: Callable, reference: Callable, images: np.ndarray) -> float:
+  """The largest difference between two functions images -> {name: array}. Raises InputError above the tolerance."""
+  largest = 0.0
+  for size in BATCHES:
+    got, want = read(images[:size]), reference(images[:size])
+    for name in want:
+      difference = _difference(_steady(name, got[name]), _steady(name, want[name]))
+      largest = max(largest, difference)
+      if not difference <= TOLERANCE:
+        raise InputError(
+          f'what was written does not compute what the run computes: {name} differs by {difference:.2g} at batch size '
+          f'{size}, more than {TOLERANCE:g}; it was removed'
+        )
+  return largest
+
+
+def _steady(name, array):
+  """Of readings the best alone: those behind it may change places where they are equally likely."""
+  return np.asarray(array)[:, :1] if name in ('labels', 'lengths') else np.asarray(array)
+
+
+def _difference(got, want):
+  """The largest, infinite where shapes or NaNs or infinities differ."""
+  if got.shape != want.shape:
+    return np.inf
+  with np.errstate(invalid='ignore'):
+    apart = np.where(got == want, 0.0, np.abs(got.astype(np.float64) - want))  # -inf is equal to -inf
+  return float(np.max(np.where(np.isnan(apart), np.inf, apart)))

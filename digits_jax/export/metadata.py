@@ -1,0 +1,63 @@
+"""What is stored beside an exported model, as JSON: what goes in, what comes out, who wrote it."""
+
+import jax
+import jaxlib
+
+import digits_jax
+from digits_jax.alphabet import BLANK
+from digits_jax.errors import InputError
+from digits_jax.reading.run import Run
+
+SCHEMA_VERSION = 1
+TASK = 'read_ctc'  # the only one whose outputs are known here
+
+
+def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict, versions: dict) -> dict:
+  """The metadata of an export, plain data.
+
+  Args:
+    file_format: 'stablehlo' or 'onnx'.
+    decoding: how readings are found, or in words how the caller finds them.
+    outputs: {name: what it is}.
+    versions: what the format itself depends on, beside jax and digits_jax.
+
+  Raises InputError where the run has a task whose outputs are not known here.
+  """
+  if run.config.task != TASK:
+    raise InputError(f'the task {run.config.task!r} cannot be exported yet; {TASK!r} can')
+  height, width = run.canvas
+  return {
+    'schema_version': SCHEMA_VERSION,
+    'format': file_format,
+    'run': run.config.name,
+    'step': run.step,
+    'task': run.config.task,
+    'alphabet': run.alphabet.symbols,
+    'classes': f'class {BLANK} is the CTC blank and the padding; symbol i of the alphabet is class i + 1',
+    'temperature': run.temperature,
+    'input': {'images': f'float32[batch, {height}, {width}, 1] in [0, 1]'},
+    'preprocessing': preprocessing(run),
+    'outputs': outputs,
+    'decoding': decoding,
+    'versions': {
+      'digits_jax': digits_jax.__version__,
+      'jax': jax.__version__,
+      'jaxlib': jaxlib.__version__,
+      **versions,
+    },
+  }
+
+
+def preprocessing(run: Run) -> dict:
+  """What a caller does to a picture, so that it looks as in training."""
+  height, width = run.canvas
+  inversion = float(run.config.synth.photo.inversion)
+  return {
+    'height': height,
+    'width': width,
+    'grey': 'one channel, 0 black, 1 white',
+    'resize': 'as large as fits height x width with its aspect kept',
+    'padding': 'with the grey of the background, up to height x width',
+    'polarity': {0.0: 'bright digits on dark paper', 1.0: 'dark digits on bright paper'}.get(inversion, 'either'),
+    'inversion': inversion,  # share of the training images with dark digits on bright paper
+  }

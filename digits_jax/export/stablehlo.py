@@ -1,0 +1,104 @@
+"""A reader as a jax.export artifact: images -> readings, any batch size, on CPU, CUDA and TPU, parameters inside.
+
+The file is a zip of `module.bin`, what `jax.export` serialised, and `metadata.json`. A jax release reads the modules of
+releases up to 6 months before it (docs.jax.dev, "Exporting and serializing", compatibility guarantees), so the versions
+stand in the metadata: keep the run directory to export it again.
+"""
+
+import json
+import pathlib
+import zipfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from digits_jax.errors import InputError
+from digits_jax.export import metadata
+from digits_jax.reading.program import make_program
+from digits_jax.reading.run import Run
+
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+MODULE, METADATA = 'module.bin', 'metadata.json'
+OUTPUTS = {
+  'labels': 'int32[batch, n_best, slots], classes, best reading first, right-padded with 0',
+  'lengths': 'int32[batch, n_best], symbols in each reading',
+  'log_probs': 'float32[batch, n_best], natural logarithms of their probabilities; -inf in unused slots',
+  'allowed_log_prob': 'float32[batch], that the reading has an allowed length',
+  'first': 'int32[batch, slots], first frame of each symbol of the best reading; -1 in the padding',
+  'last': 'int32[batch, slots], last frame, included',
+  'posteriors': 'float32[batch, slots], mean probability of each symbol over its frames',
+}
+
+
+class Reader(NamedTuple):
+  """A loaded file."""
+
+  read: Callable[[jax.Array], dict[str, jax.Array]]  # float32[B, H, W, 1] in [0, 1] -> arrays as in OUTPUTS
+  metadata: dict[str, Any]
+
+
+def load(path: str | pathlib.Path) -> Reader:
+  """Opens what `write` wrote; needs no run directory.
+
+      read, metadata = stablehlo.load('reader.zip')
+      readings = read(images)  # float32[B, height, width, 1], prepared as metadata['preprocessing'] says
+      text = ''.join(metadata['alphabet'][label - 1] for label in readings['labels'][0, 0] if label)
+
+  `read` compiles once for each batch size. Without this package: `jax.export.deserialize(module.bin).call(images)`.
+
+  Raises InputError where the file is no such export, or this jax no longer reads it.
+  """
+  path = pathlib.Path(path).expanduser()
+  if not path.is_file():
+    raise InputError(f'there is no exported model {path}')
+  try:
+    with zipfile.ZipFile(path) as file:
+      module, stored = file.read(MODULE), json.loads(file.read(METADATA))
+    versions = stored['versions']
+  except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    raise InputError(f'{path} is no StableHLO file of digits_jax.export: {error}') from error
+  try:
+    exported = jax.export.deserialize(bytearray(module))
+  except Exception as error:  # jax says in many ways that it does not know a module
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    raise InputError(
+      f'jax {jax.__version__} cannot read {path}, written with jax {versions.get("jax")}: {reason[0]}; '
+      'export the run again'
+    ) from error
+  return Reader(jax.jit(exported.call), stored)
+
+
+def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> None:
+  """Writes the file. `decode`, `decoding`: what `make_decoder` returns, and the arguments that it was called with."""
+  height, width = run.canvas
+  (batch,) = jax.export.symbolic_shape('batch')
+  images = jax.ShapeDtypeStruct((batch, height, width, 1), jnp.float32)
+  exported = jax.export.export(decode, platforms=PLATFORMS)(images)
+  stored = metadata.describe(
+    run,
+    file_format='stablehlo',
+    decoding={'method': 'CTC prefix beam search', **decoding},
+    outputs=OUTPUTS,
+    versions={'calling_convention': exported.calling_convention_version, 'platforms': list(exported.platforms)},
+  )
+  with zipfile.ZipFile(path, 'w') as file:
+    file.writestr(MODULE, bytes(exported.serialize()))
+    file.writestr(METADATA, json.dumps(stored, indent=2) + '\n')
+
+
+def make_decoder(run: Run, *, beams: int, n_best: int, min_length: int, max_length: int | None) -> Callable:
+  """The run as one jitted function: images float32[B, H, W, 1] -> arrays as in OUTPUTS.
+
+  Raises InputError where no reading can have min_length symbols.
+  """
+  height, width = run.canvas
+  images = jax.ShapeDtypeStruct((1, height, width, 1), jnp.float32)
+  frames = jax.eval_shape(run.task.predict, run.params, images)['logits'].shape[1]
+  if min_length > frames:
+    raise InputError(f'readings of {min_length} symbols do not fit the {frames} frames of this model')
+  program = make_program(
+    run.task.predict, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length
+  )
+  return jax.jit(lambda images: program(run.params, images, jnp.float32(run.temperature))._asdict())
