@@ -5,24 +5,24 @@ whatever a file does wrong is one sentence that names it.
 """
 
 import os
+import stat
 import struct
-import zlib
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digits_jax.errors import InputError
 
 # A decoded RGB image of this size takes 150 MB. Below the size at which Pillow itself begins to warn.
 MAX_PIXELS = 50_000_000
 
+# The kinds of file that are read, as Pillow calls them, and how their names end.
+FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
+
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _GREY_MODES = ('1', 'L')
-# What Pillow raises for damaged files.
-_DECODE_ERRORS = (
-  OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error,
-  Image.DecompressionBombError,
-)  # fmt: skip
 
 
 def to_uint8(image):
@@ -70,43 +70,112 @@ def read_png(path):
   Raises:
     InputError: the file is missing, unreadable, no PNG, damaged, cut short, or too large.
   """
+  return _read(path, ('PNG',))
+
+
+def read_image(path):
+  """The same for every kind of FORMATS, whatever the file is called; of several frames or pages the first."""
+  return _read(path, FORMATS)
+
+
+def from_pillow(image):
+  """The same for an image that Pillow has opened or made; it stays as it is.
+
+  Raises:
+    InputError: its file is damaged or cut short; it is too large, has no pixels, or pixels of an unusual kind.
+  """
+  _check_size('the image', *image.size)
+  if not all(image.size):
+    raise InputError(f'an image of {image.width} x {image.height} pixels shows nothing')
+  try:
+    upright = ImageOps.exif_transpose(image)
+  except Exception as error:
+    raise InputError(f'the image is damaged or incomplete: {_reason(error)}') from error
+  return _to_array('the image', upright)
+
+
+def thumbnail(image, height, width):
+  """The image uint8[H, W] or uint8[H, W, 3], made smaller, aspect kept, where it is larger than height x width."""
+  small = Image.fromarray(image)
+  small.thumbnail((width, height))
+  return np.array(small)
+
+
+def _read(path, formats: Sequence[str]):
   path = os.fspath(path)
   try:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
+      raise InputError(f'the image {path} cannot be read: it is a {"folder" if os.path.isdir(path) else "device"}')
     with open(path, 'rb') as file:
-      _check_header(path, file.read(24))
-      file.seek(0)
-      try:
-        # Decoding does not look at the checksums of the pixels; verify() does, but spends the image.
-        Image.open(file, formats=('PNG',)).verify()
-        file.seek(0)
-        with Image.open(file, formats=('PNG',)) as image:
-          return _to_array(image)
-      except _DECODE_ERRORS as error:
-        raise InputError(f'{path} is a damaged or incomplete PNG image: {_reason(error)}') from error
+      _check_header(path, file.read(24), formats)
+      return _to_array(path, _decode(path, file, formats))
   except FileNotFoundError as error:
     raise InputError(f'there is no image {path}') from error
   except OSError as error:
     raise InputError(f'the image {path} cannot be read: {error.strerror or error}') from error
 
 
-def _check_header(path, header):
-  """Looks at the first 24 bytes: signature, length and name of the first chunk, width, height."""
+def _decode(path, file, formats):
+  """The decoded image, turned as its EXIF data say."""
+  try:
+    file.seek(0)
+    image = Image.open(file, formats=formats)  # looks at the header alone
+    _check_size(path, *image.size)
+    if image.format == 'PNG':
+      # Decoding does not look at the checksums of the pixels; verify() does, but spends the image.
+      image.verify()
+      file.seek(0)
+      image = Image.open(file, formats=formats)
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+  except InputError:
+    raise
+  except UnidentifiedImageError as error:
+    if formats == ('PNG',):
+      raise InputError(f'{path} is a damaged or incomplete PNG image: its header makes no sense') from error
+    raise InputError(f'{path} is {_kinds(formats)[0]}, or incomplete') from error
+  except Image.DecompressionBombError as error:
+    raise InputError(f'{path} is too large: at most {MAX_PIXELS:,} pixels are read') from error
+  except Exception as error:  # a damaged file makes Pillow raise whatever its bytes lead to
+    raise InputError(f'{path} is a damaged or incomplete {_kinds(formats)[1]}: {_reason(error)}') from error
+
+
+def _check_header(path, header, formats):
+  """Looks at the first 24 bytes; of a PNG: signature, length and name of the first chunk, width, height."""
   if not header:
-    raise InputError(f'{path} is empty, not a PNG image')
+    raise InputError(f'{path} is empty, {_kinds(formats)[0]}')
   if header[:8] != _SIGNATURE[: len(header)]:
-    raise InputError(f'{path} is not a PNG image')
+    if formats == ('PNG',):
+      raise InputError(f'{path} is not a PNG image')
+    return
   if len(header) < 24 or header[12:16] != b'IHDR':
     raise InputError(f'{path} is a damaged or incomplete PNG image: it ends or errs within its header')
-  width, height = struct.unpack('>II', header[16:24])
+  _check_size(path, *struct.unpack('>II', header[16:24]))
+
+
+def _check_size(name, width, height):
   if width * height > MAX_PIXELS:
-    raise InputError(f'{path} is too large: {width} x {height} pixels, at most {MAX_PIXELS:,} are read')
+    raise InputError(f'{name} is too large: {width} x {height} pixels, at most {MAX_PIXELS:,} are read')
 
 
-def _to_array(image):
-  """Decodes one opened image: uint8[H, W] or uint8[H, W, 3]."""
+def _kinds(formats):
+  """What a file is not, and what it is."""
+  if formats == ('PNG',):
+    return 'not a PNG image', 'PNG image'
+  return f'not an image of a kind that is read ({", ".join(formats)})', 'image'
+
+
+def _to_array(name, image):
+  """The pixels of a decoded image: uint8[H, W] or uint8[H, W, 3]."""
   if image.mode.startswith('I'):
-    return np.rint(np.asarray(image).astype(np.float32) / 257.0).astype(np.uint8)
-  if 'A' in image.mode or 'transparency' in image.info:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+      raise InputError(f'{name} holds grey levels outside 0 to 65535: which one is white?')
+    return np.rint(values / 257.0).astype(np.uint8)
+  if image.mode in ('F', 'LAB', 'HSV', 'La'):
+    raise InputError(f'{name} holds pixels of the kind {image.mode!r}: convert it to grey or RGB first')
+  if image.mode.upper().endswith('A') or 'transparency' in image.info:
     is_grey = image.mode in ('LA', *_GREY_MODES)
     image = image.convert('RGBA')
     paper = Image.new('RGBA', image.size, (255, 255, 255, 255))
@@ -115,6 +184,4 @@ def _to_array(image):
 
 
 def _reason(error):
-  if isinstance(error, UnidentifiedImageError):  # its own message prints the file object
-    return 'its header makes no sense'
   return ' '.join(str(error).split()) or type(error).__name__

@@ -1,0 +1,178 @@
+"""From images to numbers: `Reader.load('runs/quick').read(images)`.
+
+Assumes a trained run whose task gives frames (`logits`). Images are loaded a batch ahead of the reading, never all
+together, and a reader compiles at most one program per batch size and set of options.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import itertools
+import math
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from digits_jax.errors import InputError
+from digits_jax.reading import canvas
+from digits_jax.reading import run as run_directory
+from digits_jax.reading.program import make_program
+
+BATCH_SIZES = (1, 8, 64)  # what is read is padded to the least of these that holds it
+_THREADS = min(8, os.cpu_count() or 1)  # that load images; each may hold one of images.MAX_PIXELS
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """The number in one image. Where nothing was read, text is '' and confidence the probability of just that."""
+
+  text: str
+  confidence: float  # the probability of the whole text, whatever lengths were asked for
+  digit_confidences: tuple[float, ...]  # of each symbol, its mean probability where it stands
+  spans: tuple[tuple[float, float], ...]  # of each symbol, (left, right) in pixels of the image as given, half-open
+  alternatives: tuple[tuple[str, float], ...]  # the next best (text, confidence), best first
+  conditional_confidence: float | None  # the probability given that the length is allowed; None if every length is
+
+
+class Reader:
+  """A trained run that reads images."""
+
+  def __init__(self, run: run_directory.Run, *, beams: int = 25):
+    """Takes an opened run; `Reader.load` opens one. beams: as there."""
+    if beams < 1:
+      raise InputError(f'beams={beams}: a search keeps at least 1')
+    self.run = run
+    self.beams = beams
+    layout, inversion = run.config.synth.layout, run.config.synth.photo.inversion
+    self._canvas = canvas.CanvasSpec(layout.height, layout.width, {0: 1, 1: -1}.get(inversion, 0))
+    example = jax.ShapeDtypeStruct((1, layout.height, layout.width, 1), np.float32)
+    self.frames = jax.eval_shape(run.task.predict, run.params, example)['logits'].shape[1]
+    self._programs = {}
+
+  @classmethod
+  def load(cls, workdir: str | pathlib.Path, *, beams: int = 25) -> 'Reader':
+    """Opens a run directory with its best parameters.
+
+    Args:
+      workdir: what `python -m digits_jax.main` wrote.
+      beams: readings that the search follows at a time; more are slower and miss less.
+
+    Raises InputError where there is no run that can be read with.
+    """
+    return cls(run_directory.load(workdir), beams=beams)
+
+  def read(
+    self,
+    images: Iterable[Any],
+    *,
+    nbest: int = 1,
+    min_length: int = 0,
+    max_length: int | None = None,
+    return_errors: bool = False,
+  ) -> Iterator[Reading | InputError]:
+    """Yields the reading of each image, in order, while it takes at most two batches more from `images`.
+
+    Args:
+      images: of any number: paths, Pillow images, arrays [h, w], [h, w, 1], [h, w, 3] (RGB) or [h, w, 4] (RGBA) of
+        uint8 in [0, 255] or of floats in [0, 1]. Any size; the number should fill a fair part of it.
+      nbest: readings wanted of each image: the text and nbest - 1 alternatives, or all there are. At most the beams.
+      min_length, max_length: symbols that a reading may have, both included; None sets no upper limit. The search
+        follows these lengths alone.
+      return_errors: True yields the InputError of an image that cannot be read in its place; False raises it when its
+        turn has come.
+
+    Raises InputError, at once, on options that make no sense.
+    """
+    is_array = hasattr(images, '__array__') and not isinstance(images, Image.Image)
+    if isinstance(images, str | os.PathLike | Image.Image) or (is_array and _is_one_image(np.shape(images))):
+      raise InputError('read takes a list of images, and this is one image: give it as [image]')
+    program = self._program(nbest, min_length, max_length)
+    return self._read(images, program, bool(min_length) or max_length is not None, return_errors)
+
+  def _program(self, nbest, min_length, max_length):
+    """The compiled program of these options, with params and temperature filled in. Raises InputError."""
+    if not 1 <= nbest <= self.beams:
+      raise InputError(f'nbest={nbest} must be at least 1 and at most the reader\'s {self.beams} beams')
+    if min_length < 0 or (max_length is not None and max_length < min_length):
+      raise InputError(f'no number has at least {min_length} and at most {max_length} digits')
+    # With one symbol all neighbours are equal, and need a blank between them.
+    longest = self.frames if len(self.run.alphabet.symbols) > 1 else (self.frames + 1) // 2
+    if min_length > longest:
+      raise InputError(f'this model reads at most {longest} digits, and min_length is {min_length}')
+    options = (nbest, min_length, max_length)
+    if options not in self._programs:
+      program = make_program(
+        self.run.task.predict, beams=self.beams, n_best=nbest, min_length=min_length, max_length=max_length
+      )
+      self._programs[options] = jax.jit(program)
+    return functools.partial(self._programs[options], self.run.params, temperature=np.float32(self.run.temperature))
+
+  def _read(self, images, program, is_constrained, return_errors):
+    items = enumerate(images)
+    waiting = None
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+      while chunk := list(itertools.islice(items, BATCH_SIZES[-1])):
+        loaded = list(pool.map(self._load, *zip(*chunk, strict=True)))
+        begun = _begin(program, loaded), loaded
+        if waiting:
+          yield from self._finish(*waiting, is_constrained, return_errors)
+        waiting = begun
+      if waiting:
+        yield from self._finish(*waiting, is_constrained, return_errors)
+
+  def _load(self, position, image):
+    """(canvas float32[H, W], its placement), or the InputError that says why not."""
+    try:
+      return canvas.load(image, self._canvas)
+    except InputError as error:
+      return error if isinstance(image, str | os.PathLike) else InputError(f'images[{position}]: {error}')
+
+  def _finish(self, decoded, loaded, is_constrained, return_errors):
+    """Yields what became of each of `loaded`; row i of `decoded` is the i-th of them that is no error."""
+    decoded = jax.device_get(decoded)
+    rows = itertools.count()
+    for one in loaded:
+      if not isinstance(one, InputError):
+        yield self._reading(jax.tree.map(lambda leaf, i=next(rows): leaf[i], decoded), one[1], is_constrained)
+      elif return_errors:
+        yield one
+      else:
+        raise one
+
+  def _reading(self, decoded, placement, is_constrained):
+    """The reading of one image from its row of each array of `Decoded`."""
+    texts = [self.run.alphabet.decode(*row) for row in zip(decoded.labels, decoded.lengths, strict=True)]
+    log_probs = decoded.log_probs.tolist()
+    ranked = [(text, math.exp(score)) for text, score in zip(texts, log_probs, strict=True) if score > -math.inf]
+    (text, confidence), *alternatives = ranked
+    columns = self._canvas.width / self.frames  # of the canvas, a frame
+    places = zip(decoded.first[: len(text)].tolist(), decoded.last[: len(text)].tolist(), strict=True)
+    conditional = math.exp(min(log_probs[0] - float(decoded.allowed_log_prob), 0.0)) if is_constrained else None
+    return Reading(
+      text=text,
+      confidence=confidence,
+      digit_confidences=tuple(decoded.posteriors[: len(text)].tolist()),
+      spans=tuple(placement.span(columns * first, columns * (last + 1)) for first, last in places),
+      alternatives=tuple(alternatives),
+      conditional_confidence=conditional,
+    )
+
+
+def _begin(program, loaded):
+  """Starts the program on the canvases among `loaded`, and returns while it runs; None where there are none."""
+  canvases = [one[0] for one in loaded if not isinstance(one, InputError)]
+  if not canvases:
+    return None
+  size = next(size for size in BATCH_SIZES if size >= len(canvases))
+  batch = np.zeros((size, *canvases[0].shape, 1), np.float32)
+  batch[: len(canvases), :, :, 0] = canvases
+  return program(batch)
+
+
+def _is_one_image(shape):
+  return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
