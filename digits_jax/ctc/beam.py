@@ -119,12 +119,13 @@ def _step(state, log_prob, future, slots):
   total = jnp.logaddexp(state.blank, state.symbol)
 
   # A symbol that repeats the last one is a new symbol only after a blank.
-  extended = jnp.where(symbols == state.last[:, None], state.blank[:, None], total[:, None]) + log_prob[1:]  # [S, K-1]
+  is_repeat = symbols[None] == state.last[:, None]  # [S, K-1]
+  extended = jnp.where(is_repeat, state.blank[:, None], total[:, None]) + log_prob[None, 1:]
   extended = jnp.where(state.lengths[:, None] < slots, extended, -jnp.inf)
 
   # Where prefix p and prefix q = p + symbol both are in the beam, p's extension belongs to q.
   is_parent = _is_parent(state, total > -jnp.inf, classes)  # [S (q), S (p)]
-  from_parent = jnp.where(state.last[:, None] == state.last, state.blank, total)  # [S, S]
+  from_parent = jnp.where(state.last[:, None] == state.last[None], state.blank[None], total[None])  # [S, S]
   from_parent = jnp.max(jnp.where(is_parent, from_parent, -jnp.inf), 1)
   stay_blank = total + log_prob[BLANK]
   stay_symbol = jnp.logaddexp(state.symbol, from_parent) + log_prob[state.last]
@@ -167,7 +168,7 @@ def _is_parent(state, is_alive, classes):
   """[q, p]: prefix q is prefix p and one symbol more: bool[S, S]."""
   at_last = _place(jnp.full_like(state.last, -1), state.lengths - 1, state.codes.shape[1], classes)
   without_last = state.codes & ~at_last  # [S, W]
-  is_equal = jnp.all(without_last[:, None] == state.codes, -1)
+  is_equal = jnp.all(without_last[:, None] == state.codes[None], -1)
   return is_equal & (is_alive & (state.lengths > 0))[:, None]
 
 
@@ -176,11 +177,11 @@ def _is_merged(is_parent, last, classes):
   symbols = jnp.arange(1, classes)
   words, bits = jnp.divmod(symbols, _WORD_BITS)
   own_words, own_bits = jnp.divmod(last, _WORD_BITS)
-  is_word = own_words[:, None] == jnp.arange(classes // _WORD_BITS + 1)  # [S, V]
+  is_word = own_words[:, None] == jnp.arange(classes // _WORD_BITS + 1)[None]  # [S, V]
   own = jnp.where(is_word, _shift(1, own_bits)[:, None], 0)
   # No two prefixes in the beam are equal, so that a sum of bits is their union.
   taken = jnp.sum(jnp.where(is_parent[:, :, None], own[:, None], 0), 0, dtype=jnp.uint32)  # [S, V]
-  return (taken[:, words] >> bits.astype(jnp.uint32)) & 1 == 1
+  return (taken[:, words] >> bits.astype(jnp.uint32)[None]) & 1 == 1
 
 
 def _place(symbols, positions, words, classes):
@@ -189,7 +190,7 @@ def _place(symbols, positions, words, classes):
   bits = _WORD_BITS // per_word
   symbols = symbols.astype(jnp.uint32) & ((1 << bits) - 1)
   word, place = jnp.divmod(positions, per_word)
-  return jnp.where(jnp.arange(words) == word[:, None], _shift(symbols, place * bits)[:, None], 0)
+  return jnp.where(jnp.arange(words)[None] == word[:, None], _shift(symbols, place * bits)[:, None], 0)
 
 
 def _unpack(codes, classes, slots):
@@ -197,7 +198,7 @@ def _unpack(codes, classes, slots):
   per_word = _symbols_per_word(classes)
   bits = _WORD_BITS // per_word
   places = (jnp.arange(per_word) * bits).astype(jnp.uint32)
-  symbols = (codes[:, :, None] >> places) & jnp.uint32((1 << bits) - 1)  # [S, W, symbols per word]
+  symbols = (codes[:, :, None] >> places[None, None]) & jnp.uint32((1 << bits) - 1)  # [S, W, symbols per word]
   return symbols.reshape(codes.shape[0], -1)[:, :slots].astype(jnp.int32)
 
 
