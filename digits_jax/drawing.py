@@ -16,6 +16,7 @@ from digits_jax.data import images as image_files
 _DPI = 100  # a font's point is 100 / 72 pixels
 _SHEET_WIDTH, _IMAGE_SIDE, _CAPTION_WIDTH = 1760, 320, 320  # at most, unless one image is larger already
 _MARGIN, _GAP, _LINE, _MARK = 20, 16, 22, 3
+_TILE, _BAR = (160, 320), 4  # a gallery's images, (height, width), and the bars beneath them
 _INK, _GREY, _FRAME, _RED, _BLUE, _ORANGE = '#222222', '#666666', '#b8b8b8', '#c23b00', '#0072b2', '#d55e00'
 _NOTHING = '(nothing)'
 
@@ -72,6 +73,40 @@ def readings_sheet(path, images, truths, readings, *, columns=6, limit=60, title
   return drawn
 
 
+def gallery(path, images, captions, spans, *, columns=6, title=None):
+  """Draws images of any sizes in rows, beneath each a bar for every digit that was read, and its caption.
+
+  Args:
+    path: the PNG file to write; its folder is made.
+    images: n arrays uint8[h, w] or uint8[h, w, 3], n at least 1; small ones are enlarged.
+    captions: n strings, as in contact_sheet.
+    spans: for each image the (left, right) of its digits, pixels of that image; neighbours have different colours.
+    columns, title: as in contact_sheet.
+
+  Raises:
+    ValueError: no image, another number of captions or spans, no column.
+  """
+  from matplotlib.colors import to_rgb
+
+  _check(images, columns, captions=captions, spans=spans)
+  blocks = []
+  for image, bars in zip(images, spans, strict=True):
+    pixels = image if image.ndim == 3 else image[:, :, None]
+    scale = max(1, min(_TILE[0] // image.shape[0], _TILE[1] // image.shape[1]))
+    block = np.full((scale * image.shape[0] + 2 * _BAR, scale * image.shape[1], 3), 255, np.uint8)
+    block[: -2 * _BAR] = pixels.repeat(scale, 0).repeat(scale, 1)
+    for i, (left, right) in enumerate(bars):
+      left, right = round(scale * left), round(scale * right)
+      block[-_BAR:, left : max(right, left + 1)] = np.rint(255 * np.asarray(to_rgb((_BLUE, _ORANGE)[i % 2])))
+    blocks.append(block)
+  height, width = (max(block.shape[axis] for block in blocks) for axis in (0, 1))
+  tiles = np.full((len(blocks), height, width, 3), 255, np.uint8)
+  for tile, block in zip(tiles, blocks, strict=True):
+    top, left = height - block.shape[0], (width - block.shape[1]) // 2
+    tile[top:, left : left + block.shape[1]] = block
+  _draw_sheet(path, tiles, [caption or _NOTHING for caption in captions], [False] * len(tiles), columns, [title])
+
+
 def curves(path, records):
   """Draws loss against step, and sequence accuracy and character error rate against step, into a PNG file.
 
@@ -88,6 +123,38 @@ def curves(path, records):
   _draw_losses(loss_axes, records)
   _draw_rates(rate_axes, records)
   figure.tight_layout(pad=1.2, w_pad=3.0)
+  _save(figure, path)
+
+
+def coverage(path, curves):
+  """Draws accuracy against coverage, as `confidence.accuracy_coverage` gives them, into a PNG file.
+
+  Args:
+    path: the PNG file to write; its folder is made.
+    curves: {name of a test set: (coverage, accuracy)}, fractions float[m] each, coverage increasing; at least one.
+  """
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(6.4, 4.2), dpi=_DPI)
+  axes = figure.subplots()
+  lowest = min(np.min(accuracy) for _, accuracy in curves.values())
+  for i, (name, (covered, accuracy)) in enumerate(curves.items()):
+    style = ('-', '--', '-.', ':')[i % 4]
+    label = f'{name} ({100 * accuracy[-1]:.2f}% of all right)'
+    colour = (_BLUE, _ORANGE, _INK, _GREY)[i % 4]
+    axes.plot(100 * covered, 100 * accuracy, style, color=colour, linewidth=1.8, label=label, drawstyle='steps-pre')
+  for level in (98, 99):
+    if lowest < level / 100:
+      axes.axhline(level, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+  axes.set_title('Accuracy of the readings that are kept', fontsize=12, fontweight='bold', color=_INK, loc='left')
+  axes.set_xlabel('coverage: share of images kept, most confident first (%)', color=_INK)
+  axes.set_ylabel('whole numbers right (%)', color=_INK)
+  axes.set_xlim(0, 101)
+  axes.set_ylim(100 * lowest - 0.05 * max(100 - 100 * lowest, 0.2), 100 + 0.05 * max(100 - 100 * lowest, 0.2))
+  axes.spines[['top', 'right']].set_visible(False)
+  axes.grid(color='#e4e4e4', linewidth=0.8)
+  axes.legend(frameon=False, fontsize=9, loc='lower left')
+  figure.tight_layout(pad=1.2)
   _save(figure, path)
 
 

@@ -63,7 +63,7 @@ def to_grey(image: Any) -> np.ndarray:
   pixels = np.asarray(image)
   channels = pixels.shape[2] if pixels.ndim == 3 else 1
   if pixels.ndim not in (2, 3) or channels not in (1, 3, 4) or not pixels.size:
-    raise InputError(f'an image array has the shape [h, w], [h, w, 1], [h, w, 3] or [h, w, 4], not {list(pixels.shape)}')
+    raise InputError(f'an image array has the shape [h, w] or [h, w, 1, 3 or 4], not {list(pixels.shape)}')
   if channels == 1:
     pixels = pixels.reshape(pixels.shape[:2])
   if pixels.dtype == np.uint8:

@@ -97,7 +97,7 @@ class Reader:
   def _program(self, nbest, min_length, max_length):
     """The compiled program of these options, with params and temperature filled in. Raises InputError."""
     if not 1 <= nbest <= self.beams:
-      raise InputError(f'nbest={nbest} must be at least 1 and at most the reader\'s {self.beams} beams')
+      raise InputError(f'nbest={nbest} must be at least 1 and at most the {self.beams} beams of this reader')
     if min_length < 0 or (max_length is not None and max_length < min_length):
       raise InputError(f'no number has at least {min_length} and at most {max_length} digits')
     # With one symbol all neighbours are equal, and need a blank between them.
@@ -135,10 +135,11 @@ class Reader:
   def _finish(self, decoded, loaded, is_constrained, return_errors):
     """Yields what became of each of `loaded`; row i of `decoded` is the i-th of them that is no error."""
     decoded = jax.device_get(decoded)
-    rows = itertools.count()
+    row = 0
     for one in loaded:
       if not isinstance(one, InputError):
-        yield self._reading(jax.tree.map(lambda leaf, i=next(rows): leaf[i], decoded), one[1], is_constrained)
+        yield self._reading(jax.tree.map(lambda leaf: leaf[row], decoded), one[1], is_constrained)
+        row += 1
       elif return_errors:
         yield one
       else:
