@@ -35,9 +35,7 @@ def align(logits: jax.Array, frame_mask: jax.Array, labels: jax.Array, lengths: 
   return Alignment(*jax.vmap(_align)(logits, frame_mask, labels, lengths, fits))
 
 
-def sequence_log_prob(
-  logits: jax.Array, frame_mask: jax.Array, labels: jax.Array, lengths: jax.Array
-) -> jax.Array:
+def sequence_log_prob(logits: jax.Array, frame_mask: jax.Array, labels: jax.Array, lengths: jax.Array) -> jax.Array:
   """The log-probability of a labelling, summed over its alignments: float32[B], at most 0; arguments as in `align`.
 
   Minus the CTC loss where the labelling fits its frames, -inf where it does not.
@@ -51,53 +49,37 @@ def _align(logits, mask, labels, length, fits):
   frames, slots = logits.shape[0], labels.shape[0]
   log_probs = jax.nn.log_softmax(floor_logits(logits))
   labels = jnp.where(jnp.arange(slots) < length, labels, BLANK)
-  # States: blank, symbol, blank, symbol, ..., blank.
+  # The states of the lattice: blank, symbol, blank, symbol, ..., blank.
   states = jnp.zeros(2 * slots + 1, jnp.int32).at[1::2].set(labels)
   may_skip = (states != BLANK) & (states != jnp.roll(states, 2))
-  scores = log_probs[:, states]  # [T, 2N + 1]
 
-  def step(best, frame):
+  def step(carry, frame):
+    best, is_begun = carry
     score, is_kept = frame
-    skipped = jnp.where(may_skip, _moved(best, 2), -jnp.inf)
-    came = jnp.stack([best, _moved(best, 1), skipped])  # [3, 2N + 1]
-    back = jnp.argmax(came, 0)
-    return jnp.where(is_kept, jnp.max(came, 0) + score, best), jnp.where(is_kept, back, 0)
+    came = jnp.stack([best, _moved(best, 1), jnp.where(may_skip, _moved(best, 2), -jnp.inf)])  # [3, 2N + 1]
+    # The first frame may be the first blank or the first symbol, which nothing comes before.
+    back = jnp.where(is_begun, jnp.argmax(came, 0), 0)
+    arrived = jnp.where(is_begun, jnp.max(came, 0), best) + score
+    return (jnp.where(is_kept, arrived, best), is_begun | is_kept), jnp.where(is_kept, back, 0)
 
-  # Before the first frame a path stands before the first blank, from where it can reach states 0 and 1.
-  before = jnp.full(2 * slots + 1, -jnp.inf)
-  is_first = jnp.cumsum(mask) == 1
   start = jnp.where(jnp.arange(2 * slots + 1) < 2, 0.0, -jnp.inf)
-
-  def first_or_step(best, frame):
-    score, is_kept, is_start = frame
-    moved, back = step(best, (score, is_kept))
-    moved = jnp.where(is_start & is_kept, start + score, moved)
-    return moved, jnp.where(is_start & is_kept, 0, back)
-
-  best, backs = jax.lax.scan(first_or_step, before, (scores, mask, is_first))
+  (best, _), backs = jax.lax.scan(step, (start, jnp.bool_(False)), (log_probs[:, states], mask))
   end = 2 * length  # the last blank, or the last symbol
   end = jnp.where((length > 0) & (best[end - 1] > best[end]), end - 1, end)
-  log_prob = jnp.where(jnp.any(mask), best[end], jnp.where(length == 0, 0.0, -jnp.inf))
+  _, path = jax.lax.scan(lambda state, back: (state - back[state], state), end, backs, reverse=True)  # [T]
 
-  def trace(state, back):
-    return state - back[state], state
-
-  _, path = jax.lax.scan(trace, end, backs, reverse=True)  # [T], the state of each frame
-  is_mine = (path == 2 * jnp.arange(slots)[:, None] + 1) & mask & fits  # [N, T]
-  is_mine &= (jnp.arange(slots) < length)[:, None]
-  found = jnp.any(is_mine, 1)
-  first = jnp.where(found, jnp.argmax(is_mine, 1), -1)
-  last = jnp.where(found, frames - 1 - jnp.argmax(is_mine[:, ::-1], 1), -1)
-  shares = jnp.where(is_mine, jnp.exp(log_probs[:, labels].T), 0.0)  # [N, T]
-  posteriors = jnp.sum(shares, 1) / jnp.maximum(jnp.sum(is_mine, 1), 1)
+  own = 2 * jnp.arange(slots) + 1
+  is_mine = (path[None] == own[:, None]) & mask[None] & fits & (jnp.arange(slots) < length)[:, None]  # [N, T]
+  is_found = jnp.any(is_mine, 1)
+  shares = jnp.where(is_mine, jnp.exp(log_probs[:, labels].T), 0.0)
   return (
-    first.astype(jnp.int32),
-    last.astype(jnp.int32),
-    posteriors,
-    jnp.where(fits, jnp.minimum(log_prob, 0.0), -jnp.inf),
+    jnp.where(is_found, jnp.argmax(is_mine, 1), -1).astype(jnp.int32),
+    jnp.where(is_found, frames - 1 - jnp.argmax(is_mine[:, ::-1], 1), -1).astype(jnp.int32),
+    jnp.sum(shares, 1) / jnp.maximum(jnp.sum(is_mine, 1), 1),
+    jnp.where(fits, jnp.minimum(best[end], 0.0), -jnp.inf),
   )
 
 
 def _moved(values, places):
   """float32[M] moved up by some places, -inf in front."""
-  return jnp.concatenate([jnp.full(places, -jnp.inf), values[:-places]])
+  return jnp.concatenate([jnp.full(places, -jnp.inf), values])[: values.shape[0]]

@@ -40,6 +40,14 @@ def labellings(log_probs):
   return {labelling: log_sum(scores) for labelling, scores in by_labelling.items()}
 
 
+def paths(log_probs, labelling):
+  """{path tuple: its log-probability}: every path of [T, K] that collapses to the labelling."""
+  frames, classes = log_probs.shape
+  every = itertools.product(range(classes), repeat=frames)
+  fitting = (path for path in every if collapse(path) == tuple(labelling))
+  return {path: sum(log_probs[t, k] for t, k in enumerate(path)) for path in fitting}
+
+
 def enumerate_loss(logits, label):
   """(loss, its gradient [T, K] by the logits) from all paths of [T, K]; (inf, None) where no path fits.
 
@@ -48,13 +56,13 @@ def enumerate_loss(logits, label):
   """
   log_probs = log_softmax(logits)
   frames, classes = log_probs.shape
-  paths = [p for p in itertools.product(range(classes), repeat=frames) if collapse(p) == tuple(label)]
-  scores = np.array([sum(log_probs[t, k] for t, k in enumerate(path)) for path in paths])
+  by_path = paths(log_probs, label)
+  scores = np.array(list(by_path.values()))
   total = log_sum(scores)
   if np.isinf(total):
     return np.inf, None
   occupancy = np.zeros((frames, classes))
-  for path, share in zip(paths, np.exp(scores - total), strict=True):
+  for path, share in zip(by_path, np.exp(scores - total), strict=True):
     occupancy[np.arange(frames), list(path)] += share
   return -total, np.exp(log_probs) - occupancy
 
