@@ -1,13 +1,13 @@
 """One image of any kind and size -> the canvas that the model was trained on, and the way back to the image's columns.
 
-Assumes that the number fills a fair part of its image, as it does in training: the image is neither searched nor cut.
-NumPy and Pillow only.
+Assumes that an image shows one number on paper of about one colour. NumPy and Pillow only.
 """
 
 import os
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from digits_jax.data import images as image_files
@@ -15,6 +15,11 @@ from digits_jax.errors import InputError
 
 # Luminance of red, green, blue (ITU-R 601), as Pillow weighs them.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# Height of a digit, least and greatest, as a part of a font's em (old-style digits too), or of MNIST's box for digits.
+_DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0)}
+_MNIST_PX = 20
+_INK_WIDTH_FRAC = 0.95  # of the canvas that ink may take when it is scaled
+_SPECK_FRAC = 0.05  # of the fullest row or column, that one with ink holds at least
 _CLEAR = 0.25  # skewness of grey levels from which the paper's side is clear; noise alone stays within 0.1
 
 
@@ -24,19 +29,31 @@ class CanvasSpec(NamedTuple):
   height: int  # pixels
   width: int
   ink: int  # 1: bright on dark paper always, -1: dark on bright paper always, 0: both
+  digit_px: tuple[float, float]  # the least and the greatest height of a digit
 
 
 class Placement(NamedTuple):
-  """Where an image stands on its canvas: its column x is the canvas column left + x * scale."""
+  """Where an image stands on its canvas: its column x is the canvas column left + (x - start) * scale."""
 
-  left: int
+  left: float
+  start: float
   scale: float
   width: int  # of the image
 
   def span(self, left: float, right: float) -> tuple[float, float]:
     """The image columns (left, right) of two canvas columns, as far as the image goes."""
-    left, right = (min(max((x - self.left) / self.scale, 0.0), float(self.width)) for x in (left, right))
-    return left, right
+    to_image = lambda x: min(max(self.start + (x - self.left) / self.scale, 0.0), float(self.width))
+    return to_image(left), to_image(right)
+
+
+def canvas_spec(synth: ConfigDict, data: ConfigDict) -> CanvasSpec:
+  """What the groups `synth` and `data` of a run's config say of the canvas."""
+  sizes = _DIGIT_FRAC[data.glyphs]
+  least, most = (min(data.font_sizes), max(data.font_sizes)) if data.glyphs == 'fonts' else (_MNIST_PX, _MNIST_PX)
+  ink = {0: 1, 1: -1}.get(synth.photo.inversion, 0)
+  warp = synth.warp
+  digit_px = (least * sizes[0] * warp.scale[0] * warp.zoom[0], most * sizes[1] * warp.scale[1] * warp.zoom[1])
+  return CanvasSpec(synth.layout.height, synth.layout.width, ink, digit_px)
 
 
 def load(image: Any, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
@@ -82,23 +99,59 @@ def to_grey(image: Any) -> np.ndarray:
 def place(image: np.ndarray, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
   """The canvas float32[H, W] of grey levels float32[h, w], both in [0, 1], and where the image stands on it.
 
-  The image is shrunk or enlarged to fit, its aspect kept, in the middle of paper of its own colour. One of the canvas's
-  size stays as it is. Where training drew ink of one kind alone, an image that clearly has the other is inverted.
+  An image of the canvas's size stays as it is. Another is shrunk or enlarged to fit, its aspect kept, in the middle of
+  paper of its own colour; where its ink is clear but would then be higher than training's digits, or lower, it is
+  scaled until it is as high as they are, and paper that finds no place is cut off. Where training drew ink of one kind
+  alone, an image that clearly has the other is inverted.
   """
   paper = _paper(image)
-  if spec.ink * _ink(image, paper) < 0:
-    image, paper = 1 - image, 1 - paper
+  ink = _ink(image, paper)
   height, width = image.shape
+  scale, box = min(spec.height / height, spec.width / width), (0, 0, width, height)
+  if ink:
+    box = _ink_box(ink * (image - paper))
+    scale = _scale_of_ink(scale, box, spec)
+  if spec.ink * ink < 0:
+    image, paper = 1 - image, 1 - paper
   if (height, width) == (spec.height, spec.width):
-    return image, Placement(0, 1.0, width)
-  scale = min(spec.height / height, spec.width / width)
-  height, width = max(1, round(scale * height)), max(1, round(scale * width))
+    return image, Placement(0.0, 0.0, 1.0, width)
+  left, start, end = _window(width, spec.width / scale, box[0], box[2])
+  top, first, last = _window(height, spec.height / scale, box[1], box[3])
+  columns, rows = max(1, round(scale * (end - start))), max(1, round(scale * (last - first)))
   # Pillow's filter widens with the shrinking, so that no stroke falls between two pixels; it overshoots at edges.
-  resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)).clip(0.0, 1.0)
-  top, left = (spec.height - height) // 2, (spec.width - width) // 2
+  resized = Image.fromarray(image).resize((columns, rows), Image.Resampling.BICUBIC, (start, first, end, last))
+  left, top = min(round(scale * left), spec.width - columns), min(round(scale * top), spec.height - rows)
   canvas = np.full((spec.height, spec.width), paper, np.float32)
-  canvas[top : top + height, left : left + width] = resized
-  return canvas, Placement(left, width / image.shape[1], image.shape[1])
+  canvas[top : top + rows, left : left + columns] = np.asarray(resized).clip(0.0, 1.0)
+  return canvas, Placement(left, start, columns / (end - start), width)
+
+
+def _scale_of_ink(scale, box, spec):
+  """The scale, or the one that makes ink that would be too high or too low as high as a digit of middle height."""
+  left, top, right, bottom = box
+  low, high = spec.digit_px
+  if low <= scale * (bottom - top) <= high:
+    return scale
+  return min((low + high) / 2 / (bottom - top), _INK_WIDTH_FRAC * spec.width / (right - left))
+
+
+def _window(size, canvas, first, last):
+  """One axis, in image pixels: where the image begins on the canvas, and the part of it, (start, end), that is there.
+
+  The image is in the middle of a larger canvas; a smaller canvas has the ink (first to last) in its middle, or as near
+  to it as the image goes.
+  """
+  if size <= canvas:
+    return (canvas - size) / 2, 0.0, float(size)
+  start = min(max((first + last - canvas) / 2, 0.0), size - canvas)
+  return 0.0, start, start + canvas
+
+
+def _ink_box(strength):
+  """(left, top, right, bottom) of the rows and columns with ink, specks left out; ink is half as strong as the best."""
+  is_ink = strength >= 0.5 * strength.max()
+  columns, rows = ((count >= _SPECK_FRAC * count.max()).nonzero()[0] for count in (is_ink.sum(0), is_ink.sum(1)))
+  return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
 def _paper(image):
@@ -109,8 +162,9 @@ def _paper(image):
 def _ink(image, paper):
   """1 where the ink is clearly brighter than the paper, -1 where clearly darker, else 0."""
   difference = image - paper
-  spread = float(np.mean(difference**2)) ** 1.5
-  skewness = float(np.mean(difference**3)) / spread if spread else 0.0
+  square = difference * difference
+  spread = float(square.mean(dtype=np.float64)) ** 1.5
+  skewness = float(np.vdot(square, difference)) / image.size / spread if spread else 0.0
   return int(skewness > _CLEAR) - int(skewness < -_CLEAR)
 
 

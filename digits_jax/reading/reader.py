@@ -48,9 +48,8 @@ class Reader:
       raise InputError(f'beams={beams}: a search keeps at least 1')
     self.run = run
     self.beams = beams
-    layout, inversion = run.config.synth.layout, run.config.synth.photo.inversion
-    self._canvas = canvas.CanvasSpec(layout.height, layout.width, {0: 1, 1: -1}.get(inversion, 0))
-    example = jax.ShapeDtypeStruct((1, layout.height, layout.width, 1), np.float32)
+    self._canvas = canvas.canvas_spec(run.config.synth, run.config.data)
+    example = jax.ShapeDtypeStruct((1, *run.canvas, 1), np.float32)
     self.frames = jax.eval_shape(run.task.predict, run.params, example)['logits'].shape[1]
     self._programs = {}
 
