@@ -1,0 +1,108 @@
+"""The beam search beside its peers: sequences a second, latency of one sequence, agreement."""
+
+import pathlib
+
+import numpy as np
+
+from digits_jax.benchmark import decoders, report, timing
+from digits_jax.errors import InputError
+
+
+def measure(workdir: str | pathlib.Path | None, *, batch: int, beams: list[int], repeats: int) -> dict:
+  """All figures, in plain values that json can write.
+
+  Args:
+    workdir: of a trained run, whose test images give the logits; None makes logits up.
+    batch, beams, repeats: sequences, widths, timed repetitions.
+
+  Returns:
+    name, input (in words), hardware, and rows: decoder, version, beams, sequences_per_second (of the median) with
+    slowest and fastest, milliseconds_alone (one sequence, median), agreement (share of sequences read as ours reads
+    them with as many beams), times_ours (its rate over ours).
+  """
+  logits, words = (trained_logits(workdir, batch), 'test images') if workdir else (made_up_logits(batch), 'made-up')
+  together, alone = decoders.installed(logits), decoders.installed(logits[:1])
+  timings = timing.interleave(
+    {(one.name, width): lambda one=one, width=width: one.decode(width) for width in beams for one in together},
+    repeats=repeats,
+  )
+  latencies = timing.interleave(
+    {(one.name, width): lambda one=one, width=width: one.decode(width) for width in beams for one in alone},
+    repeats=max(repeats, 20),
+  )
+  rows = []
+  for width in beams:
+    base = timings[together[0].name, width].median
+    readings = {one.name: one.read(one.decode(width)) for one in together}
+    for one in together:
+      seconds = timings[one.name, width]
+      same = [a == b for a, b in zip(readings[one.name], readings[together[0].name], strict=True)]
+      rows.append(
+        {
+          'decoder': one.name,
+          'version': one.version,
+          'beams': width,
+          'sequences_per_second': round(batch / seconds.median),
+          'slowest': round(batch / seconds.high),
+          'fastest': round(batch / seconds.low),
+          'times_ours': round(base / seconds.median, 3),
+          'milliseconds_alone': round(1e3 * latencies[one.name, width].median, 3),
+          'agreement': round(float(np.mean(same)), 4),
+        }
+      )
+  shape = 'x'.join(map(str, logits.shape))
+  return {'name': 'decode', 'input': f'logits {shape} of {words}', 'hardware': report.hardware(), 'rows': rows}
+
+
+def table(found: dict) -> str:
+  """The figures for people."""
+  heading = ['decoder', 'version', 'beams', 'seq/s', '(slowest - fastest)', 'x ours', 'ms alone', 'agrees']
+  rows = [
+    [
+      row['decoder'],
+      row['version'],
+      str(row['beams']),
+      f'{row["sequences_per_second"]:,}',
+      f'({row["slowest"]:,} - {row["fastest"]:,})',
+      f'{row["times_ours"]:.2f}',
+      f'{row["milliseconds_alone"]:.2f}',
+      f'{row["agreement"]:.2%}',
+    ]
+    for row in found['rows']
+  ]
+  about = ', '.join(f'{name} {value}' for name, value in found['hardware'].items())
+  return f'{found["input"]}; {about}\n{report.table([heading, *rows])}'
+
+
+def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
+  """float32[count, T, K] of the first test images of a run. Raises InputError where the test set has fewer."""
+  import jax
+
+  from digits_jax.reading import run
+  from digits_jax.training import evaluate, experiment
+
+  opened = run.load(workdir)
+  source, seed = experiment.build_source(opened.config, 'test')
+  test = opened.config.tests.test
+  if count > test.examples:
+    raise InputError(f'{workdir} has {test.examples} test images: lower --batch={count}')
+  fixed = evaluate.FixedSet(test.name, source, seed, test.examples)
+  predict = jax.jit(opened.task.predict)
+  logits = [
+    np.asarray(predict(opened.params, evaluate.draw_examples(fixed, chunk).images)['logits'])
+    for chunk in np.array_split(np.arange(count), -(-count // 256))
+  ]
+  return np.concatenate(logits)
+
+
+def made_up_logits(count: int, *, frames: int = 32, classes: int = 11, seed: int = 0) -> np.ndarray:
+  """float32[count, T, K]: blanks with a digit at every third frame, some sure and some not."""
+  rng = np.random.default_rng(seed)
+  logits = rng.normal(size=(count, frames, classes)) * 1.5
+  logits[:, :, 0] += 3
+  digits = rng.integers(1, classes, size=(count, frames))
+  heights = np.where(rng.random((count, frames)) < 1 / 3, rng.uniform(2, 10, size=(count, frames)), 0)
+  np.put_along_axis(
+    logits, digits[:, :, None], np.take_along_axis(logits, digits[:, :, None], 2) + heights[:, :, None], 2
+  )
+  return logits.astype(np.float32)

@@ -1,0 +1,55 @@
+"""Figures with what they were measured on, as files and as a table."""
+
+import csv
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Mapping, Sequence
+
+
+def hardware() -> dict[str, str | int]:
+  """What the figures hold for: processor, cores that this process may use, Python, jax and its devices."""
+  import jax
+
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+  return {
+    'processor': _processor(),
+    'cores': cores,
+    'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
+    'python': platform.python_version(),
+    'jax': jax.__version__,
+  }
+
+
+def version(package: str) -> str:
+  """Of an installed package."""
+  return importlib.metadata.version(package)
+
+
+def write(folder: pathlib.Path, found: Mapping) -> None:
+  """Writes found['name'].json, all of it, and .csv, its found['rows']."""
+  path = folder / f'{found["name"]}.json'
+  path.write_text(json.dumps(found, indent=2) + '\n')
+  with path.with_suffix('.csv').open('w', newline='') as file:
+    writer = csv.DictWriter(file, list(found['rows'][0]))
+    writer.writeheader()
+    writer.writerows(found['rows'])
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+  """Text with aligned columns; the first row is the heading, the first column is flushed left."""
+  widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+  flush = lambda i, cell: cell.ljust(widths[i]) if i == 0 else cell.rjust(widths[i])
+  return '\n'.join('  '.join(flush(i, cell) for i, cell in enumerate(row)).rstrip() for row in rows)
+
+
+def _processor():
+  """The processor's name; platform.processor() is empty or just 'x86_64' on many a Linux."""
+  try:
+    lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()
+  except OSError:
+    return platform.processor() or platform.machine()
+  names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+  return names[0] if names else platform.machine()

@@ -1,0 +1,31 @@
+"""Wall time of calls that are to be compared: in turns, so that a machine that slows down slows all of them."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Hashable, Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+  """Seconds of one call, over the repetitions."""
+
+  median: float
+  low: float
+  high: float
+
+
+def interleave(calls: Mapping[Hashable, Callable[[], object]], *, repeats: int) -> dict[Hashable, Timing]:
+  """Times each call `repeats` times, all of them in each round, after one round that is not timed (compilation).
+
+  A call must return only when its work is done.
+  """
+  seconds = {name: [] for name in calls}
+  for call in calls.values():
+    call()
+  for _ in range(repeats):
+    for name, call in calls.items():
+      began = time.perf_counter()
+      call()
+      seconds[name].append(time.perf_counter() - began)
+  return {name: Timing(statistics.median(of), min(of), max(of)) for name, of in seconds.items()}

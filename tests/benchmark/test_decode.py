@@ -1,0 +1,82 @@
+"""The decoder benchmark: that peers are asked the same question, that figures add up."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from digits_jax.benchmark import decode, decoders, report, timing
+from digits_jax.errors import InputError
+from digits_jax.reading import run
+from digits_jax.training import evaluate, experiment
+from tests.export import runs
+
+
+def easy_logits():
+  """Two sequences whose best labelling is beyond doubt, one with doubled digits, one empty."""
+  paths = np.array([[0, 1, 1, 0, 1, 3, 0, 2], [0] * 8])
+  return np.where(np.arange(4) == paths[:, :, None], 8.0, 0.0).astype(np.float32)
+
+
+@pytest.mark.parametrize('make', [decoders.ours, *decoders.PEERS], ids=lambda make: make.__name__)
+def test_each_decoder_reads_what_is_beyond_doubt(make):
+  try:
+    decoder = make(easy_logits())
+  except ImportError:
+    pytest.skip('not installed')
+  assert decoder.version[0].isdigit()
+  assert decoder.read(decoder.decode(5)) == [(1, 1, 3, 2), ()]
+
+
+def test_another_search_agrees_where_it_is_exact_too():
+  """fast-ctc-decode sums alignments as we do; flashlight keeps paths apart, TensorFlow differs at repeats."""
+  pytest.importorskip('fast_ctc_decode')
+  logits = decode.made_up_logits(100, frames=20)
+  one, other = decoders.ours(logits), decoders.fast_ctc_decode(logits)
+  same = [a == b for a, b in zip(one.read(one.decode(50)), other.read(other.decode(50)), strict=True)]
+  assert np.mean(same) >= 0.97
+
+
+def test_logits_of_a_trained_run_are_those_of_its_test_images(tmp_path):
+  config = runs.make_config()
+  runs.write_run(tmp_path / 'run', config)
+  logits = decode.trained_logits(tmp_path / 'run', 3)
+  opened = run.load(tmp_path / 'run')
+  source, seed = experiment.build_source(config, 'test')
+  fixed = evaluate.FixedSet('test', source, seed, 3)
+  for i in range(3):
+    wanted = opened.task.predict(opened.params, evaluate.draw_examples(fixed, [i]).images)['logits']
+    np.testing.assert_allclose(logits[i], wanted[0], rtol=1e-4, atol=1e-4)
+  with pytest.raises(InputError, match='test images: lower --batch'):
+    decode.trained_logits(tmp_path / 'run', config.tests.test.examples + 1)
+
+
+def test_figures_and_files(tmp_path):
+  found = decode.measure(None, batch=8, beams=[2, 3], repeats=2)
+  first = found['rows'][0]
+  assert (first['decoder'], first['beams'], first['agreement'], first['times_ours']) == ('digits_jax', 2, 1.0, 1.0)
+  assert {row['beams'] for row in found['rows']} == {2, 3}
+  for row in found['rows']:
+    assert 0 < row['slowest'] <= row['sequences_per_second'] <= row['fastest']
+  assert '8x32x11 of made-up' in decode.table(found) and found['hardware']['cores'] >= 1
+  report.write(tmp_path, found)
+  assert json.loads((tmp_path / 'decode.json').read_text()) == found
+  rows = list(csv.DictReader((tmp_path / 'decode.csv').open()))
+  assert [row['decoder'] for row in rows] == [row['decoder'] for row in found['rows']]
+
+
+def test_calls_take_turns_and_the_first_round_is_not_timed(monkeypatch):
+  clock, log = [0.0], []
+  monkeypatch.setattr(timing.time, 'perf_counter', lambda: clock[0])
+
+  def call(name, seconds):
+    def run():
+      log.append(name)
+      clock[0] += seconds.pop(0)
+
+    return run
+
+  found = timing.interleave({'a': call('a', [50, 1, 2, 9]), 'b': call('b', [60, 3, 3, 3])}, repeats=3)
+  assert log == ['a', 'b'] * 4
+  assert found == {'a': timing.Timing(2, 1, 9), 'b': timing.Timing(3, 3, 3)}
