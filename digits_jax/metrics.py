@@ -3,7 +3,8 @@
 A task's `score` makes the records on the device, one value per example; evaluation gathers them on the host,
 and every rate is computed from them, once, as (sum, count), so that no batch size or device count shows.
 
-RECORDS names the records of a task that reads numbers and says what each means.
+RECORDS names the records of a task that reads numbers and says what each means; `confidence.RECORDS` those that a
+task adds which says how sure it is.
 """
 
 import math
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from digits_jax import confidence
 
 RECORDS = {
   'mask': 'bool: True for an example, False for the padding of an incomplete batch',
@@ -82,14 +85,15 @@ def summarise(records: Mapping[str, np.ndarray]) -> dict:
   """The rates of a test set, in plain Python numbers that json can write.
 
   Args:
-    records: all of RECORDS, each of shape [examples]; examples with a False mask are not counted. Other names
-      are ignored.
+    records: all of RECORDS, and all of `confidence.RECORDS` or not, each of shape [examples]; examples with a False
+      mask are not counted. Other names are ignored.
 
   Returns:
     sequence_accuracy, a fraction in [0, 1]; interval, its 95% Wilson interval [lo, hi]; character_error_rate,
     edits per label symbol (above 1 where more is read than is there); character_accuracy_by_position, hits
     per label symbol in [0, 1]; infeasible, empty and examples, which are counts; by_length, {label length as
-    a string: [right, count]}, shortest first. Where no label has a symbol, both rates per symbol divide by 1.
+    a string: [right, count]}, shortest first. Where no label has a symbol, both rates per symbol divide by 1. With
+    confidences also the rates of `confidence.summarise`.
 
   Raises:
     ValueError: a record is missing, or no example is left to count.
@@ -98,12 +102,12 @@ def summarise(records: Mapping[str, np.ndarray]) -> dict:
   if missing:
     raise ValueError(f'records lack {missing}')
   mask = np.asarray(records['mask'], bool)
-  kept = {name: np.asarray(records[name])[mask] for name in RECORDS}
+  kept = {name: np.asarray(records[name])[mask] for name in (*RECORDS, *confidence.RECORDS) if name in records}
   examples, right = int(mask.sum()), int(kept['is_right'].sum())
   if not examples:
     raise ValueError('no example to count: every mask is False')
   symbols = max(int(kept['label_length'].sum()), 1)
-  return {
+  summary = {
     'sequence_accuracy': right / examples,
     'interval': list(wilson(right, examples)),
     'character_error_rate': int(kept['edit_distance'].sum()) / symbols,
@@ -113,6 +117,7 @@ def summarise(records: Mapping[str, np.ndarray]) -> dict:
     'examples': examples,
     'by_length': _right_by_length(kept['label_length'], kept['is_right']),
   }
+  return summary | (confidence.summarise(kept) if kept.keys() >= confidence.RECORDS.keys() else {})
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:

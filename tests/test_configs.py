@@ -188,12 +188,17 @@ def assert_whole(workdir, out, config):
   assert 0 <= low <= test['sequence_accuracy'] <= high <= 1 and test['character_error_rate'] >= 0
   assert sum(count for _, count in test['by_length'].values()) == 20
   assert all(0 <= right <= count for right, count in test['by_length'].values())
+  assert list(test['n_best_accuracy']) == ['1', '2', '3', '4', '5']
+  assert test['n_best_accuracy']['1'] == test['sequence_accuracy'] <= test['n_best_accuracy']['5']
+  assert 0 <= test['coverage_at_99'] <= test['coverage_at_98'] <= 1 and 0 <= test['calibration_error'] <= 1
+  assert 0.1 <= result['temperature'] <= 10
+  assert result['temperature_fit']['loss_after'] <= result['temperature_fit']['loss_before']
   assert list((workdir / 'tensorboard').glob('events.out.tfevents.*'))
   for kind in ('latest', 'best'):
     assert [path.name for path in (workdir / 'checkpoints' / kind).iterdir()] == ['4']
-  for picture in ('curves', 'test'):
+  for picture in ('curves', 'coverage', 'test'):
     assert images.read_png(workdir / 'plots' / f'{picture}.png').std() > 5
-  assert 'of 20 numbers right' in out and str(workdir) in out
+  assert 'of 20 numbers right' in out and 'calibration error' in out and str(workdir) in out
 
 
 def test_fonts_tiny_trains_end_to_end(tmp_path):

@@ -227,3 +227,15 @@ def test_drawing_needs_no_window_and_loads_matplotlib_late(tmp_path):
     f'drawing.curves({str(tmp_path / "a.png")!r}, []); assert "matplotlib.pyplot" not in sys.modules'
   )
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_coverage_shows_every_curve(tmp_path):
+  curves = {'test': (np.array([0.25, 0.5, 1.0]), np.array([1.0, 0.99, 0.9])), 'seven': (np.ones(1), np.array([0.5]))}
+  drawing.coverage(tmp_path / 'new' / 'both.png', curves)
+  drawing.coverage(tmp_path / 'one.png', {'test': curves['test']})
+  for name, colours in (('new/both', ('#0072b2', '#d55e00')), ('one', ('#0072b2',))):
+    picture = image_files.read_png(tmp_path / f'{name}.png')
+    for colour in ('#0072b2', '#d55e00'):
+      assert (picture == _colour(colour)).all(-1).any() == (colour in colours), (name, colour)
+  drawing.coverage(tmp_path / 'perfect.png', {'test': (np.ones(1), np.ones(1))})
+  drawing.coverage(tmp_path / 'hopeless.png', {'test': (np.ones(1), np.zeros(1))})

@@ -1,24 +1,39 @@
-"""Reading a number as a sequence: CRNN, CTC loss, greedy decoding."""
+"""Reading a number as a sequence: CRNN, CTC loss, beam search or greedy decoding."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from digits_jax import metrics
+from digits_jax import confidence, metrics
 from digits_jax.alphabet import Alphabet
-from digits_jax.ctc import greedy, loss
+from digits_jax.ctc import align, beam, greedy, loss
 from digits_jax.errors import InputError
 from digits_jax.models import crnn
 from digits_jax.tasks.base import Task
 
+DECODERS = ('beam', 'greedy')
 
-def make(*, alphabet: Alphabet, **model) -> Task:
-  """The task. `model` holds the fields of `models.crnn.CRNN` but for its classes.
+
+def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) -> Task:
+  """The task.
+
+  Args:
+    decoder: what `score` reads with, one of DECODERS.
+    beams, n_best: of 'beam', the prefixes kept and the readings listed; 'greedy' has a list of one.
+    model: the fields of `models.crnn.CRNN` but for its classes.
 
   loss metrics: `infeasible` (1 where a label does not fit its frames and costs nothing), `empty` (1 where
   greedy decoding reads nothing). Outputs of predict: {'logits': float32[B, T, K]}. score gives the records of
-  `metrics.sequence_records`, the loss, and what was read.
+  `metrics.sequence_records` and of `confidence.RECORDS`, the loss, and what was read.
+
+  Raises InputError on an unknown decoder, and where beams do not suffice for n_best.
   """
+  if decoder not in DECODERS:
+    raise InputError(f'config.evaluation.decoder: there is no {decoder!r}; it is {" or ".join(DECODERS)}')
+  if decoder == 'beam' and not 1 <= n_best <= beams:
+    raise InputError(
+      f'config.evaluation.n_best={n_best} must be at least 1 and at most config.evaluation.beams={beams}'
+    )
   module = crnn.CRNN(classes=alphabet.classes, **model)
   apply = lambda params, images: module.apply({'params': params}, images)
 
@@ -47,16 +62,28 @@ def make(*, alphabet: Alphabet, **model) -> Task:
     return {'logits': apply(params, images)}
 
   def score(outputs, batch):
-    logits = outputs['logits']
-    read = greedy.greedy_decode(logits, _all_frames(logits))
-    ctc = loss.ctc_loss(logits, _all_frames(logits), batch.labels, batch.label_lengths)
-    records = metrics.sequence_records(batch.labels, batch.label_lengths, read.labels, read.lengths)
+    logits, mask = outputs['logits'], _all_frames(outputs['logits'])
+    found, found_lengths = candidates(logits, mask)
+    predicted, predicted_lengths = found[:, 0], found_lengths[:, 0]
+    ctc = loss.ctc_loss(logits, mask, batch.labels, batch.label_lengths)
+    records = metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths)
     return records | {
       'is_feasible': ctc.is_feasible,
       'loss': ctc.loss,
-      'predicted': read.labels,
-      'predicted_length': read.lengths,
+      'confidence': jnp.exp(align.sequence_log_prob(logits, mask, predicted, predicted_lengths)),
+      'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, found, found_lengths),
+      'n_best': jnp.full(found.shape[0], found.shape[1], jnp.int32),
+      'predicted': predicted,
+      'predicted_length': predicted_lengths,
     }
+
+  def candidates(logits, mask):
+    """The readings, best first: labels int32[B, n, T], lengths int32[B, n], -1 in unused slots."""
+    if decoder == 'greedy':
+      read = greedy.greedy_decode(logits, mask)
+      return read.labels[:, None], read.lengths[:, None]
+    read = beam.beam_search(logits, mask, beams=beams, n_best=n_best)
+    return read.labels, jnp.where(jnp.isneginf(read.log_probs), -1, read.lengths)
 
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)

@@ -23,7 +23,7 @@ from digits_jax.training import evaluate, optim, parallel, stopping
 SCHEMA_VERSION = 1
 # The fields that count something, and the least that each may be.
 LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
-LEAST |= {name: 1 for name in ('evaluation.batch_size', 'evaluation.sheet')}
+LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 'sheet')}
 LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
 LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
 
@@ -108,6 +108,7 @@ def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
   if config.model.dtype not in ('float32', 'bfloat16'):
     raise InputError(f'config.model.dtype: there is no {config.model.dtype!r}; it is float32 or bfloat16')
   options = config.model.to_dict() | {'dtype': jnp.dtype(config.model.dtype)}
+  options |= {name: config.evaluation[name] for name in ('decoder', 'beams', 'n_best')}
   return tasks.make(config.task, alphabet=alphabet, **options)
 
 

@@ -1,4 +1,4 @@
-"""The end of a run: the test, once, with the best parameters; result.json and the pictures."""
+"""The end of a run: the temperature, then the test, once, with the best parameters; result.json and the pictures."""
 
 import pathlib
 import time
@@ -7,22 +7,27 @@ import jax
 import numpy as np
 
 from digits_jax import drawing
-from digits_jax.training import evaluate, logbook, loop, rundir
+from digits_jax.training import evaluate, logbook, loop, rundir, temperature
 from digits_jax.training import state as states
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
 
 
 def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints, *, is_lead: bool) -> dict:
-  """Scores every test set, writes result.json and plots/ (the lead process), and returns the result."""
+  """Fits the temperature on the validation set and scores every test set with it.
+
+  Writes result.json and plots/ (the lead process), and returns the result.
+  """
   began = time.perf_counter()
   config = experiment.config
   state, progress = loop.start(experiment, checkpoints)
   params = checkpoints.restore_best(states.reading_params(state))
+  batch_size = config.evaluation.batch_size
+  fitted = temperature.fit(experiment.task, experiment.validation, params, batch_size=batch_size)
   tests, records = {}, {}
   for name, fixed in experiment.tests.items():
-    score = evaluate.make_scorer(experiment.task, fixed, batch_size=config.evaluation.batch_size)
-    records[name] = score(params)
+    score = evaluate.make_scorer(experiment.task, fixed, batch_size=batch_size)
+    records[name] = score(params, fitted.temperature)
     tests[name] = {'set': fixed.name, 'seed': fixed.seed} | evaluate.summarise(records[name])
   result = {
     'config': config.name,
@@ -33,6 +38,8 @@ def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoin
     'parameters': sum(leaf.size for leaf in jax.tree.leaves(params)),
     'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
     'validation': {config.selection.metric: float(progress.selection.best_value)},
+    'temperature': fitted.temperature,
+    'temperature_fit': {'loss_before': fitted.loss_before, 'loss_after': fitted.loss_after},
     'tests': tests,
   }
   if is_lead:
@@ -42,12 +49,15 @@ def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoin
 
 
 def draw(experiment: Experiment, workdir: pathlib.Path, records: dict[str, dict[str, np.ndarray]]) -> None:
-  """The curves, and for each test set a sheet of images with what was read, errors first."""
+  """The curves, accuracy against coverage, and for each test set a sheet of images with what was read, errors first."""
   plots = workdir / 'plots'
   plots.mkdir(exist_ok=True)
   drawing.curves(plots / 'curves.png', logbook.read_metrics(workdir / 'metrics.jsonl'))
+  curves = {name: evaluate.accuracy_coverage(of_set) for name, of_set in records.items() if 'confidence' in of_set}
+  if curves:
+    drawing.coverage(plots / 'coverage.png', curves)
   for name, of_set in records.items():
-    order = np.argsort(of_set['is_right'], kind='stable')[: experiment.config.evaluation.sheet]
+    order = evaluate.errors_first(of_set)[: experiment.config.evaluation.sheet]
     images = evaluate.draw_examples(experiment.tests[name], order).images
     decode = experiment.alphabet.decode
     drawing.readings_sheet(

@@ -15,7 +15,7 @@ import optax
 from digits_jax import structs
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
-from digits_jax.tasks.base import Task
+from digits_jax.tasks.base import Task, divide
 from digits_jax.training import state as states
 
 AXIS = 'batch'
@@ -142,27 +142,28 @@ def make_train_call(
 def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
   """Scores one batch of a fixed set (which is step 0 of its source) on all devices.
 
-  Returns call(params, constants, first, examples) -> records {name: array[batch_size, ...]} of the examples
-  `first` ..., in order, on every process; those from `examples` on have a False `mask`.
+  Returns call(params, constants, first, examples, temperature=1.0) -> records {name: array[batch_size, ...]} of the
+  examples `first` ..., in order, on every process; those from `examples` on have a False `mask`. The task's outputs
+  are divided by the temperature.
   """
   check_batch_size(batch_size, 'the evaluation batch')
   share = batch_size // jax.device_count()
 
-  def call(params, constants, first, examples, fed):
+  def call(params, constants, first, examples, temperature, fed):
     key, source_constants = constants
     places = first + jax.lax.axis_index(AXIS) * share + jnp.arange(share)
     batch = draw_batch(source, key, source_constants, 0, jax.tree.map(lambda leaf: leaf[0], fed), places)
     batch = batch.replace(mask=batch.mask & (places < examples))
-    records = task.score(task.predict(params, batch.images), batch)
+    records = task.score(divide(task.predict(params, batch.images), temperature), batch)
     records |= {'mask': batch.mask, 'label_length': batch.label_lengths, 'labels': batch.labels}
     gathered = jax.lax.all_gather(records, AXIS)  # [devices, share, ...]
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), gathered)
 
-  mapped = _pmap(call, in_axes=(None, None, None, None, 0))
+  mapped = _pmap(call, in_axes=(None, None, None, None, None, 0))
 
-  def score_call(params, constants, first, examples):
+  def score_call(params, constants, first, examples, temperature=1.0):
     fed = _feed_locally(source, [0], share, first)
-    return mapped(params, constants, np.int32(first), np.int32(examples), fed)
+    return mapped(params, constants, np.int32(first), np.int32(examples), np.float32(temperature), fed)
 
   return score_call
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from digits_jax import metrics, structs, tasks
+from digits_jax import confidence, metrics, structs, tasks
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.tasks import read_ctc
@@ -33,7 +33,8 @@ def batch_of(texts, *, slots=7, width=64):
   return structs.Batch(images, labels, lengths, boxes, np.ones(len(texts), bool))
 
 
-TASK = read_ctc.make(alphabet=ALPHABET, **MODEL)
+TASK = read_ctc.make(alphabet=ALPHABET, decoder='beam', beams=10, n_best=3, **MODEL)
+GREEDY = read_ctc.make(alphabet=ALPHABET, decoder='greedy', beams=10, n_best=3, **MODEL)
 loss = jax.jit(TASK.loss)
 init = jax.jit(TASK.init)
 score = jax.jit(TASK.score)
@@ -95,6 +96,59 @@ def test_doubled_digits_need_a_blank_between_them():
   records = jax.device_get(score({'logits': np.stack([doubled, merged])}, batch))
   assert records['is_right'].tolist() == [True, False]
   assert ALPHABET.decode(records['predicted'][1], records['predicted_length'][1]) == '1037'
+
+
+def probable(first, second):
+  """Logits [2, 11] of two frames with the probabilities given for each, as {symbol: share}; '-' is the blank."""
+  logits = np.full((2, 11), -30.0, np.float32)
+  for frame, shares in enumerate((first, second)):
+    for symbol, share in shares.items():
+      logits[frame, 0 if symbol == '-' else int(symbol) + 1] = np.log(share)
+  return logits
+
+
+def test_beam_and_greedy_differ_where_paths_add_up():
+  # Paths: '-' '-' 0.36, '7' in three ways 0.24 + 0.24 + 0.16 = 0.64: the best path is not the best reading.
+  logits = probable(first={'-': 0.6, '7': 0.4}, second={'-': 0.6, '7': 0.4})[None]
+  batch = batch_of(['7'])
+  beam, greedy = (jax.device_get(jax.jit(task.score)({'logits': logits}, batch)) for task in (TASK, GREEDY))
+  assert beam['is_right'] and not greedy['is_right'] and greedy['is_empty']
+  np.testing.assert_allclose([beam['confidence'][0], greedy['confidence'][0]], [0.64, 0.36], rtol=1e-5)
+  assert (beam['rank'].tolist(), beam['n_best'].tolist()) == ([0], [3])
+  assert (greedy['rank'].tolist(), greedy['n_best'].tolist()) == ([1], [1])
+  assert {name: beam[name].dtype.name for name in confidence.RECORDS} == {
+    'confidence': 'float32', 'rank': 'int32', 'n_best': 'int32',
+  }  # fmt: skip
+
+
+def test_rank_is_the_place_in_the_list():
+  logits = probable(first={'1': 0.5, '2': 0.3, '3': 0.2}, second={'-': 1.0})[None].repeat(4, 0)
+  records = jax.device_get(score({'logits': logits}, batch_of(['1', '2', '3', '4'])))
+  assert records['rank'].tolist() == [0, 1, 2, 3]
+  assert records['is_right'].tolist() == [True, False, False, False]
+  np.testing.assert_allclose(records['confidence'], 0.5, rtol=1e-5)  # of what is read, whatever is right
+
+
+def test_confidence_is_exact_with_one_beam():
+  narrow = read_ctc.make(alphabet=ALPHABET, decoder='beam', beams=1, n_best=1, **MODEL)
+  logits = RNG.normal(size=(6, 9, 11)).astype(np.float32)
+  records = jax.device_get(jax.jit(narrow.score)({'logits': logits}, batch_of(['1'] * 6)))
+  again = batch_of(['1'] * 6).replace(labels=records['predicted'], label_lengths=records['predicted_length'])
+  losses = jax.device_get(score({'logits': logits}, again))['loss']
+  np.testing.assert_allclose(records['confidence'], np.exp(-losses), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'decoder': 'beem'}, "config.evaluation.decoder: there is no 'beem'; it is beam or greedy"),
+    ({'n_best': 11}, 'n_best=11 must be at least 1 and at most config.evaluation.beams=10'),
+    ({'n_best': 0}, 'n_best=0 must be at least 1'),
+  ],
+)
+def test_unknown_decoding(changes, message):
+  with pytest.raises(InputError, match=message):
+    read_ctc.make(alphabet=ALPHABET, **{'decoder': 'beam', 'beams': 10, 'n_best': 3} | changes, **MODEL)
 
 
 def test_init_refuses_too_few_frames():

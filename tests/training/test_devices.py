@@ -59,8 +59,11 @@ def assert_same_run(one, other):
   assert [(r['kind'], r['step']) for r in ours] == [(r['kind'], r['step']) for r in theirs] and len(ours) == 8
   for a, b in zip(ours, theirs, strict=True):
     assert_close(*({k: v for k, v in record.items() if isinstance(v, float)} for record in (a, b)))
-  a, b = runs.result(one)['tests']['test'], runs.result(other)['tests']['test']
-  assert a.pop('loss') == pytest.approx(b.pop('loss'), rel=1e-5)
+  a, b = runs.result(one), runs.result(other)
+  assert a['temperature'] == pytest.approx(b['temperature'], rel=2e-4)
+  assert a['temperature_fit'] == pytest.approx(b['temperature_fit'], rel=1e-5)
+  a, b = a['tests']['test'], b['tests']['test']
+  assert a.pop('loss') == pytest.approx(b.pop('loss'), rel=1e-4)  # at temperatures found apart
   assert a == b
 
 

@@ -136,7 +136,7 @@ def test_the_best_checkpoint_is_the_best_by_validation_and_the_test_uses_it(tmp_
   assert (params is state.averaged) == bool(decay)
   stored = checkpoint.Checkpoints(tmp_path).restore_best(params)
   jax.tree.map(np.testing.assert_array_equal, stored, params)
-  records = evaluate.make_scorer(built.task, built.tests['test'], batch_size=7)(params)
+  records = evaluate.make_scorer(built.task, built.tests['test'], batch_size=7)(params, result['temperature'])
   figures = evaluate.summarise(records)
   assert result['tests']['test']['loss'] == pytest.approx(figures.pop('loss'))
   assert {name: result['tests']['test'][name] for name in figures} == json.loads(json.dumps(figures))

@@ -1,0 +1,83 @@
+"""Temperature scaling: one number that the outputs are divided by, so that confidences mean what they say.
+
+Source: Guo et al, "On calibration of modern neural networks", ICML 2017, section 4.2.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from digits_jax.tasks.base import Params, Task, divide
+from digits_jax.training import evaluate
+
+BOUNDS = (0.1, 10.0)  # where the search stays: a set that is read without an error would have temperature 0
+_GRID = 41  # temperatures of the first look, evenly spaced on a log scale; 1 is the middle one
+_PRECISION = 1e-4  # relative, of the temperature
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Fit(NamedTuple):
+  """A temperature and what it does to the mean loss of the set it was fitted on."""
+
+  temperature: float
+  loss_before: float  # at temperature 1
+  loss_after: float
+
+
+def fit(task: Task, fixed: evaluate.FixedSet, params: Params, *, batch_size: int) -> Fit:
+  """The temperature that minimises the mean loss of a set. Outputs are computed once, on all devices.
+
+  Every process gets all outputs and searches for itself: same numbers, same search, same temperature.
+  """
+  keep = dataclasses.replace(task, score=_keep)
+  kept = evaluate.make_scorer(keep, fixed, batch_size=batch_size)(params)
+  outputs, batch = jax.device_put((kept['outputs'], kept['batch']), jax.local_devices()[0])
+
+  def mean_loss(temperature):
+    losses = _losses(outputs, batch, np.float32(temperature), score=task.score)
+    return evaluate.mean_loss(np.asarray(losses), kept['mask'])
+
+  temperature = minimise(mean_loss)
+  return Fit(temperature, mean_loss(1.0), mean_loss(temperature))
+
+
+def minimise(function: Callable[[float], float]) -> float:
+  """Where on BOUNDS a function of a temperature is lowest, on a log scale; 1 where nowhere is lower than there.
+
+  A grid finds the valley, for there may be several; golden-section search between the grid's neighbours finds its
+  bottom. Among equal values that nearest to 1 wins; a value that is not finite counts as infinite.
+  """
+  finite = lambda value: value if math.isfinite(value) else math.inf
+  values = {}
+
+  def at(log):
+    if log not in values:
+      values[log] = finite(function(math.exp(log)))
+    return values[log]
+
+  lo, hi = np.log(BOUNDS)
+  grid = [float(log) for log in np.linspace(lo, hi, _GRID)]
+  grid[_GRID // 2] = 0.0  # exactly, free of rounding
+  lowest = min(grid, key=lambda log: (at(log), abs(log)))
+  place = grid.index(lowest)
+  lo, hi = grid[max(place - 1, 0)], grid[min(place + 1, _GRID - 1)]
+  while hi - lo > _PRECISION:
+    left, right = hi - _GOLDEN * (hi - lo), lo + _GOLDEN * (hi - lo)
+    lo, hi = (lo, right) if at(left) <= at(right) else (left, hi)
+  return math.exp(min(values, key=lambda log: (values[log], abs(log))))
+
+
+def _keep(outputs, batch):
+  """In place of a task's score: all that it needs. No score looks at images."""
+  return {'outputs': outputs, 'batch': batch.replace(images=None)}
+
+
+@functools.partial(jax.jit, static_argnames='score')
+def _losses(outputs, batch, temperature, *, score):
+  """float32[examples]; XLA leaves out what else a score does."""
+  return score(divide(outputs, temperature), batch)['loss']

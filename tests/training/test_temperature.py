@@ -1,0 +1,82 @@
+"""The temperature: the search against functions whose minimum is known, the fit against a plain search."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from digits_jax.training import evaluate, parallel, temperature
+from tests.training import toy
+
+
+@pytest.mark.parametrize('lowest', [0.1, 0.11, 0.37, 1.0, 1.03, 2.5, 9.0, 10.0])
+def test_a_valley(lowest):
+  assert temperature.minimise(lambda t: math.log(t / lowest) ** 2) == pytest.approx(lowest, rel=1e-4)
+  assert temperature.minimise(lambda t: abs(math.log(t / lowest)) ** 0.5) == pytest.approx(lowest, rel=1e-4)
+
+
+@pytest.mark.parametrize(('lowest', 'found'), [(0.001, 0.1), (1e6, 10.0)])
+def test_the_search_stays_in_bounds(lowest, found):
+  asked = []
+  assert temperature.minimise(lambda t: asked.append(t) or abs(math.log(t / lowest))) == pytest.approx(found, rel=1e-4)
+  assert min(asked) > 0.1 - 1e-9 and max(asked) < 10 + 1e-9 and len(asked) < 80
+
+
+def test_the_deepest_of_several_valleys():
+  function = lambda t: -math.exp(-50 * math.log(t / 0.3) ** 2) - 1.1 * math.exp(-50 * math.log(t / 4) ** 2)
+  assert temperature.minimise(function) == pytest.approx(4, rel=1e-3)
+
+
+def test_where_nothing_is_gained_the_temperature_is_one():
+  assert temperature.minimise(lambda t: 0.25) == 1
+  assert temperature.minimise(lambda t: math.nan) == 1
+  assert temperature.minimise(lambda t: math.inf) == 1
+  assert temperature.minimise(lambda t: 0.5 if 0.4 < t < 3 else 0.6) == 1
+  assert temperature.minimise(lambda t: math.nan if t < 2 else t) == pytest.approx(2, rel=0.07)
+
+
+PRIORS = np.log([[1e-9] + [0.1] * 10, [0.5] + [0.05] * 10])  # of the symbols in both slots of the toy's numbers
+
+
+def predict(sureness, images):
+  """Bayes' rule on one noisy pixel of each symbol: calibrated where sureness is 1, too sure where it is more."""
+  seen = jax.scipy.special.logit(images[:, 2, 3 :: toy.SIDE, 0])  # [B, slots]
+  pixels = toy.source().constants[:, 2, 3]
+  log_likelihood = -0.5 * ((seen[:, :, None] - pixels[None, None]) / 0.3) ** 2
+  return {'logits': sureness * (log_likelihood + PRIORS[None].astype(np.float32))}
+
+
+TASK = dataclasses.replace(toy.build(toy.get_config()).task, predict=predict)
+
+
+def fixed(examples, share_masked=0.0):
+  return evaluate.FixedSet('toy', toy.source(share_masked), seed=1, examples=examples)
+
+
+@pytest.mark.parametrize('sureness', [0.5, 3.0])
+def test_the_fit_finds_how_much_too_sure_outputs_are(sureness):
+  found = temperature.fit(TASK, fixed(2000), np.float32(sureness), batch_size=1000)
+  assert found.temperature == pytest.approx(sureness, rel=0.05)
+  assert found.loss_after < found.loss_before
+
+
+@pytest.mark.parametrize('batch_size', [4, 1000])
+def test_the_fit_is_the_lowest_mean_loss_of_the_examples_that_count(batch_size):
+  some = fixed(11, share_masked=0.5)
+  found = temperature.fit(TASK, some, np.float32(3), batch_size=batch_size)
+  score = evaluate.make_scorer(TASK, some, batch_size=4)
+  loss = lambda t: evaluate.summarise(score(np.float32(3), t))['loss']
+  assert found.loss_before == pytest.approx(loss(1.0), rel=1e-6)
+  assert found.loss_after == pytest.approx(loss(found.temperature), rel=1e-6)
+  assert found.loss_after < min(loss(found.temperature * factor) for factor in (0.2, 0.98, 1.02, 5))
+
+
+def test_a_score_call_divides_what_is_predicted():
+  keep = dataclasses.replace(TASK, score=lambda outputs, batch: outputs)
+  constants = parallel.replicate((jax.random.key(1), toy.source().constants))
+  call = parallel.make_score_call(keep, toy.source(), batch_size=4)
+  plain, cooled = (call(np.float32(1), constants, 0, 4, t)['logits'] for t in (1.0, 4.0))
+  np.testing.assert_array_equal(plain, call(np.float32(1), constants, 0, 4)['logits'])
+  np.testing.assert_allclose(cooled, plain / 4, rtol=1e-6)
