@@ -14,7 +14,6 @@ import numpy as np
 
 from digits_jax.errors import InputError
 from digits_jax.export import metadata
-from digits_jax.models.crnn import RECURRENTS
 from digits_jax.reading.run import Run
 from digits_jax.training import experiment
 
@@ -121,8 +120,6 @@ class Graph:
 def crnn(graph: Graph, run: Run) -> tuple[int, int]:
   """Adds the network between `images` and `logits`; returns T and K."""
   params, model = run.params, run.config.model
-  if model.recurrent not in RECURRENTS:
-    raise InputError(f'ONNX has no recurrence {model.recurrent!r} here; it has {", ".join(RECURRENTS)}')
   x, (features, height, frames) = _trunk(graph, params['trunk'], run.canvas, model)  # [B, F, H', T]
   x = graph.reshape(graph.add('Transpose', x, perm=[3, 0, 2, 1]), frames, -1, height * features)  # [T, B, H'*F]
   x = graph.add('Relu', graph.dense(x, **params['frames']))

@@ -1,0 +1,89 @@
+"""From a run directory to a checked file: written beside its place, read back, compared, then renamed."""
+
+import os
+import pathlib
+
+import jax
+
+from digits_jax.errors import InputError
+from digits_jax.export import check, stablehlo
+from digits_jax.reading import run as reading
+from digits_jax.reading.run import Run
+
+
+def write_stablehlo(
+  workdir: str | pathlib.Path,
+  out: str | pathlib.Path,
+  *,
+  beams: int = 10,
+  n_best: int = 1,
+  min_length: int = 0,
+  max_length: int | None = None,
+) -> str:
+  """Writes the run as a StableHLO file; returns what to tell of it.
+
+  Args:
+    workdir: the run directory.
+    out: the file; one that is there is replaced once the check is passed.
+    beams, n_best, min_length, max_length: as in `ctc.beam.beam_search`, fixed in the file.
+
+  Raises InputError on arguments that do not go together, a run that cannot be read, a place that cannot be written to,
+  and a file that does not compute what the run computes: it is removed.
+  """
+  if n_best > beams:
+    raise InputError(f'--nbest={n_best} is more than the search keeps: raise --beams={beams}')
+  if max_length is not None and max_length < min_length:
+    raise InputError(f'--min_length={min_length} is more than --max_length={max_length}')
+  decoding = {'beams': beams, 'n_best': n_best, 'min_length': min_length, 'max_length': max_length}
+
+  def write(path, run, images):
+    decode = stablehlo.make_decoder(run, **decoding)
+    stablehlo.write(path, run, decode, decoding)
+    return check.compare(stablehlo.load(path).read, decode, images), 'images to readings, any batch size'
+
+  return _write(workdir, out, write)
+
+
+def write_onnx(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
+  """Writes the run's network as ONNX; the rest as `write_stablehlo`. Raises InputError also without the packages."""
+  from digits_jax.export import onnx_model
+
+  def write(path, run, images):
+    onnx_model.write(path, run)
+    with jax.default_matmul_precision('highest'):  # a GPU may else multiply in fewer bits than onnxruntime
+      largest = check.compare(onnx_model.load(path), onnx_model.make_reference(run), images)
+    dtype = run.config.model.dtype
+    note = '' if dtype == 'float32' else f'; computed in float32, where the run computes in {dtype}'
+    return largest, f'images to logits, any batch size; CTC decoding is left to the caller{note}'
+
+  return _write(workdir, out, write)
+
+
+def _write(workdir, out, write):
+  """write: (path, run, images) -> the largest difference, what the file holds."""
+  out = pathlib.Path(out).expanduser()
+  temporary = _open(out)
+  try:
+    run: Run = reading.load(workdir)
+    largest, contents = write(temporary, run, check.draw_images(run))
+    os.replace(temporary, out)
+  finally:
+    temporary.unlink(missing_ok=True)
+  return (
+    f'wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {contents}\n'
+    f'read back, it differs from the run by at most {largest:.2g} on {check.IMAGES} test images '
+    f'(tolerance {check.TOLERANCE:g})'
+  )
+
+
+def _open(out):
+  """The temporary file beside `out`, empty: a place that cannot be written to is known before the work is done."""
+  temporary = out.with_name(f'{out.name}.tmp')
+  if out.is_dir():
+    raise InputError(f'--out={out} is a folder: give a file')
+  try:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary.write_bytes(b'')
+  except OSError as error:
+    raise InputError(f'cannot write --out={out}: {error.strerror}') from error
+  return temporary
