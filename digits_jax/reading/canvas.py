@@ -20,7 +20,7 @@ _DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0)}
 _MNIST_PX = 20
 _INK_WIDTH_FRAC = 0.95  # of the canvas that ink may take when it is scaled
 _SPECK_FRAC = 0.05  # of the fullest row or column, that one with ink holds at least
-_CLEAR = 0.25  # skewness of grey levels from which the paper's side is clear; noise alone stays within 0.1
+_CLEAR = 0.7  # skewness of grey levels from which the ink's side is clear; noise alone seldom gets to 0.5
 
 
 class CanvasSpec(NamedTuple):
