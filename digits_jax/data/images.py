@@ -88,6 +88,7 @@ def from_pillow(image):
   if not all(image.size):
     raise InputError(f'an image of {image.width} x {image.height} pixels shows nothing')
   try:
+    image.load()  # turns a TIFF by itself, and only then are its EXIF data right
     upright = ImageOps.exif_transpose(image)
   except Exception as error:
     raise InputError(f'the image is damaged or incomplete: {_reason(error)}') from error
@@ -126,7 +127,7 @@ def _decode(path, file, formats):
       image.verify()
       file.seek(0)
       image = Image.open(file, formats=formats)
-    image.load()
+    image.load()  # turns a TIFF by itself, and only then are its EXIF data right
     ImageOps.exif_transpose(image, in_place=True)
     return image
   except InputError:

@@ -1,5 +1,6 @@
 """Files <-> arrays: what is written comes back, and each broken file is one sentence."""
 
+import os
 import struct
 import zlib
 
@@ -146,3 +147,138 @@ def test_the_largest_size_is_still_read(tmp_path, monkeypatch):
   assert images.read_png(tmp_path / 'a.png').shape == (4, 5)
   images.write_png(tmp_path / 'b.png', _noise(3, 7))
   assert 'too large' in _refused(tmp_path / 'b.png')
+
+
+LOSSLESS = {'PNG': {}, 'BMP': {}, 'TIFF': {}, 'WEBP': {'lossless': True}, 'GIF': {}}
+
+
+def _refused_image(path):
+  with pytest.raises(InputError) as caught:
+    images.read_image(path)
+  message = str(caught.value)
+  assert str(path) in message and '\n' not in message and 'object at 0x' not in message
+  return message
+
+
+@pytest.mark.parametrize('format', [*LOSSLESS, 'JPEG'])
+def test_every_format_is_read_whatever_the_name(tmp_path, format):
+  colours = np.kron(_noise(5, 7, 3), np.ones((8, 8, 1), np.uint8))
+  image = colours[:, :, 0] if format == 'GIF' else colours  # which holds 256 colours
+  options = LOSSLESS.get(format, {'quality': 100, 'subsampling': 0})
+  Image.fromarray(image).save(tmp_path / 'a.xyz', format=format, **options)
+  read = images.read_image(tmp_path / 'a.xyz')
+  assert read.dtype == np.uint8
+  if format == 'GIF' and read.ndim == 3:  # a palette of greys
+    image = np.repeat(image[:, :, None], 3, 2)
+  np.testing.assert_allclose(read.astype(int), image, atol=6 if format == 'JPEG' else 0)
+
+
+@pytest.mark.parametrize('format', [*LOSSLESS, 'JPEG'])
+@pytest.mark.filterwarnings('ignore')  # Pillow's, on a cut TIFF
+def test_a_cut_file_of_every_format_is_refused(tmp_path, format):
+  Image.fromarray(_noise(40, 60)).save(tmp_path / 'whole', format=format)
+  content = (tmp_path / 'whole').read_bytes()
+  for share in (0.002, 0.02, 0.1, 0.5, 0.9):
+    (tmp_path / 'a').write_bytes(content[: max(1, int(share * len(content)))])
+    _refused_image(tmp_path / 'a')
+
+
+@pytest.mark.parametrize('format', [*LOSSLESS, 'JPEG'])
+@pytest.mark.filterwarnings('ignore')
+def test_damage_is_pixels_or_one_sentence(tmp_path, format):
+  rng = np.random.default_rng(1)
+  Image.fromarray(_noise(20, 30)).save(tmp_path / 'whole', format=format)
+  content = (tmp_path / 'whole').read_bytes()
+  for _ in range(60):
+    changed = bytearray(content)
+    for place in rng.integers(0, min(len(content), 200), 3):
+      changed[place] = rng.integers(256)
+    (tmp_path / 'a').write_bytes(changed)
+    try:
+      assert images.read_image(tmp_path / 'a').dtype == np.uint8
+    except InputError as error:
+      assert '\n' not in str(error)
+
+
+def test_what_is_no_image_file(tmp_path):
+  assert 'there is no image' in _refused_image(tmp_path / 'missing.jpg')
+  assert 'it is a folder' in _refused_image(tmp_path)
+  (tmp_path / 'empty.jpg').write_bytes(b'')
+  assert 'is empty' in _refused_image(tmp_path / 'empty.jpg')
+  (tmp_path / 'text.jpg').write_text('filename,label\n')
+  assert 'not an image of a kind that is read (PNG, JPEG,' in _refused_image(tmp_path / 'text.jpg')
+  os.mkfifo(tmp_path / 'pipe.png')
+  assert 'it is a device' in _refused_image(tmp_path / 'pipe.png')
+
+
+@pytest.mark.filterwarnings('ignore')  # Pillow's, on the size
+@pytest.mark.parametrize('side', [8_000, 12_000, 50_000])
+def test_gigantic_files_of_other_formats_are_refused_by_their_header(tmp_path, side):
+  header = struct.pack('<IiiHHIIiiII', 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+  (tmp_path / 'a.bmp').write_bytes(b'BM' + struct.pack('<IHHI', 54, 0, 0, 54) + header)
+  assert 'is too large' in _refused_image(tmp_path / 'a.bmp')
+
+
+@pytest.mark.parametrize('format', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
+def test_images_stand_as_their_exif_data_say(tmp_path, format):
+  image = np.zeros((16, 32), np.uint8)
+  image[:8, :16] = 255  # bright at the top left
+  exif = Image.Exif()
+  exif[0x0112] = 6  # turn clockwise to see it
+  Image.fromarray(image).save(tmp_path / 'a', format=format, exif=exif)
+  for read in (images.read_image(tmp_path / 'a'), images.from_pillow(Image.open(tmp_path / 'a'))):
+    grey = read if read.ndim == 2 else read[:, :, 0]
+    np.testing.assert_allclose(grey.astype(int), np.rot90(image, -1), atol=40)
+
+
+def test_the_first_frame_is_read(tmp_path):
+  frames = [Image.fromarray(np.full((4, 5), value, np.uint8)) for value in (10, 200)]
+  for name in ('a.gif', 'a.tif'):
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    assert set(images.read_image(tmp_path / name).ravel()) == {10}
+
+
+@pytest.mark.parametrize(
+  'image, expected',
+  [
+    (Image.fromarray(np.array([[0, 7 * 257, 65535]], np.uint16)), [[0, 7, 255]]),
+    (Image.fromarray(np.array([[0, 7 * 257, 65535]], np.int32)), [[0, 7, 255]]),
+    (Image.fromarray(np.array([[True, False]])), [[255, 0]]),
+    (Image.new('CMYK', (2, 1), (0, 0, 0, 255)), [[[0, 0, 0], [0, 0, 0]]]),
+    (Image.new('LA', (1, 1), (10, 0)), [[255]]),
+    (Image.new('RGBa', (1, 1), (0, 0, 0, 0)), [[[255, 255, 255]]]),
+  ],
+  ids=['16 bits', '32 bits', '1 bit', 'CMYK', 'LA', 'RGBa'],
+)
+def test_kinds_of_pixels(image, expected):
+  np.testing.assert_array_equal(images.from_pillow(image), expected)
+
+
+@pytest.mark.parametrize(
+  'image, problem',
+  [
+    (Image.new('F', (2, 2)), "of the kind 'F'"),
+    (Image.new('HSV', (2, 2)), "of the kind 'HSV'"),
+    (Image.fromarray(np.array([[70000]], np.int32)), 'outside 0 to 65535'),
+    (Image.new('L', (0, 3)), '0 x 3 pixels shows nothing'),
+    (Image.new('1', (10_000, 10_000)), 'too large: 10000 x 10000'),
+  ],
+)
+def test_pixels_that_are_refused(image, problem):
+  with pytest.raises(InputError, match=problem):
+    images.from_pillow(image)
+
+
+def test_a_pillow_image_stays_as_it_is(tmp_path):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  Image.fromarray(_noise(3, 9)).save(tmp_path / 'a.png', exif=exif)
+  image = Image.open(tmp_path / 'a.png')
+  assert images.from_pillow(image).shape == (9, 3)
+  assert image.size == (9, 3) and images.from_pillow(image).shape == (9, 3)
+
+
+def test_thumbnails():
+  assert images.thumbnail(_noise(100, 400), 50, 100).shape == (25, 100)
+  assert images.thumbnail(_noise(400, 100, 3), 50, 100).shape == (50, 12, 3)
+  np.testing.assert_array_equal(images.thumbnail(_noise(20, 30), 50, 100), _noise(20, 30))

@@ -169,7 +169,7 @@ def test_spans_are_columns_of_the_image_as_given(reader, images, readings):
   frame = 3 * WIDTH / FRAMES
   np.testing.assert_allclose(spans / frame, np.round(spans / frame), atol=1e-5)
   assert (spans[:, 1] > spans[:, 0]).all() and (spans[1:, 0] >= spans[:-1, 1] - 1e-5).all()
-  assert 0 <= spans.min() and spans.max() <= 3 * WIDTH
+  assert spans.min() >= 0 and spans.max() <= 3 * WIDTH
 
 
 def test_an_image_turned_by_its_exif_data(reader, images, readings, tmp_path):
