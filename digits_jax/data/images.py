@@ -88,7 +88,6 @@ def from_pillow(image):
   if not all(image.size):
     raise InputError(f'an image of {image.width} x {image.height} pixels shows nothing')
   try:
-    image.load()  # turns a TIFF by itself, and only then are its EXIF data right
     upright = ImageOps.exif_transpose(image)
   except Exception as error:
     raise InputError(f'the image is damaged or incomplete: {_reason(error)}') from error
@@ -127,8 +126,7 @@ def _decode(path, file, formats):
       image.verify()
       file.seek(0)
       image = Image.open(file, formats=formats)
-    image.load()  # turns a TIFF by itself, and only then are its EXIF data right
-    ImageOps.exif_transpose(image, in_place=True)
+    ImageOps.exif_transpose(image, in_place=True)  # decodes it first
     return image
   except InputError:
     raise
