@@ -1,0 +1,258 @@
+"""`python -m digits_jax.predict`: every image has its line, in order, in each format, and broken ones do no harm."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from jax.experimental.compilation_cache import compilation_cache
+
+from digits_jax import Reader, command, drawing, predict
+from digits_jax.data import images as image_files
+from tests.reading import runs
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+MINIMUM = 'jax_persistent_cache_min_compile_time_secs'
+COUNT = 6
+BROKEN = ('cut.png', 'empty.png', 'text.png')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def cache(tmp_path_factory):
+  """Every command compiles the same programs: here all but the first read them from a cache."""
+  folder = str(tmp_path_factory.mktemp('compiled'))
+  before = {name: getattr(jax.config, name) for name in ('jax_compilation_cache_dir', MINIMUM)}
+  jax.config.update('jax_compilation_cache_dir', folder)
+  jax.config.update(MINIMUM, 0.1)
+  compilation_cache.reset_cache()
+  yield folder
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  return runs.make_run(tmp_path_factory.mktemp('predict') / 'run')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """COUNT images, three broken ones, and what is passed over."""
+  folder = tmp_path_factory.mktemp('images')
+  rng = np.random.default_rng(0)
+  for i in range(COUNT):
+    image = rng.integers(0, 20, (runs.HEIGHT, runs.WIDTH), dtype=np.uint8)
+    for left in rng.integers(0, runs.WIDTH - 6, 4):
+      image[9:23, left : left + 4] = 255
+    image_files.write_png(folder / f'b{i}.PNG', image)
+  (folder / 'cut.png').write_bytes((folder / 'b0.PNG').read_bytes()[:300])
+  (folder / 'empty.png').write_bytes(b'')
+  (folder / 'text.png').write_text('no image')
+  for name in ('labels.csv', '.hidden.png'):
+    (folder / name).write_text('filename,label\n')
+  (folder / 'within').mkdir()
+  return folder
+
+
+@pytest.fixture(scope='module')
+def expected(workdir, folder):
+  """The readings of the images that are whole, two of each."""
+  return list(Reader.load(workdir).read([folder / f'b{i}.PNG' for i in range(COUNT)], nbest=2))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, workdir):
+  """Runs the command within this process: (exit code, stdout, stderr)."""
+  for name in ('JAX_COMPILATION_CACHE_DIR', 'XLA_PYTHON_CLIENT_PREALLOCATE', 'TF_CPP_MIN_LOG_LEVEL'):
+    monkeypatch.setenv(name, '')  # what the command sets is put back
+
+  def run(*arguments, workdir=f'--workdir={workdir}'):
+    argv = ['predict.py', '--compilation_cache=', *map(str, arguments), *([workdir] if workdir else [])]
+    monkeypatch.setattr(sys, 'argv', argv)
+    with flagsaver.flagsaver():
+      code = command._run(predict.main, argv)
+      flags.FLAGS.unparse_flags()
+    return code, *capsys.readouterr()
+
+  return run
+
+
+def names(rows):
+  return [os.path.basename(row['path']) for row in rows]
+
+
+def test_json(run, folder, expected):
+  code, out, err = run(folder, '--format=json', '--nbest=2')
+  assert code == 1 and err == '3 of 9 images could not be read\n'
+  rows = json.loads(out)
+  assert names(rows) == [*(f'b{i}.PNG' for i in range(COUNT)), *BROKEN]
+  for row, reading in zip(rows, expected, strict=False):
+    assert (row['text'], row['status'], row['reason']) == (reading.text, 'read', None)
+    assert row['confidence'] == pytest.approx(reading.confidence, rel=1e-4)
+    assert row['conditional_confidence'] is None
+    assert ''.join(digit['digit'] for digit in row['digits']) == reading.text
+    assert [(digit['left'], digit['right']) for digit in row['digits']] == list(reading.spans)
+    assert [digit['confidence'] for digit in row['digits']] == pytest.approx(reading.digit_confidences, rel=1e-4)
+    assert [other['text'] for other in row['alternatives']] == [text for text, _ in reading.alternatives]
+  for row in rows[COUNT:]:
+    assert (row['text'], row['confidence'], row['status']) == (None, None, 'error')
+    assert row['path'] in row['reason']
+
+
+def test_csv(run, folder, expected):
+  code, out, _ = run(folder, '--format=csv', '--nbest=2')
+  assert code == 1
+  rows = list(csv.DictReader(io.StringIO(out)))
+  fields = 'path,text,confidence,status,reason,conditional_confidence,text_2,confidence_2'
+  assert out.splitlines()[0] == fields
+  assert names(rows) == [*(f'b{i}.PNG' for i in range(COUNT)), *BROKEN]
+  for row, reading in zip(rows, expected, strict=False):
+    ((other, confidence),) = reading.alternatives
+    assert (row['text'], row['status'], row['text_2']) == (reading.text, 'read', other)
+    assert float(row['confidence']) == pytest.approx(reading.confidence, abs=2e-6)
+    assert float(row['confidence_2']) == pytest.approx(confidence, abs=2e-6)
+  assert [(row['text'], row['confidence'], row['status']) for row in rows[COUNT:]] == [('', '', 'error')] * 3
+  assert 'is empty' in rows[-2]['reason'] and None not in rows[-2].values()
+
+
+def test_table(run, folder, expected):
+  code, out, _ = run(folder, '--nbest=2')
+  assert code == 1
+  head, *lines = out.splitlines()
+  assert head.split() == ['path', 'text', 'confidence', 'least', 'sure', 'alternatives'] and len(lines) == COUNT + 3
+  for i, (line, reading) in enumerate(zip(lines, expected, strict=False)):
+    path, text, confidence, digit, _, other, _ = line.split()
+    assert (path, text) == (str(folder / f'b{i}.PNG'), reading.text)
+    assert confidence == f'{reading.confidence:.2%}' and other == reading.alternatives[0][0]
+    assert digit == min(zip(reading.digit_confidences, reading.text, strict=True))[1]
+  assert f'{folder / "empty.png"}' in lines[-2] and '  error: is empty' in lines[-2]
+
+
+def test_order_is_that_of_the_input(run, folder, monkeypatch):
+  paths = [folder / f'b{i}.PNG' for i in (4, 1, 3)]
+  pattern = folder / 'b[02].P*'
+  lines = f'{folder / "b5.PNG"}\r\n\n{folder / "b1.PNG"}\n'.encode()
+  monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(lines)))
+  code, out, err = run(*paths[:2], pattern, '-', paths[2], '--format=json', '--nbest=2')
+  assert (code, err) == (0, '')
+  assert names(json.loads(out)) == ['b4.PNG', 'b1.PNG', 'b0.PNG', 'b2.PNG', 'b5.PNG', 'b1.PNG', 'b3.PNG']
+
+
+def test_lengths(run, folder, workdir, expected):
+  pattern = folder / 'b*'
+  of_length = Reader.load(workdir).read(sorted(folder.glob('b*')), min_length=4, max_length=4)
+  known = [reading.text for reading in of_length]
+  for flags_ in (['--length=4'], ['--min_length=4', '--max_length=4']):
+    code, out, _ = run(pattern, '--format=json', *flags_)
+    rows = json.loads(out)
+    assert code == 0 and [row['text'] for row in rows] == known
+    assert all(row['confidence'] < row['conditional_confidence'] <= 1 for row in rows)
+  assert any(len(reading.text) != 4 for reading in expected)
+  code, out, _ = run(pattern, '--length=4')
+  assert 'of allowed' in out.splitlines()[0] and out.splitlines()[1].count('%') == 3
+
+
+def test_what_is_less_sure_is_withheld(run, folder, expected):
+  limit = sorted(reading.confidence for reading in expected)[COUNT // 2] - 1e-5
+  arguments = [folder / 'b*', f'--min_confidence={limit}', '--nbest=2']
+  code, out, _ = run(*arguments, '--format=json')
+  assert code == 0
+  for row, reading in zip(json.loads(out), expected, strict=True):
+    is_kept = reading.confidence >= limit
+    assert row['status'] == ('read' if is_kept else 'rejected')
+    assert row['text'] == (reading.text if is_kept else None)
+    assert row['confidence'] == pytest.approx(reading.confidence, rel=1e-4)
+    assert is_kept == bool(row['digits']) == bool(row['alternatives']) == (row['reason'] is None)
+  _, out, _ = run(*arguments)
+  assert out.count('(rejected)') == COUNT // 2
+  _, out, _ = run(*arguments, '--format=csv')
+  assert out.count(',,') >= COUNT // 2 and out.count(',rejected,') == COUNT // 2
+
+
+def test_gallery(run, folder, expected, tmp_path, monkeypatch):
+  monkeypatch.setattr(predict, 'DRAWN', 4)
+  drawn = []
+  monkeypatch.setattr(drawing, 'gallery', lambda *given, **options: drawn.append((given, options)))
+  code, out, err = run(folder, f'--gallery={tmp_path / "g.png"}', '--nbest=2', '--format=json')
+  assert code == 1 and len(json.loads(out)) == COUNT + 3
+  assert err.splitlines()[0] == f'wrote {tmp_path / "g.png"} with 4 of 9 images'
+  (((path, pictures, captions, spans), options),) = drawn
+  assert path == str(tmp_path / 'g.png') and options == {'title': '4 of 9 images'}
+  for i in range(4):
+    np.testing.assert_array_equal(pictures[i], image_files.read_png(folder / f'b{i}.PNG'))
+    assert captions[i] == f'{expected[i].text}  {expected[i].confidence:.1%}'
+    assert spans[i] == list(expected[i].spans)
+
+
+def test_a_gallery_of_nothing(run, folder, tmp_path):
+  code, _, err = run(folder / 'empty.png', f'--gallery={tmp_path / "g.png"}')
+  assert code == 1 and 'no image could be read' in err and not (tmp_path / 'g.png').exists()
+
+
+@pytest.mark.parametrize(
+  'arguments, problem',
+  [
+    ([], 'which images? Give files, folders'),
+    (['FOLDER/within'], 'within holds no image (.png, .jpg'),
+    (['FOLDER/x*.png'], 'no file matches'),
+    (['FOLDER', '--length=3', '--max_length=4'], '--length sets both ends'),
+    (['FOLDER', '--min_length=3', '--max_length=2'], '--min_length=3 is more than --max_length=2'),
+    (['FOLDER', '--min_length=17'], 'reads at most 16 digits'),
+    (['FOLDER', '--nbest=30'], 'nbest=30'),
+    (['FOLDER', '--format=xml'], '--format=xml'),
+    (['FOLDER', '--min_confidence=90'], '--min_confidence=90'),
+    (['FOLDER', '--gallery=FOLDER'], 'give the name of a PNG file'),
+    (['FOLDER', '--gallery=FOLDER/none/g.png'], 'there is no folder'),
+    (['FOLDER', '--nbset=3'], "Unknown command line flag 'nbset'"),
+  ],
+)
+def test_wrong_flags(run, folder, arguments, problem):
+  code, out, err = run(*(argument.replace('FOLDER', str(folder)) for argument in arguments))
+  assert (code, out) == (2, '') and problem in err
+  assert err.startswith('python -m digits_jax.predict: ') and err.count('\n') == 1
+
+
+def test_no_run(run, folder, tmp_path):
+  code, _, err = run(folder, workdir=None)
+  assert code == 2 and err == 'python -m digits_jax.predict: which run? Give its directory as --workdir=RUN\n'
+  code, out, err = run(folder, workdir=f'--workdir={tmp_path}')
+  assert (code, out) == (2, '') and 'holds no run' in err
+
+
+def test_ctrl_c(run, folder, monkeypatch):
+  def stop(*given):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(predict, 'as_record', stop)
+  code, _, err = run(folder, '--nbest=2')
+  assert code == 130 and err == 'python -m digits_jax.predict: interrupted\n'
+
+
+def test_a_closed_pipe_and_odd_names(folder, workdir, cache, tmp_path):
+  odd = tmp_path / os.fsdecode(b'caf\xe9, "1"\n.png')
+  odd.write_bytes((folder / 'b0.PNG').read_bytes())
+  line = [sys.executable, '-m', 'digits_jax.predict', '--format=csv', f'--workdir={workdir}']
+  line += [f'--compilation_cache={cache}']
+  given = os.fsencode(folder / 'b0.PNG') + b'\n'
+  environment = os.environ | {'PYTHONPATH': str(ROOT)}
+  done = subprocess.run([*line, tmp_path], capture_output=True, cwd=ROOT, env=environment, timeout=120)
+  assert (done.returncode, done.stderr) == (0, b'')
+  (row,) = csv.DictReader(io.StringIO(os.fsdecode(done.stdout)))
+  assert row['path'] == str(odd)
+
+  reads, writes = os.pipe()
+  os.close(reads)
+  with os.fdopen(writes, 'wb') as closed:
+    done = subprocess.run(
+      [*line, '-'], input=300 * given, stdout=closed, stderr=subprocess.PIPE, cwd=ROOT, env=environment, timeout=120
+    )
+  assert (done.returncode, done.stderr) == (141, b'')
