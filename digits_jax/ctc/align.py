@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.alphabet import BLANK
-from digits_jax.ctc.loss import ctc_loss, floor_logits, is_feasible
+from digits_jax.ctc.loss import ctc_loss, floor_logits
 
 
 class Alignment(NamedTuple):
@@ -31,8 +31,7 @@ def align(logits: jax.Array, frame_mask: jax.Array, labels: jax.Array, lengths: 
     labels: int32[B, N], classes in [1, K); what stands behind a length is not read.
     lengths: int32[B], 0 to N.
   """
-  fits = is_feasible(labels, lengths, jnp.sum(frame_mask, axis=1))
-  return Alignment(*jax.vmap(_align)(logits, frame_mask, labels, lengths, fits))
+  return Alignment(*jax.vmap(_align)(logits, frame_mask, labels, lengths))
 
 
 def sequence_log_prob(logits: jax.Array, frame_mask: jax.Array, labels: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -44,11 +43,10 @@ def sequence_log_prob(logits: jax.Array, frame_mask: jax.Array, labels: jax.Arra
   return jnp.where(loss.is_feasible, -loss.loss, -jnp.inf)
 
 
-def _align(logits, mask, labels, length, fits):
-  """One sequence: float[T, K], bool[T], int32[N], int32[], bool[]."""
+def _align(logits, mask, labels, length):
+  """One sequence: float[T, K], bool[T], int32[N], int32[]."""
   frames, slots = logits.shape[0], labels.shape[0]
   log_probs = jax.nn.log_softmax(floor_logits(logits))
-  labels = jnp.where(jnp.arange(slots) < length, labels, BLANK)
   # The states of the lattice: blank, symbol, blank, symbol, ..., blank.
   states = jnp.zeros(2 * slots + 1, jnp.int32).at[1::2].set(labels)
   may_skip = (states != BLANK) & (states != jnp.roll(states, 2))
@@ -63,20 +61,21 @@ def _align(logits, mask, labels, length, fits):
     return (jnp.where(is_kept, arrived, best), is_begun | is_kept), jnp.where(is_kept, back, 0)
 
   start = jnp.where(jnp.arange(2 * slots + 1) < 2, 0.0, -jnp.inf)
-  (best, _), backs = jax.lax.scan(step, (start, jnp.bool_(False)), (log_probs[:, states], mask))
-  end = 2 * length  # the last blank, or the last symbol
+  (best, is_begun), backs = jax.lax.scan(step, (start, jnp.bool_(False)), (log_probs[:, states], mask))
+  # A path ends in the last blank or the last symbol. Where none fits, all is -inf, and it stays in that blank.
+  end = 2 * length
   end = jnp.where((length > 0) & (best[end - 1] > best[end]), end - 1, end)
   _, path = jax.lax.scan(lambda state, back: (state - back[state], state), end, backs, reverse=True)  # [T]
 
   own = 2 * jnp.arange(slots) + 1
-  is_mine = (path[None] == own[:, None]) & mask[None] & fits & (jnp.arange(slots) < length)[:, None]  # [N, T]
+  is_mine = (path[None] == own[:, None]) & mask[None] & (jnp.arange(slots) < length)[:, None]  # [N, T]
   is_found = jnp.any(is_mine, 1)
   shares = jnp.where(is_mine, jnp.exp(log_probs[:, labels].T), 0.0)
   return (
     jnp.where(is_found, jnp.argmax(is_mine, 1), -1).astype(jnp.int32),
     jnp.where(is_found, frames - 1 - jnp.argmax(is_mine[:, ::-1], 1), -1).astype(jnp.int32),
     jnp.sum(shares, 1) / jnp.maximum(jnp.sum(is_mine, 1), 1),
-    jnp.where(fits, jnp.minimum(best[end], 0.0), -jnp.inf),
+    jnp.where(is_begun | (length == 0), jnp.minimum(best[end], 0.0), -jnp.inf),
   )
 
 
