@@ -86,19 +86,10 @@ def describe(built, table, workdir):
 
 def report(result, workdir):
   """Prints what the run came to."""
+  from digits_jax import metrics
+
   for name, test in result['tests'].items():
-    low, high = test['interval']
-    print(
-      f'{name} ({test["set"]}): {test["sequence_accuracy"]:.2%} of {test["examples"]} numbers right '
-      f'(95% interval {low:.2%} to {high:.2%}), character error rate {test["character_error_rate"]:.3%}'
-    )
-    if 'n_best_accuracy' in test:
-      n_best = ', '.join(f'{rate:.2%}' for rate in test['n_best_accuracy'].values())
-      print(
-        f'  right within the first 1, 2, ... readings: {n_best}; coverage {test["coverage_at_98"]:.2%} at 98% '
-        f'accuracy, {test["coverage_at_99"]:.2%} at 99%; calibration error {test["calibration_error"]:.2%}; '
-        f'temperature {result["temperature"]:.3f}'
-      )
+    print(f'{name} ({test["set"]}): {metrics.describe(test, result["temperature"])}')
   print(f'{result["steps"]} steps in {result["seconds"]:.0f} s; everything is in {workdir}')
 
 

@@ -120,6 +120,26 @@ def summarise(records: Mapping[str, np.ndarray]) -> dict:
   return summary | (confidence.summarise(kept) if kept.keys() >= confidence.RECORDS.keys() else {})
 
 
+def describe(summary: Mapping, temperature: float) -> str:
+  """What a summary comes to, in a line for people, and a second one where it knows of confidences.
+
+  temperature: what the outputs were divided by.
+  """
+  low, high = summary['interval']
+  text = (
+    f'{summary["sequence_accuracy"]:.2%} of {summary["examples"]} numbers right '
+    f'(95% interval {low:.2%} to {high:.2%}), character error rate {summary["character_error_rate"]:.3%}'
+  )
+  if 'n_best_accuracy' in summary:
+    n_best = ', '.join(f'{rate:.2%}' for rate in summary['n_best_accuracy'].values())
+    text += (
+      f'\n  right within the first 1, 2, ... readings: {n_best}; coverage {summary["coverage_at_98"]:.2%} at 98% '
+      f'accuracy, {summary["coverage_at_99"]:.2%} at 99%; calibration error {summary["calibration_error"]:.2%} '
+      f'at temperature {temperature:.3f}'
+    )
+  return text
+
+
 def wilson(right: int, count: int) -> tuple[float, float]:
   """The 95% interval (lo, hi) of a fraction right / count, in [0, 1]; (0, 1) where count is 0.
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from digits_jax import drawing
+from digits_jax.alphabet import Alphabet
 from digits_jax.training import evaluate, logbook, loop, rundir, temperature
 from digits_jax.training import state as states
 from digits_jax.training.checkpoint import Checkpoints
@@ -50,20 +51,27 @@ def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoin
 
 def draw(experiment: Experiment, workdir: pathlib.Path, records: dict[str, dict[str, np.ndarray]]) -> None:
   """The curves, accuracy against coverage, and for each test set a sheet of images with what was read, errors first."""
-  plots = workdir / 'plots'
+  config, plots = experiment.config, workdir / 'plots'
   plots.mkdir(exist_ok=True)
   drawing.curves(plots / 'curves.png', logbook.read_metrics(workdir / 'metrics.jsonl'))
   curves = {name: evaluate.accuracy_coverage(of_set) for name, of_set in records.items() if 'confidence' in of_set}
   if curves:
     drawing.coverage(plots / 'coverage.png', curves)
   for name, of_set in records.items():
-    order = evaluate.errors_first(of_set)[: experiment.config.evaluation.sheet]
-    images = evaluate.draw_examples(experiment.tests[name], order).images
-    decode = experiment.alphabet.decode
-    drawing.readings_sheet(
-      plots / f'{name}.png',
-      images,
-      [decode(of_set['labels'][i], of_set['label_length'][i]) for i in order],
-      [decode(of_set['predicted'][i], of_set['predicted_length'][i]) for i in order],
-      title=f'{experiment.tests[name].name}: errors first',
-    )
+    draw_sheet(plots / f'{name}.png', experiment.tests[name], of_set, experiment.alphabet, config.evaluation.sheet)
+
+
+def draw_sheet(
+  path: pathlib.Path, fixed: evaluate.FixedSet, records: dict[str, np.ndarray], alphabet: Alphabet, limit: int
+) -> None:
+  """A sheet of at most `limit` images of a set, with what was read: errors first, the most confident foremost."""
+  order = evaluate.errors_first(records)[:limit]
+  decode = lambda labels, lengths: [alphabet.decode(labels[i], lengths[i]) for i in order]
+  drawing.readings_sheet(
+    path,
+    evaluate.draw_examples(fixed, order).images,
+    decode(records['labels'], records['label_length']),
+    decode(records['predicted'], records['predicted_length']),
+    limit=limit,
+    title=f'{fixed.name}: errors first',
+  )

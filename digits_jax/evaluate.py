@@ -1,0 +1,74 @@
+"""Scores a trained run: python -m digits_jax.evaluate --workdir=RUN [--config=OTHER | --labels=FILE.csv]
+
+Without more it scores the run's own test sets, as the end of training did. --config=configs/NAME.py:ARGUMENT scores
+another config's test sets. --labels=FILE.csv scores your own images: columns filename,label, filenames relative to the
+CSV file. Images of another size are placed on the run's canvas as `predict` does.
+
+--out=FILE.json writes the figures as result.json has them; --sheet=FILE.png draws images with what was read, errors
+first, the most confident foremost (FILE-NAME.png of each where there are several test sets).
+"""
+
+import os
+import pathlib
+
+from absl import flags
+
+from digits_jax import command
+from digits_jax.errors import InputError
+
+_WORKDIR = command.workdir_flag()
+_CONFIG = command.config_flag()
+_LABELS = flags.DEFINE_string('labels', None, 'CSV file with the columns filename,label: your own images.')
+_OUT = flags.DEFINE_string('out', None, 'JSON file for the figures.')
+_SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of images and what was read, errors first.')
+
+
+def main(arguments):
+  """Raises InputError on flags that do not go together, a run that cannot be read with, and sets it cannot read."""
+  if arguments:
+    raise InputError(f'unexpected argument {arguments[0]!r}: your own images are given as --labels=FILE.csv')
+  if not _WORKDIR.value:
+    raise InputError('which run? Give its directory as --workdir=RUN')
+  if _CONFIG.value is not None and _LABELS.value:
+    raise InputError('--config and --labels each say what to read: give one of them')
+  check_file('--out', _OUT.value, '.json')
+  check_file('--sheet', _SHEET.value, '.png')
+
+  from digits_jax import metrics
+  from digits_jax.reading import evaluation, run
+  from digits_jax.training import evaluate, finish, rundir
+
+  opened = run.load(_WORKDIR.value)
+  if _LABELS.value:
+    sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
+  else:
+    sets = evaluation.config_sets(opened, opened.config if _CONFIG.value is None else _CONFIG.value)
+  tests = {}
+  for name, fixed in sets.items():
+    records = evaluation.score(opened, fixed)
+    tests[name] = {'set': fixed.name, 'seed': fixed.seed} | evaluate.summarise(records)
+    print(f'{name} ({fixed.name}): {metrics.describe(tests[name], opened.temperature)}', flush=True)
+    if _SHEET.value:
+      path = pathlib.Path(_SHEET.value)
+      path = path if len(sets) == 1 else path.with_stem(f'{path.stem}-{name}')
+      finish.draw_sheet(path, fixed, records, opened.alphabet, opened.config.evaluation.sheet)
+      print(f'wrote {path}')
+  if _OUT.value:
+    result = {'step': opened.step, 'temperature': opened.temperature, 'tests': tests}
+    rundir.write_json(pathlib.Path(_OUT.value), result)
+    print(f'wrote {_OUT.value}')
+
+
+def check_file(flag: str, path: str | None, suffix: str) -> None:
+  """Raises InputError where a file cannot be written: after thousands of images is too late."""
+  if path is None:
+    return
+  parent = os.path.dirname(os.path.abspath(path))
+  if not path.lower().endswith(suffix) or os.path.isdir(path):
+    raise InputError(f'{flag}={path}: give the name of a file that ends with {suffix}')
+  if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+    raise InputError(f'{flag}={path}: there is no folder {parent} that can be written to')
+
+
+if __name__ == '__main__':
+  command.run(main)

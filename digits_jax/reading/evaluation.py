@@ -1,0 +1,111 @@
+"""A trained run on any test set: its own, another config's, or labelled images, scored as at the end of training."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from digits_jax import structs
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import folder
+from digits_jax.data.sources import Source
+from digits_jax.errors import InputError
+from digits_jax.reading import canvas
+from digits_jax.reading.run import Run
+from digits_jax.training import evaluate, experiment, parallel
+
+
+def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
+  """The records of a set, with the run's parameters, temperature, decoder and evaluation batch."""
+  scorer = evaluate.make_scorer(run.task, fixed, batch_size=run.config.evaluation.batch_size)
+  return scorer(run.params, run.temperature)
+
+
+def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
+  """The test sets of a config, the run's own or another, as this run can read them.
+
+  Images of the run's own size are left as they are; others are placed on its canvas as the reader does. Labels become
+  classes of the run's alphabet. Raises InputError where the sets hold symbols that the run does not know.
+  """
+  alphabet = Alphabet(config.alphabet)
+  if unknown := sorted(set(alphabet.symbols) - set(run.alphabet.symbols)):
+    raise InputError(
+      f'the test sets of {config.name} are written in {alphabet.symbols!r}, and this run does not know '
+      f'{", ".join(map(repr, unknown))}: its alphabet is {run.alphabet.symbols!r}'
+    )
+  bank = functools.cache(functools.partial(experiment.load_bank, config, alphabet))
+  sets = experiment.build_tests(config, alphabet, bank)
+  for name, fixed in sets.items():
+    layout = config.tests[name].synth.layout
+    source = fixed.source if alphabet == run.alphabet else _relabelled(fixed.source, alphabet, run.alphabet)
+    if (layout.height, layout.width) != run.canvas:
+      source = _placed(source, fixed.seed, _spec(run))
+    sets[name] = evaluate.FixedSet(fixed.name, source, fixed.seed, fixed.examples)
+  return sets
+
+
+def labelled_set(run: Run, path: str) -> evaluate.FixedSet:
+  """The images that a CSV file names, placed on the run's canvas as the reader does; loaded batch by batch.
+
+  Raises InputError where `data.folder.read_labels` does; so does `score`, on an image that cannot be read.
+  """
+  files = folder.read_labels(path, run.alphabet)
+  spec, examples = _spec(run), len(files.paths)
+  labels, lengths = run.alphabet.pack(files.texts, max(map(len, files.texts)))
+
+  def load(first, count):
+    batch = structs.Batch(
+      images=np.zeros((count, *run.canvas, 1), np.float32),
+      labels=np.zeros((count, labels.shape[1]), np.int32),
+      label_lengths=np.zeros(count, np.int32),
+      boxes=np.zeros((count, labels.shape[1], 4), np.float32),
+      mask=np.arange(first, first + count) < examples,
+    )
+    for i in range(min(count, examples - first)):
+      batch.images[i, :, :, 0] = canvas.load(files.paths[first + i], spec)[0]
+      batch.labels[i], batch.label_lengths[i] = labels[first + i], lengths[first + i]
+    return batch
+
+  return evaluate.FixedSet(str(path), _fed(load), seed=0, examples=examples)
+
+
+def _spec(run):
+  return canvas.canvas_spec(run.config.synth, run.config.data)
+
+
+def _relabelled(source: Source, theirs: Alphabet, ours: Alphabet) -> Source:
+  """The source with labels in another alphabet that has all of its symbols."""
+  classes = np.array([0, *ours.encode(theirs.symbols)], np.int32)  # [K of theirs]
+
+  def example(key: jax.Array, constants: Any, item: Any) -> structs.Batch:
+    drawn = source.example(key, constants, item)
+    return drawn.replace(labels=jax.numpy.asarray(classes)[drawn.labels])
+
+  return Source(source.constants, source.feed, example)
+
+
+def _placed(source: Source, seed: int, spec: canvas.CanvasSpec) -> Source:
+  """The fixed set of a source and seed with its images placed on a canvas, on the host."""
+  constants = jax.device_put(source.constants, jax.local_devices()[0])
+  draw = jax.jit(
+    lambda constants, items, places: parallel.draw_batch(source, jax.random.key(seed), constants, 0, items, places)
+  )
+
+  def place(first, count):
+    places = np.arange(first, first + count, dtype=np.int32)
+    batch = jax.device_get(draw(constants, source.feed(0, first, count), places))
+    images = [canvas.load(image[:, :, 0], spec)[0] for image in batch.images]
+    return batch.replace(images=np.stack(images)[..., None])
+
+  return _fed(place)
+
+
+def _fed(batch_of) -> Source:
+  """The source whose examples first ... first + count - 1 are batch_of(first, count), made on the host."""
+  return Source(
+    constants=(),
+    feed=lambda step, first, count: batch_of(first, count),
+    example=lambda key, constants, item: item,
+  )
