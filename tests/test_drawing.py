@@ -239,3 +239,23 @@ def test_coverage_shows_every_curve(tmp_path):
       assert (picture == _colour(colour)).all(-1).any() == (colour in colours), (name, colour)
   drawing.coverage(tmp_path / 'perfect.png', {'test': (np.ones(1), np.ones(1))})
   drawing.coverage(tmp_path / 'hopeless.png', {'test': (np.ones(1), np.zeros(1))})
+
+
+def test_a_gallery_shows_every_image_and_a_bar_beneath_each_digit(tmp_path):
+  pictures = [_noise(30, 100), _noise(160, 20, 3), _noise(12, 320)]
+  spans = [[(10.0, 20.5), (20.5, 30.0)], [(3.0, 3.1)], []]
+  path = tmp_path / 'new' / 'gallery.png'
+  drawing.gallery(path, pictures, ['12  98.0%', '7', ''], spans, title='3 images')
+  sheet = image_files.read_png(path)
+  blue, orange = ((sheet == _colour(colour)).all(-1) for colour in ('#0072b2', '#d55e00'))
+  for i, picture in enumerate(pictures):
+    scale, top, left = _find(sheet, picture if picture.ndim == 3 else picture[:, :, None])
+    assert scale == (3, 1, 1)[i]
+    height, width = picture.shape[:2]
+    beneath = (slice(top + scale * height, top + scale * height + 10), slice(left, left + scale * width))
+    bars = [set(np.nonzero(colour[beneath].any(0))[0].tolist()) for colour in (blue, orange)]
+    assert bars == [[set(range(30, 62)), set(range(62, 90))], [{3}, set()], [set(), set()]][i]
+  with pytest.raises(ValueError, match='spans'):
+    drawing.gallery(path, pictures, ['1', '2', '3'], spans[:2])
+  with pytest.raises(ValueError, match='at least one image'):
+    drawing.gallery(path, [], [], [])
