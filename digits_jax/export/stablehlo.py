@@ -1,8 +1,8 @@
 """A reader as a jax.export artifact: images -> readings, any batch size, on CPU, CUDA and TPU, parameters inside.
 
 The file is a zip of `module.bin`, what `jax.export` serialised, and `metadata.json`. A jax release reads the modules of
-releases up to 6 months before it (docs.jax.dev, "Exporting and serializing", compatibility guarantees), so the versions
-stand in the metadata: keep the run directory to export it again.
+releases up to 6 months before it, and hardly those of later ones (docs.jax.dev, "Exporting and serializing",
+compatibility guarantees), so the versions stand in the metadata: keep the run directory to export it again.
 """
 
 import json
@@ -61,13 +61,16 @@ def load(path: str | pathlib.Path) -> Reader:
     raise InputError(f'{path} is no StableHLO file of digits_jax.export: {error}') from error
   try:
     exported = jax.export.deserialize(bytearray(module))
-  except Exception as error:  # jax says in many ways that it does not know a module
+    read = jax.jit(exported.call)
+    (images,) = exported.in_avals
+    read.lower(jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype))  # what only then comes to light
+  except Exception as error:  # jax says in many ways that it cannot read a module
     reason = str(error).strip().splitlines() or [type(error).__name__]
     raise InputError(
-      f'jax {jax.__version__} cannot read {path}, written with jax {versions.get("jax")}: {reason[0]}; '
-      'export the run again'
+      f'jax {jax.__version__} cannot read {path}: {reason[0]}; read it with jax {versions.get("jax")}, which wrote it, '
+      'or export the run again'
     ) from error
-  return Reader(jax.jit(exported.call), stored)
+  return Reader(read, stored)
 
 
 def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> None:
