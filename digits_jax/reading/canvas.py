@@ -29,7 +29,7 @@ class CanvasSpec(NamedTuple):
   height: int  # pixels
   width: int
   ink: int  # 1: bright on dark paper always, -1: dark on bright paper always, 0: both
-  digit_px: tuple[float, float]  # the least and the greatest height of a digit
+  ink_px: tuple[float, float]  # the least and the greatest height of a number's ink, if it lies level
 
 
 class Placement(NamedTuple):
@@ -48,12 +48,12 @@ class Placement(NamedTuple):
 
 def canvas_spec(synth: ConfigDict, data: ConfigDict) -> CanvasSpec:
   """What the groups `synth` and `data` of a run's config say of the canvas."""
-  sizes = _DIGIT_FRAC[data.glyphs]
-  least, most = (min(data.font_sizes), max(data.font_sizes)) if data.glyphs == 'fonts' else (_MNIST_PX, _MNIST_PX)
-  ink = {0: 1, 1: -1}.get(synth.photo.inversion, 0)
-  warp = synth.warp
-  digit_px = (least * sizes[0] * warp.scale[0] * warp.zoom[0], most * sizes[1] * warp.scale[1] * warp.zoom[1])
-  return CanvasSpec(synth.layout.height, synth.layout.width, ink, digit_px)
+  least, most = _DIGIT_FRAC[data.glyphs]
+  sizes = data.font_sizes if data.glyphs == 'fonts' else [_MNIST_PX]
+  warp, layout = synth.warp, synth.layout
+  low = least * min(sizes) * warp.scale[0] * warp.zoom[0]
+  high = most * max(sizes) * warp.scale[1] * warp.zoom[1] + 2 * layout.wander_px
+  return CanvasSpec(layout.height, layout.width, {0: 1, 1: -1}.get(synth.photo.inversion, 0), (low, high))
 
 
 def load(image: Any, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
@@ -100,8 +100,8 @@ def place(image: np.ndarray, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
   """The canvas float32[H, W] of grey levels float32[h, w], both in [0, 1], and where the image stands on it.
 
   An image of the canvas's size stays as it is. Another is shrunk or enlarged to fit, its aspect kept, in the middle of
-  paper of its own colour; where its ink is clear but would then be higher than training's digits, or lower, it is
-  scaled until it is as high as they are, and paper that finds no place is cut off. Where training drew ink of one kind
+  paper of its own colour; where its ink is clear but would then be higher than training's numbers, or lower, it
+  is scaled to their middle height, and paper that finds no place is cut off. Where training drew ink of one kind
   alone, an image that clearly has the other is inverted.
   """
   paper = _paper(image)
@@ -127,9 +127,9 @@ def place(image: np.ndarray, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
 
 
 def _scale_of_ink(scale, box, spec):
-  """The scale, or the one that makes ink that would be too high or too low as high as a digit of middle height."""
+  """The scale, or the one that gives ink that would be too high or too low the middle height of training's."""
   left, top, right, bottom = box
-  low, high = spec.digit_px
+  low, high = spec.ink_px
   if low <= scale * (bottom - top) <= high:
     return scale
   return min((low + high) / 2 / (bottom - top), _INK_WIDTH_FRAC * spec.width / (right - left))

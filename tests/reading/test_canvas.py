@@ -10,7 +10,7 @@ from digits_jax.data import images as image_files
 from digits_jax.errors import InputError
 from digits_jax.reading import canvas
 
-SPEC = canvas.CanvasSpec(height=64, width=128, ink=1, digit_px=(11.0, 20.0))
+SPEC = canvas.CanvasSpec(height=64, width=128, ink=1, ink_px=(11.0, 20.0))
 
 
 def page(height, width, box, *, ink=1.0, paper=0.0):
@@ -132,7 +132,7 @@ def test_ink_gets_the_height_of_digits_and_columns_lead_back(size, box, ink, pap
   left, top, right, bottom = ink_box(found, ground)
   scale = (right - left) / (box[2] - box[0])
   assert bottom - top == pytest.approx(scale * (box[3] - box[1]), abs=2)  # the aspect
-  low, high = SPEC.digit_px
+  low, high = SPEC.ink_px
   assert low - 1 <= bottom - top <= high + 1 or right - left == pytest.approx(0.95 * 128, abs=2)
   assert left > 0 and right < 128
   np.testing.assert_allclose(placement.span(left, right), (box[0], box[2]), atol=1.1 / scale)
@@ -165,6 +165,7 @@ def test_the_spec_of_a_config():
   assert canvas.canvas_spec(*groups(fonts.get_config())) == (64, 128, 1, (0.6 * 18, 0.8 * 25))
   config = mnist.get_config('triplets')
   assert canvas.canvas_spec(*groups(config)) == (28, 84, 1, (20, 20))
+  assert canvas.canvas_spec(*groups(mnist.get_config('strings'))).ink_px == pytest.approx((15, 21 + 2 * 2))
   config.synth.warp.update(scale=(0.5, 1.5), zoom=(0.5, 2.0))
   config.synth.photo.inversion = 0.5
   assert canvas.canvas_spec(*groups(config)) == (28, 84, 0, (5, 60))
