@@ -6,6 +6,7 @@ import jaxlib
 import digits_jax
 from digits_jax.alphabet import BLANK
 from digits_jax.errors import InputError
+from digits_jax.reading import canvas
 from digits_jax.reading.run import Run
 
 SCHEMA_VERSION = 1
@@ -49,15 +50,15 @@ def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict,
 
 
 def preprocessing(run: Run) -> dict:
-  """What a caller does to a picture, so that it looks as in training."""
-  height, width = run.canvas
-  inversion = float(run.config.synth.photo.inversion)
+  """What a caller does to a picture, so that it looks as in training; `reading.canvas` does it for the reader."""
+  spec = canvas.canvas_spec(run.config.synth, run.config.data)
   return {
-    'height': height,
-    'width': width,
-    'grey': 'one channel, 0 black, 1 white',
-    'resize': 'as large as fits height x width with its aspect kept',
-    'padding': 'with the grey of the background, up to height x width',
-    'polarity': {0.0: 'bright digits on dark paper', 1.0: 'dark digits on bright paper'}.get(inversion, 'either'),
-    'inversion': inversion,  # share of the training images with dark digits on bright paper
+    'height': spec.height,
+    'width': spec.width,
+    'grey': 'one channel, 0 black, 1 white; of colours 0.299 red + 0.587 green + 0.114 blue',
+    'resize': 'to fit height x width, aspect kept; digits higher or lower than ink_height to its middle',
+    'ink_height': [round(float(pixels), 1) for pixels in spec.ink_px],  # least and greatest of training, pixels
+    'padding': 'with the grey of the background, the image in the middle',
+    'polarity': {1: 'bright digits on dark paper', -1: 'dark digits on bright paper', 0: 'either'}[spec.ink],
+    'inversion': float(run.config.synth.photo.inversion),  # share of dark digits on bright paper in training
   }

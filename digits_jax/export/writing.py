@@ -15,7 +15,7 @@ def write_stablehlo(
   workdir: str | pathlib.Path,
   out: str | pathlib.Path,
   *,
-  beams: int = 10,
+  beams: int = 25,
   n_best: int = 1,
   min_length: int = 0,
   max_length: int | None = None,

@@ -75,6 +75,7 @@ def test_preprocessing_is_stored_as_data(inversion, polarity):
   model = onnx_model.build(Run(config, run.alphabet, run.task, run.params, run.step, run.temperature))
   stored = json.loads({entry.key: entry.value for entry in model.metadata_props}['preprocessing'])
   assert (stored['height'], stored['width'], stored['inversion']) == (24, 48, inversion)
+  assert stored['ink_height'] == [8.4, 11.2]  # of 14 pixels an em, 0.6 to 0.8
   assert stored['polarity'] == polarity and 'aspect' in stored['resize'] and 'background' in stored['padding']
 
 

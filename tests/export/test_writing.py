@@ -57,7 +57,7 @@ def test_a_file_that_fails_its_check_is_removed(workdir, tmp_path, monkeypatch, 
   assert os.listdir(tmp_path) == ['reader'] and (tmp_path / 'reader').read_text() == 'one that was there'
 
 
-@pytest.mark.parametrize('size', check.BATCHES)
+@pytest.mark.parametrize('size', [1, 64])
 def test_the_check_looks_at_every_batch_size(size):
   images = np.zeros((64, 2, 2, 1), np.float32)
   right = lambda images: {'log_probs': np.full((len(images), 2), -np.inf), 'labels': np.zeros((len(images), 2, 3))}
