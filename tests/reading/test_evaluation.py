@@ -1,0 +1,217 @@
+"""Evaluation of a run: the figures of its result, the same texts from PNG files, other configs' sets."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from configs import fonts
+from digits_jax import command
+from digits_jax import evaluate as evaluate_command
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import images as image_files
+from digits_jax.errors import InputError
+from digits_jax.reading import canvas, evaluation, reader
+from digits_jax.reading import run as run_directory
+from digits_jax.training import checkpoint, evaluate, experiment, finish, loop, rundir
+from tests.reading import runs
+
+EXAMPLES = 20
+
+
+def tiny(**changes):
+  """fonts.py:tiny on the canvas of `runs`, with numbers of 1 to 3 digits."""
+  config = fonts.get_config('tiny')
+  config.model.recurrent = 'none'
+  for synth in (config.synth, config.tests.test.synth):
+    synth.layout.update(height=runs.HEIGHT, width=runs.WIDTH)
+    synth.number.update(min_length=1, max_length=3)
+  config.update_from_flattened_dict(changes)
+  return config
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """A run whose parameters were drawn, not learnt, then finished as training does."""
+  workdir = tmp_path_factory.mktemp('evaluated') / 'run'
+  workdir.mkdir()
+  config = tiny()
+  built = experiment.build(config)
+  rundir.open_run(workdir / 'new', config, is_lead=True)
+  workdir = workdir / 'new'
+  (workdir / 'metrics.jsonl').touch()
+  checkpoints = checkpoint.Checkpoints(workdir)
+  state, progress = loop.start(built, checkpoints)
+  params = state.params
+  params['head'] = {'kernel': 30 * params['head']['kernel'], 'bias': 3 * params['head']['bias']}
+  checkpoints.save_latest(0, state, progress)
+  checkpoints.save_best(0, params)
+  result = finish.finish(built, workdir, checkpoints, is_lead=True)
+  checkpoints.close()
+  assert 0.1 < result['temperature'] < 10 and result['temperature'] != 1
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def run(finished):
+  return run_directory.load(finished)
+
+
+@pytest.fixture(scope='module')
+def own(run):
+  """The run's own set and its records."""
+  fixed = evaluation.config_sets(run, run.config)['test']
+  return fixed, evaluation.score(run, fixed)
+
+
+def texts(run, records):
+  return [run.alphabet.decode(*row) for row in zip(records['predicted'], records['predicted_length'], strict=True)]
+
+
+def save(folder, images, labels):
+  """Writes PNG files and labels.csv as `synthesise` does; returns the path of the latter."""
+  folder.mkdir()
+  names = [f'{i:06d}.png' for i in range(len(images))]
+  for name, image in zip(names, images, strict=True):
+    image_files.write_png(folder / name, image_files.to_uint8(image))
+  with (folder / 'labels.csv').open('w', newline='') as file:
+    csv.writer(file).writerows([('filename', 'label'), *zip(names, labels, strict=True)])
+  return folder / 'labels.csv'
+
+
+def labels_of(alphabet, batch):
+  return [alphabet.decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
+
+
+def test_the_runs_own_sets_give_its_result(finished, run, own):
+  result = json.loads((finished / 'result.json').read_text())
+  fixed, records = own
+  figures = json.loads(json.dumps({'set': fixed.name, 'seed': fixed.seed} | evaluate.summarise(records)))
+  assert figures == result['tests']['test']
+  assert len(set(texts(run, records))) > 5  # or equal figures would say little
+
+
+def test_png_files_of_the_same_numbers_give_the_same_texts(run, own, tmp_path):
+  fixed, records = own
+  batch = evaluate.draw_examples(fixed, np.arange(EXAMPLES))
+  path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))
+  again = evaluation.score(run, evaluation.labelled_set(run, path))
+  assert texts(run, again) == texts(run, records)
+  np.testing.assert_array_equal(again['rank'], records['rank'])
+  np.testing.assert_array_equal(again['edit_distance'], records['edit_distance'])
+  np.testing.assert_allclose(again['loss'], records['loss'], rtol=0.05)
+  assert again['mask'].tolist() == [True] * EXAMPLES  # 20 examples in batches of 8
+
+  # The reader reads the same files alike.
+  found = list(reader.Reader(run, beams=run.config.evaluation.beams).read(sorted(path.parent.glob('*.png'))))
+  assert [reading.text for reading in found] == texts(run, again)
+  # Its confidence is what its beams hold of the exact one.
+  for reading, exact in zip(found, again['confidence'], strict=True):
+    assert 0.4 * exact < reading.confidence < 1.001 * exact
+
+
+def test_images_of_another_size_are_placed_as_the_reader_does(run, tmp_path):
+  config = tiny(**{'tests.test.synth.layout.height': 48, 'tests.test.synth.layout.width': 80})
+  fixed = evaluation.config_sets(run, config)['test']
+  drawn = evaluate.draw_examples(evaluate.FixedSet('', own_source(config), 2, 4), np.arange(4))
+  placed = evaluate.draw_examples(fixed, np.arange(4))
+  spec = canvas.canvas_spec(run.config.synth, run.config.data)
+  assert drawn.images.shape[1:3] == (48, 80) and placed.images.shape[1:3] == run.canvas
+  for image, small in zip(drawn.images, placed.images, strict=True):
+    np.testing.assert_allclose(small[:, :, 0], canvas.load(image[:, :, 0], spec)[0], atol=1e-5)
+  assert labels_of(run.alphabet, placed) == labels_of(run.alphabet, drawn)
+
+  # The same images from files; behind the last one comes padding.
+  path = save(tmp_path / 'larger', drawn.images, labels_of(run.alphabet, drawn))
+  stored = evaluation.labelled_set(run, path)
+  again = stored.source.feed(0, 0, 6)
+  assert again.mask.tolist() == [True] * 4 + [False] * 2
+  np.testing.assert_allclose(again.images[:4], placed.images, atol=0.01)
+  assert labels_of(run.alphabet, again)[:4] == labels_of(run.alphabet, placed)
+
+
+def own_source(config):
+  return experiment.build_source(config, 'test')[0]
+
+
+def test_labels_become_the_runs_classes(run, own):
+  # The same digits in another order: other classes for the same numbers.
+  config = tiny(alphabet='9876543210')
+  ours = evaluate.draw_examples(evaluation.config_sets(run, config)['test'], np.arange(8))
+  theirs = evaluate.draw_examples(evaluate.FixedSet('', own_source(config), 2, 8), np.arange(8))
+  assert labels_of(run.alphabet, ours) == labels_of(Alphabet('9876543210'), theirs)
+  assert (ours.labels != theirs.labels).any()
+  run.alphabet.check(ours.labels, ours.label_lengths)
+  np.testing.assert_array_equal(ours.images, theirs.images)
+  assert evaluation.config_sets(run, tiny(alphabet='0123'))['test'].examples == EXAMPLES
+
+
+def test_symbols_that_the_run_does_not_know(run):
+  with pytest.raises(InputError, match=r"written in '0123456789\.-', and this run does not know '-', '\.'"):
+    evaluation.config_sets(run, tiny(alphabet='0123456789.-'))
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+  """call(*arguments) -> (exit code, stdout, stderr) of `python -m digits_jax.evaluate` within this process."""
+
+  def call(*arguments):
+    monkeypatch.setattr(command, '_prepare_environment', lambda: None)
+    monkeypatch.setattr(sys, 'argv', ['digits_jax/evaluate.py', *map(str, arguments)])
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+      flags.FLAGS.unparse_flags()
+      command.run(evaluate_command.main)
+    return ended.value.code, *capsys.readouterr()
+
+  return call
+
+
+def test_the_command(call, finished, run, own, tmp_path):
+  batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
+  path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))
+  out, sheet = tmp_path / 'figures.json', tmp_path / 'sheet.png'
+  code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', f'--out={out}', f'--sheet={sheet}')
+  assert code == 0, complaint
+  result, written = json.loads((finished / 'result.json').read_text()), json.loads(out.read_text())
+  assert (written['step'], written['temperature']) == (0, result['temperature'])
+  figures, wanted = written['tests']['labels'], result['tests']['test']
+  assert (figures.pop('set'), wanted.pop('set')) == (str(path), 'plates-v1')
+  for name in ('sequence_accuracy', 'character_error_rate', 'by_length', 'n_best_accuracy', 'examples'):
+    assert figures[name] == wanted[name], name
+  assert f'labels ({path}): {wanted["sequence_accuracy"]:.2%} of 20 numbers right' in said
+  assert image_files.read_png(sheet).std() > 5
+
+  (tmp_path / 'plates' / '000001.png').write_bytes(b'\x89PNG')
+  code, _, complaint = call(f'--workdir={finished}', f'--labels={path}')
+  assert code == 2 and '000001.png' in complaint and complaint.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['FILE'], "unexpected argument 'FILE'"),
+    (['--labels=a.csv'], 'which run?'),
+    (['--workdir=RUN', '--labels=a.csv', '--config=configs/fonts.py:tiny'], 'give one of them'),
+    (['--workdir=RUN', '--out=figures.txt'], 'ends with .json'),
+    (['--workdir=RUN', '--sheet=none/sheet.png'], 'there is no folder'),
+    (['--workdir=RUN', '--labels=none.csv'], 'there is no file of labels none.csv'),
+  ],
+)
+def test_wrong_flags(call, finished, arguments, message):
+  code, said, complaint = call(*(a.replace('RUN', str(finished)) for a in arguments))
+  assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
+
+
+def test_a_run_from_before_beam_search_is_read_greedily(workdir, tmp_path):
+  config = json.loads((workdir / 'config.json').read_text())
+  for name in ('decoder', 'beams', 'n_best'):
+    del config['evaluation'][name]
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  assert rundir.read_config(tmp_path)['evaluation'] == config['evaluation'] | {
+    'decoder': 'greedy', 'beams': 1, 'n_best': 1,
+  }  # fmt: skip
+  assert rundir.read_config(workdir)['evaluation']['decoder'] == 'beam'
