@@ -69,7 +69,7 @@ def test_calibration_equals_plain_loops():
   for sure, is_right in cases():
     share = [is_right[sure == value].mean() for value in sure]  # of the right ones among equals
     order = sorted(range(len(sure)), key=lambda i: sure[i])
-    bins = min(confidence.BINS, len(sure))
+    bins = min(15, len(sure))
     wanted, first = 0.0, 0
     for i in range(bins):  # the longer bins come first
       inside = order[first : first + len(sure) // bins + (i < len(sure) % bins)]

@@ -24,9 +24,12 @@ def test_the_search_stays_in_bounds(lowest, found):
   assert min(asked) > 0.1 - 1e-9 and max(asked) < 10 + 1e-9 and len(asked) < 80
 
 
-def test_the_deepest_of_several_valleys():
-  function = lambda t: -math.exp(-50 * math.log(t / 0.3) ** 2) - 1.1 * math.exp(-50 * math.log(t / 4) ** 2)
-  assert temperature.minimise(function) == pytest.approx(4, rel=1e-3)
+@pytest.mark.parametrize('deepest', [0.15, 0.4, 1.2, 3.0, 8.0])
+def test_the_deepest_of_several_valleys(deepest):
+  depth = lambda valley: 1.1 if valley == deepest else 1.0
+  valleys = {valley: depth(valley) for valley in (0.15, 0.4, 1.2, 3.0, 8.0)}
+  function = lambda t: -sum(d * math.exp(-50 * math.log(t / valley) ** 2) for valley, d in valleys.items())
+  assert temperature.minimise(function) == pytest.approx(deepest, rel=1e-3)
 
 
 def test_where_nothing_is_gained_the_temperature_is_one():
