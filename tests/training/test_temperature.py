@@ -28,7 +28,7 @@ def test_the_search_stays_in_bounds(lowest, found):
 def test_the_deepest_of_several_valleys(deepest):
   depth = lambda valley: 1.1 if valley == deepest else 1.0
   valleys = {valley: depth(valley) for valley in (0.15, 0.4, 1.2, 3.0, 8.0)}
-  function = lambda t: -sum(d * math.exp(-50 * math.log(t / valley) ** 2) for valley, d in valleys.items())
+  function = lambda t: -sum(d * math.exp(-10 * math.log(t / valley) ** 2) for valley, d in valleys.items())
   assert temperature.minimise(function) == pytest.approx(deepest, rel=1e-3)
 
 
