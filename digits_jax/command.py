@@ -50,6 +50,11 @@ def workdir_flag() -> flags.FlagHolder:
   return flags.DEFINE_string('workdir', None, 'Run directory. Training makes it; its default is runs/<config name>.')
 
 
+def out_flag(help_text: str) -> flags.FlagHolder:
+  """The --out of the commands that write what they are asked for; each says what it writes."""
+  return flags.DEFINE_string('out', None, help_text, allow_override=True)
+
+
 def experiment_config():
   """What --config names, with the changes that other flags make to it. Raises InputError where it is not given."""
   config = config_flag().value

@@ -19,7 +19,7 @@ from digits_jax.errors import InputError
 _WORKDIR = command.workdir_flag()
 _CONFIG = command.config_flag()
 _LABELS = flags.DEFINE_string('labels', None, 'CSV file with the columns filename,label: your own images.')
-_OUT = flags.DEFINE_string('out', None, 'JSON file for the figures.')
+_OUT = command.out_flag('JSON file for the figures.')
 _SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of images and what was read, errors first.')
 
 

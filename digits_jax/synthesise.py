@@ -19,7 +19,7 @@ from digits_jax import command
 from digits_jax.errors import InputError
 
 command.config_flag()
-_OUT = flags.DEFINE_string('out', None, 'Folder for the images and labels.csv; new or empty.')
+_OUT = command.out_flag('Folder for the images and labels.csv; new or empty.')
 _COUNT = flags.DEFINE_integer('count', None, 'How many images.', lower_bound=1)
 _DISTINCT = flags.DEFINE_bool('distinct', False, 'Every number at most once: repeats are passed over, in order.')
 _SPLIT = flags.DEFINE_enum(

@@ -16,7 +16,7 @@ from digits_jax import command
 from digits_jax.errors import InputError
 
 _WORKDIR = command.workdir_flag()
-_OUT = flags.DEFINE_string('out', None, 'The file to write.')
+_OUT = command.out_flag('The file to write.')
 _FORMAT = flags.DEFINE_enum('format', None, ['stablehlo', 'onnx'], 'Of the file.')
 _BEAMS = flags.DEFINE_integer('beams', 25, 'stablehlo: readings that the search follows at a time.', lower_bound=1)
 _NBEST = flags.DEFINE_integer('nbest', 1, 'stablehlo: readings of each image, at most --beams.', lower_bound=1)
