@@ -78,7 +78,7 @@ def get_config() -> ConfigDict:
   config.evaluation = ConfigDict()
   config.evaluation.batch_size = 250  # images in one dispatch; changes no figure
   config.evaluation.decoder = 'beam'  # or 'greedy': what numbers are read with, in validation and in the test
-  config.evaluation.beams = 10  # of 'beam', prefixes kept after each frame
+  config.evaluation.beams = 25  # of 'beam', prefixes kept after each frame
   config.evaluation.n_best = 5  # of 'beam', readings listed for an image, at most `beams`
   config.evaluation.sheet = 48  # test images on the sheet of readings
   config.lock()  # a config file that sets a field which does not exist fails, with a suggestion

@@ -63,14 +63,14 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
 
   def score(outputs, batch):
     logits, mask = outputs['logits'], _all_frames(outputs['logits'])
-    found, found_lengths = candidates(logits, mask)
+    found, found_lengths, log_probs = candidates(logits, mask)
     predicted, predicted_lengths = found[:, 0], found_lengths[:, 0]
     ctc = loss.ctc_loss(logits, mask, batch.labels, batch.label_lengths)
     records = metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths)
     return records | {
       'is_feasible': ctc.is_feasible,
       'loss': ctc.loss,
-      'confidence': jnp.exp(align.sequence_log_prob(logits, mask, predicted, predicted_lengths)),
+      'confidence': jnp.exp(log_probs[:, 0]),
       'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, found, found_lengths),
       'n_best': jnp.full(found.shape[0], found.shape[1], jnp.int32),
       'predicted': predicted,
@@ -78,12 +78,13 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
     }
 
   def candidates(logits, mask):
-    """The readings, best first: labels int32[B, n, T], lengths int32[B, n], -1 in unused slots."""
+    """The readings, best first: labels int32[B, n, T], lengths int32[B, n], -1 in unused slots, log_probs [B, n]."""
     if decoder == 'greedy':
       read = greedy.greedy_decode(logits, mask)
-      return read.labels[:, None], read.lengths[:, None]
+      log_probs = align.sequence_log_prob(logits, mask, read.labels, read.lengths)
+      return read.labels[:, None], read.lengths[:, None], log_probs[:, None]
     read = beam.beam_search(logits, mask, beams=beams, n_best=n_best)
-    return read.labels, jnp.where(jnp.isneginf(read.log_probs), -1, read.lengths)
+    return read.labels, jnp.where(jnp.isneginf(read.log_probs), -1, read.lengths), read.log_probs
 
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)

@@ -15,8 +15,6 @@ from digits_jax.training import parallel
 
 # What may change when a run is resumed.
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every')
-# What runs did before there was a field for it.
-BEFORE_FIELDS = {'evaluation': {'decoder': 'greedy', 'beams': 1, 'n_best': 1}}
 
 
 def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:
@@ -61,18 +59,14 @@ def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 
 def read_config(workdir: pathlib.Path) -> dict:
-  """The run's resolved config as plain fields; raises InputError where there is none.
-
-  A run older than some field has the value that says what was done then.
-  """
+  """The run's resolved config as plain fields; raises InputError where there is none."""
   path = workdir / 'config.json'
   if not path.is_file():
     raise InputError(f'{workdir} holds no run: there is no {path}')
   try:
-    fields = json.loads(path.read_text())
+    return json.loads(path.read_text())
   except json.JSONDecodeError as error:
     raise InputError(f'{path} is damaged: {error}') from error
-  return fields | {group: before | fields.get(group, {}) for group, before in BEFORE_FIELDS.items()}
 
 
 def plain(config: ConfigDict) -> dict:

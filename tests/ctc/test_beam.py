@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from digits_jax.ctc import align, beam
+from digits_jax.ctc import beam
 from tests.ctc import cases, oracle
 
 LIMITS = [(0, None), (2, 2), (1, 3), (3, None)]
@@ -52,7 +52,7 @@ def test_with_enough_beams_every_reading_equals_enumeration(shape, kind):
 
 @pytest.mark.parametrize('beams', [1, 3])
 @pytest.mark.parametrize('limits', [(0, None), (2, 2), (0, 1), (4, 5), (0, 0)], ids=str)
-def test_few_beams_repeat_nothing_and_promise_nothing(beams, limits):
+def test_few_beams_repeat_nothing_and_say_the_whole_probability(beams, limits):
   rng, (low, high) = np.random.default_rng(1), limits
   logits = np.concatenate([cases.logits(rng, kind, (60, 6, 4)) for kind in ('flat', 'peaked', 'equal')])
   masks = cases.masks(rng, logits.shape[:2])
@@ -61,8 +61,7 @@ def test_few_beams_repeat_nothing_and_promise_nothing(beams, limits):
     found, wanted = read(result, i), allowed(cases.exact(logits[i], masks[i]), low, high)
     assert bool(found) == bool(wanted)
     assert len({key for key, _ in found}) == len(found)
-    for key, value in found:
-      assert value <= wanted[key] + 1e-5
+    assert_close([value for _, value in found], [wanted[key] for key, _ in found])
     assert sorted((value for _, value in found), reverse=True) == [value for _, value in found]
 
 
@@ -80,7 +79,7 @@ def test_a_length_is_kept_to_where_the_free_search_drops_it():
 
 @pytest.mark.parametrize('classes', [2, 11, 34, 300])
 def test_prefixes_longer_than_a_word_stay_apart(classes):
-  """Peaked logits leave few likely labellings, all of which a beam of 64 holds: each equals the CTC loss."""
+  """Two codes that were taken for one would give a labelling twice, or lose one of the best five."""
   rng, frames = np.random.default_rng(3), 70
   logits = rng.normal(size=(6, frames, classes)).astype(np.float32)
   path = rng.integers(0, classes, size=(6, frames))
@@ -106,14 +105,6 @@ def test_batch_and_masked_frames_change_nothing():
     assert_close([value for _, value in found], [value for _, value in wanted])
   broken = np.where(masks[:, :, None], logits, np.nan)
   jax.tree.map(np.testing.assert_array_equal, whole, search(broken, masks))
-
-
-def test_readings_equal_the_loss_of_their_labels():
-  rng = np.random.default_rng(5)
-  logits, masks = cases.logits(rng, 'peaked', (40, 12, 11)) * 2, np.ones((40, 12), bool)
-  result = beam.beam_search(logits, masks, beams=200)
-  scores = align.sequence_log_prob(logits, masks, result.labels[:, 0], result.lengths[:, 0])
-  np.testing.assert_allclose(result.log_probs[:, 0], scores, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
