@@ -18,7 +18,7 @@ class Alignment(NamedTuple):
 
   first: jax.Array  # int32[B, N], the first frame of each symbol
   last: jax.Array  # int32[B, N], its last frame, included
-  posteriors: jax.Array  # float32[B, N] in [0, 1], the mean probability of the symbol over its frames
+  posteriors: jax.Array  # float32[B, N] in [0, 1], the symbol's highest probability over its frames
   log_probs: jax.Array  # float32[B], of this one path, at most 0; -inf where infeasible
 
 
@@ -74,7 +74,7 @@ def _align(logits, mask, labels, length):
   return (
     jnp.where(is_found, jnp.argmax(is_mine, 1), -1).astype(jnp.int32),
     jnp.where(is_found, frames - 1 - jnp.argmax(is_mine[:, ::-1], 1), -1).astype(jnp.int32),
-    jnp.sum(shares, 1) / jnp.maximum(jnp.sum(is_mine, 1), 1),
+    jnp.max(shares, 1, initial=0.0),
     jnp.where(is_begun | (length == 0), jnp.minimum(best[end], 0.0), -jnp.inf),
   )
 

@@ -28,7 +28,7 @@ OUTPUTS = {
   'allowed_log_prob': 'float32[batch], that the reading has an allowed length',
   'first': 'int32[batch, slots], first frame of each symbol of the best reading; -1 in the padding',
   'last': 'int32[batch, slots], last frame, included',
-  'posteriors': 'float32[batch, slots], mean probability of each symbol over its frames',
+  'posteriors': 'float32[batch, slots], highest probability of each symbol over its frames',
 }
 
 

@@ -23,7 +23,7 @@ class Decoded(NamedTuple):
   allowed_log_prob: jax.Array  # float32[B], that the reading has an allowed length
   first: jax.Array  # int32[B, N], frames of the best reading's symbols; -1 in the padding
   last: jax.Array  # int32[B, N], included
-  posteriors: jax.Array  # float32[B, N], the mean probability of each symbol over its frames; 0 in the padding
+  posteriors: jax.Array  # float32[B, N], each symbol's highest over its frames; 0 in the padding
 
 
 def make_program(

@@ -33,7 +33,7 @@ class Reading:
 
   text: str
   confidence: float  # the probability of the whole text, whatever lengths were asked for
-  digit_confidences: tuple[float, ...]  # of each symbol, its mean probability where it stands
+  digit_confidences: tuple[float, ...]  # of each symbol, its highest probability in a frame where it stands
   spans: tuple[tuple[float, float], ...]  # of each symbol, (left, right) in pixels of the image as given, half-open
   alternatives: tuple[tuple[str, float], ...]  # the next best (text, confidence), best first
   conditional_confidence: float | None  # the probability given that the length is allowed; None if every length is
