@@ -12,6 +12,7 @@ from digits_jax.errors import InputError
 
 command.config_flag()
 _WORKDIR = command.workdir_flag()
+_PROFILE = flags.DEFINE_integer('profile', 0, 'Trace this many steps with jax.profiler, into WORKDIR/profile.', 0)
 _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Several processes: find them as Slurm or a TPU pod tells.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'Several processes by hand: HOST:PORT of process 0.')
 _PROCESSES = flags.DEFINE_integer('processes', None, 'How many processes, with --coordinator.')
@@ -35,7 +36,7 @@ def main(argv):
   if lead:
     describe(built, table, workdir)
   checkpoints = checkpoint.Checkpoints(workdir)
-  if received := loop.train(built, workdir, checkpoints):
+  if received := loop.train(built, workdir, checkpoints, profile_steps=_PROFILE.value):
     return 128 + received
   result = finish.finish(built, workdir, checkpoints, is_lead=lead)
   checkpoints.close()

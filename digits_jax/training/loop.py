@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, logbook, parallel, rundir, stopping
+from digits_jax.training import evaluate, logbook, parallel, profile, rundir, stopping
 from digits_jax.training import state as states
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
@@ -39,12 +39,14 @@ class Interrupts:
     signal.signal(number, signal.SIG_DFL if before is None else before)  # None: not Python's, cannot be put back
 
 
-def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints) -> signal.Signals | None:
+def train(
+  experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints, *, profile_steps: int = 0
+) -> signal.Signals | None:
   """Trains from the newest checkpoint, or from the start, to config.steps or until validation says stop.
 
   Returns None, or the signal (SIGTERM or Ctrl-C, SIGTERM where another process received it) that ended training
   early, with everything saved. Raises InputError on a loss that is not finite, naming the step; nothing of it is
-  saved.
+  saved. profile_steps: steps of this start that a jax.profiler trace in workdir/profile shows.
   """
   config = experiment.config
   began = time.perf_counter()
@@ -79,14 +81,17 @@ def train(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoint
   )
   constants = parallel.replicate((jax.random.key(config.seed), experiment.train.constants))
   state = parallel.replicate(state)
-  with contextlib.closing(book), Interrupts() as interrupts:
+  trace = profile.Trace(workdir / 'profile', steps=profile_steps)
+  with contextlib.closing(book), contextlib.closing(trace), Interrupts() as interrupts:
     while not is_over(step, progress, config):
       pause, is_interrupted, waiting = next_pause(step, config), False, None
       while step < pause and not is_interrupted:
         count = min(steps_per_call, pause - step)
         rate_scale = progress.selection.rate_scale
+        trace.before_call(step)
         state, rows, stop = call(state, constants, step, count, rate_scale, interrupts.received is not None)
         step += count
+        trace.after_call(step, state)
         if waiting:  # the metrics of the call before, while the devices work on this one
           progress, is_interrupted = take_in(progress, book, waiting)
         waiting = (step, count, rows, stop)
