@@ -1,9 +1,12 @@
 """Times parts of the package beside their peers, as many of those as are installed (pip install 'digits_jax[peers]').
 
+python -m digits_jax.benchmark all --out=DIR
 python -m digits_jax.benchmark decode --workdir=runs/quick
 
+step: a training step beside the same network in Keras and PyTorch; what synthesis takes of it; how far the device goes.
 decode: CTC beam search over the test images of a trained run (without --workdir: over made-up logits, and said so):
 sequences a second, latency of one sequence, and how often each peer reads what ours reads.
+all: each of these. Folders of config files are seen from the current folder: start in that of the project.
 """
 
 import pathlib
@@ -14,38 +17,80 @@ from absl import flags
 from digits_jax import command
 from digits_jax.errors import InputError
 
-KINDS = ('decode',)
+PARTS = ('step', 'decode')
 
+command.config_flag()
 _WORKDIR = command.workdir_flag()
-_OUT = flags.DEFINE_string('out', None, 'Folder for NAME.json and NAME.csv.')
-_BATCH = flags.DEFINE_integer('batch', 2048, 'Sequences decoded together.', lower_bound=1)
-_BEAMS = flags.DEFINE_list('beams', ['10', '25', '100'], 'Widths of the search.')
+_OUT = flags.DEFINE_string('out', None, 'Folder for NAME.json and NAME.csv of each part.')
+_BATCHES = flags.DEFINE_list('batches', ['64', '256'], 'step: images in one step.')
+_SEQUENCES = flags.DEFINE_integer('sequences', 2048, 'decode: sequences decoded together.', lower_bound=1)
+_BEAMS = flags.DEFINE_list('beams', ['10', '25', '100'], 'decode: widths of the search.')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed repetitions of each, after one that is not timed.', lower_bound=1)
+
+CONFIG = 'configs/fonts.py:quick'  # where --config is not given
 
 
 def main(arguments):
   """Raises InputError on an unknown part or flags without sense."""
-  if len(arguments) != 1 or arguments[0] not in KINDS:
-    given = f'not {" ".join(arguments)!r}' if arguments else 'for example: python -m digits_jax.benchmark decode'
-    raise InputError(f'name one part to time, {" or ".join(KINDS)}, {given}')
-  try:
-    beams = [int(width) for width in _BEAMS.value]
-  except ValueError:
-    beams = []
-  if not beams or min(beams) < 1:
-    raise InputError(f'--beams={",".join(_BEAMS.value)} is no list of widths such as 10,25,100')
+  if len(arguments) != 1 or arguments[0] not in (*PARTS, 'all'):
+    given = f'not {" ".join(arguments)!r}' if arguments else 'for example: python -m digits_jax.benchmark step'
+    raise InputError(f'name one part to time, {", ".join(PARTS)} or all, {given}')
+  whole_numbers('beams', _BEAMS.value)
+  whole_numbers('batches', _BATCHES.value)
   out = pathlib.Path(_OUT.value).expanduser() if _OUT.value else None
   if out:
     out.mkdir(parents=True, exist_ok=True)
+  for part in PARTS if arguments[0] == 'all' else arguments:
+    show(part, out)
+  return 0
 
-  from digits_jax.benchmark import decode, report
 
-  found = decode.measure(_WORKDIR.value, batch=_BATCH.value, beams=beams, repeats=_REPEATS.value)
-  print(decode.table(found))
+def show(part, out):
+  """Measures one part, prints its table and writes its files."""
+  from digits_jax.benchmark import report
+
+  found, table = TIMERS[part]()
+  print(table, flush=True)
   if out:
     report.write(out, found)
     print(f'written: {out}/{found["name"]}.json and .csv')
-  return 0
+  print()
+
+
+def step():
+  from digits_jax.benchmark import step
+
+  found = step.measure(config(), batches=whole_numbers('batches', _BATCHES.value), repeats=_REPEATS.value)
+  return found, step.table(found)
+
+
+def decode():
+  from digits_jax.benchmark import decode
+
+  beams = whole_numbers('beams', _BEAMS.value)
+  found = decode.measure(_WORKDIR.value, batch=_SEQUENCES.value, beams=beams, repeats=_REPEATS.value)
+  return found, decode.table(found)
+
+
+TIMERS = {'step': step, 'decode': decode}
+
+
+def config():
+  """What --config names, else CONFIG. Raises InputError where the latter is not there."""
+  if command.config_flag().value is not None:
+    return command.config_flag().value
+  path = pathlib.Path(CONFIG.split(':')[0])
+  if not path.is_file():
+    raise InputError(f'there is no {path} here: start in the folder of the project, or give --config=FILE')
+  return flags.FLAGS['config'].parser.parse(CONFIG)
+
+
+def whole_numbers(name, words):
+  """The list that the flag holds. Raises InputError on anything but numbers of 1 and more."""
+  if not words or not all(word.isdecimal() and int(word) for word in words):
+    example = ','.join(flags.FLAGS[name].default)
+    raise InputError(f'--{name}={",".join(words)} is no list of whole numbers such as {example}')
+  return [int(word) for word in words]
 
 
 if __name__ == '__main__':

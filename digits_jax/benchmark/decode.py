@@ -42,9 +42,7 @@ def measure(workdir: str | pathlib.Path | None, *, batch: int, beams: list[int],
           'decoder': one.name,
           'version': one.version,
           'beams': width,
-          'sequences_per_second': round(batch / seconds.median),
-          'slowest': round(batch / seconds.high),
-          'fastest': round(batch / seconds.low),
+          **seconds.rates('sequences', batch),
           'times_ours': round(base / seconds.median, 3),
           'milliseconds_alone': round(1e3 * latencies[one.name, width].median, 3),
           'agreement': round(float(np.mean(same)), 4),
@@ -56,22 +54,17 @@ def measure(workdir: str | pathlib.Path | None, *, batch: int, beams: list[int],
 
 def table(found: dict) -> str:
   """The figures for people."""
-  heading = ['decoder', 'version', 'beams', 'seq/s', '(slowest - fastest)', 'x ours', 'ms alone', 'agrees']
-  rows = [
-    [
-      row['decoder'],
-      row['version'],
-      str(row['beams']),
-      f'{row["sequences_per_second"]:,}',
-      f'({row["slowest"]:,} - {row["fastest"]:,})',
-      f'{row["times_ours"]:.2f}',
-      f'{row["milliseconds_alone"]:.2f}',
-      f'{row["agreement"]:.2%}',
-    ]
-    for row in found['rows']
-  ]
-  about = ', '.join(f'{name} {value}' for name, value in found['hardware'].items())
-  return f'{found["input"]}; {about}\n{report.table([heading, *rows])}'
+  columns = {
+    'decoder': '{decoder}',
+    'version': '{version}',
+    'beams': '{beams}',
+    'seq/s': '{sequences_per_second:,}',
+    '(slowest - fastest)': '({slowest:,} - {fastest:,})',
+    'x ours': '{times_ours:.2f}',
+    'ms alone': '{milliseconds_alone:.2f}',
+    'agrees': '{agreement:.2%}',
+  }
+  return report.show(found, columns)
 
 
 def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
@@ -85,7 +78,7 @@ def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
   source, seed = experiment.build_source(opened.config, 'test')
   test = opened.config.tests.test
   if count > test.examples:
-    raise InputError(f'{workdir} has {test.examples} test images: lower --batch={count}')
+    raise InputError(f'{workdir} has {test.examples} test images: lower --sequences={count}')
   fixed = evaluate.FixedSet(test.name, source, seed, test.examples)
   predict = jax.jit(opened.task.predict)
   logits = [

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import platform
+import string
 from collections.abc import Mapping, Sequence
 
 
@@ -38,11 +39,27 @@ def write(folder: pathlib.Path, found: Mapping) -> None:
     writer.writerows(found['rows'])
 
 
+def show(found: Mapping, columns: Mapping[str, str]) -> str:
+  """The figures for people: what they hold for, then for each row one column {heading: format of its fields}.
+
+  A cell whose field is None, or not in this row, stays empty.
+  """
+  rows = [[*columns], *([_cell(form, row) for form in columns.values()] for row in found['rows'])]
+  about = ', '.join(f'{name} {value}' for name, value in found['hardware'].items())
+  notes = ''.join(f'\n{name}: {value}' for name, value in found.get('notes', {}).items())
+  return f'{found["name"]}: {found["input"]}; {about}{notes}\n{table(rows)}'
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
   """Text with aligned columns; the first row is the heading, the first column is flushed left."""
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
   flush = lambda i, cell: cell.ljust(widths[i]) if i == 0 else cell.rjust(widths[i])
   return '\n'.join('  '.join(flush(i, cell) for i, cell in enumerate(row)).rstrip() for row in rows)
+
+
+def _cell(form, row):
+  fields = [name for _, name, _, _ in string.Formatter().parse(form) if name]
+  return '' if any(row.get(name) is None for name in fields) else form.format(**row)
 
 
 def _processor():

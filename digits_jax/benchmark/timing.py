@@ -14,6 +14,14 @@ class Timing:
   low: float
   high: float
 
+  def rates(self, unit: str, work: float) -> dict[str, float]:
+    """{unit}_per_second of the median, of the slowest and of the fastest call, each of so much work."""
+    return {
+      f'{unit}_per_second': round(work / self.median),
+      'slowest': round(work / self.high),
+      'fastest': round(work / self.low),
+    }
+
 
 def interleave(calls: Mapping[Hashable, Callable[[], object]], *, repeats: int) -> dict[Hashable, Timing]:
   """Times each call `repeats` times, all of them in each round, after one round that is not timed (compilation).

@@ -48,7 +48,7 @@ def test_logits_of_a_trained_run_are_those_of_its_test_images(tmp_path):
   for i in range(3):
     wanted = opened.task.predict(opened.params, evaluate.draw_examples(fixed, [i]).images)['logits']
     np.testing.assert_allclose(logits[i], wanted[0], rtol=1e-4, atol=1e-4)
-  with pytest.raises(InputError, match='test images: lower --batch'):
+  with pytest.raises(InputError, match='test images: lower --sequences'):
     decode.trained_logits(tmp_path / 'run', config.tests.test.examples + 1)
 
 

@@ -1,0 +1,285 @@
+"""One training step (loss, gradient, optimiser) beside the same network in Keras and in PyTorch.
+
+Ours is `training.parallel.make_train_call`, the program that training runs, its batch lying on the device. Then the
+config's own experiment, its batch given and its batch drawn in the step, which tells what synthesis costs.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+import digits_jax
+from digits_jax import structs
+from digits_jax.alphabet import DIGITS
+from digits_jax.benchmark import device, networks, report, timing
+from digits_jax.data.sources import Source
+from digits_jax.training import experiment, loop, parallel
+from digits_jax.training import state as states
+
+SLOTS = 5  # digits of the longest number
+GATES = {'lstm': 4, 'gru': 3, 'none': 0}
+GIVEN, DRAWN = 'batch given', 'synthesis in the step'
+
+
+@dataclasses.dataclass(frozen=True)
+class Stepper:
+  """One way to do a training step."""
+
+  name: str
+  version: str
+  parameters: int
+  steps: int  # in one call
+  run: Callable[[], object]  # returns when they are done
+  count: Callable[[], dict[str, float]] | None = None  # what one step costs, by XLA; of ours alone
+
+
+def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
+  """All figures, in plain values that json can write.
+
+  Returns:
+    name, input (in words), hardware, notes (the device's rates, peak memory), and rows: network, stepper, version,
+    dtype, batch, steps_per_call, images_per_second (of the median) with slowest and fastest, times_ours (its rate over
+    that of our first row of the same work), parameters; for ours also gigaflops and gigabytes of a step, program_mib
+    (arguments, results and temporaries), limit_share (of the roofline's images a second that was reached) and, with
+    synthesis in the step, synthesis_share (of the step's time).
+  """
+  limits = device.measure(repeats=repeats)
+  rows = []
+  for dtype in device.dtypes():
+    for network in networks.NETWORKS:
+      for batch in batches:
+        rows += _compare(network.name, installed(config, network, batch, dtype), batch, dtype, repeats, limits)
+    for batch in batches:
+      found = _compare(config.name, own(config, batch, dtype), batch, dtype, repeats, limits)
+      given = {row['steps_per_call']: row['images_per_second'] for row in found if row['stepper'] == GIVEN}
+      for row in found:
+        if row['stepper'] == DRAWN:
+          row['synthesis_share'] = round(1 - row['images_per_second'] / given[row['steps_per_call']], 3)
+      rows += found
+  rates = [f'{rate / 1e9:,.0f} G operations/s in {dtype}' for dtype, rate in limits.flops.items()]
+  notes = {'one large product and copying': f'{", ".join(rates)}, {limits.bandwidth / 1e9:,.1f} GB/s'}
+  notes |= device.peak_memory()
+  size = f'{networks.HEIGHT}x{networks.WIDTH}'
+  return {
+    'name': 'step', 'input': f'training steps on {size} images', 'hardware': report.hardware(), 'notes': notes,
+    'rows': rows,
+  }  # fmt: skip
+
+
+def table(found: dict) -> str:
+  """The figures for people."""
+  columns = {
+    'stepper': '{stepper}',
+    'network': '{network}',
+    'dtype': '{dtype}',
+    'batch': '{batch}',
+    'a call': '{steps_per_call}',
+    'images/s': '{images_per_second:,}',
+    '(slowest - fastest)': '({slowest:,} - {fastest:,})',
+    'x ours': '{times_ours:.2f}',
+    'parameters': '{parameters:,}',
+    'Gflop': '{gigaflops:.1f}',
+    'GB': '{gigabytes:.2f}',
+    'of limit': '{limit_share:.1%}',
+    'MiB': '{program_mib:,}',
+    'synthesis': '{synthesis_share:.1%}',
+  }
+  return report.show(found, columns)
+
+
+def installed(config: ConfigDict, network: networks.Network, batch: int, dtype: str) -> list[Stepper]:
+  """Ours, then each peer that can be imported and computes where ours does."""
+  images, labels = made_up_batch(batch)
+  built = of_network(config, network, images, labels, dtype)
+  found = [ours('digits_jax', built, steps=steps) for steps in _steps_per_call()]
+  for peer in (keras, pytorch):
+    try:
+      found += peer(network, images, labels, dtype)
+    except ImportError:
+      continue
+  counts = {stepper.name: stepper.parameters for stepper in found}
+  assert len({*counts.values()}) == 1, f'not the same network: {counts}'
+  return found
+
+
+def own(config: ConfigDict, batch: int, dtype: str) -> list[Stepper]:
+  """The config's experiment at this batch size: its first batch given at every step, then each drawn in its step."""
+  config = config.copy_and_resolve_references()
+  config.batch_size, config.model.dtype = batch, dtype
+  drawn = experiment.build(config)
+  places, key = np.arange(batch), jax.random.key(config.seed)
+  draw = lambda constants, items: parallel.draw_batch(drawn.train, key, constants, 0, items, places)
+  first = jax.jit(draw)(drawn.train.constants, drawn.train.feed(0, 0, batch))
+  built = {GIVEN: dataclasses.replace(drawn, train=given(first)), DRAWN: drawn}
+  return [ours(name, one, steps=steps) for steps in _steps_per_call() for name, one in built.items()]
+
+
+def made_up_batch(batch: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+  """Images float32[B, 32, 128, 1] of noise, labels int32[B, SLOTS] of 1 to SLOTS digits, right-padded with 0."""
+  rng = np.random.default_rng(seed)
+  images = rng.random((batch, networks.HEIGHT, networks.WIDTH, 1), np.float32)
+  labels = rng.integers(1, networks.CLASSES, (batch, SLOTS), np.int32)
+  lengths = rng.integers(1, SLOTS + 1, (batch, 1))
+  return images, np.where(np.arange(SLOTS) < lengths, labels, 0).astype(np.int32)
+
+
+def of_network(
+  config: ConfigDict, network: networks.Network, images: np.ndarray, labels: np.ndarray, dtype: str
+) -> experiment.Experiment:
+  """The config with this network, with AdamW as the peers have it, and with this batch at every step."""
+  config = config.copy_and_resolve_references()
+  config.update(alphabet=DIGITS, batch_size=len(images))
+  config.model.update(
+    patch=(network.patch, network.patch),
+    widths=network.widths,
+    pools=network.pools,
+    groups=network.groups,
+    frame_features=network.frame_features,
+    recurrent='lstm',
+    recurrent_features=network.recurrent_features,
+    recurrent_layers=1,
+    is_bidirectional=True,
+    dtype=dtype,
+  )
+  config.optim.update(name='adamw', schedule='constant', learning_rate=1e-3, weight_decay=1e-4)
+  config.optim.update(warmup_steps=0, clip_norm=0.0, average_decay=0.0)
+  lengths, count = (labels > 0).sum(1).astype(np.int32), len(images)
+  batch = structs.Batch(images, labels, lengths, np.zeros((count, SLOTS, 4), np.float32), np.ones(count, bool))
+  return dataclasses.replace(experiment.build(config), train=given(batch))
+
+
+def given(batch: structs.Batch) -> Source:
+  """A source whose every step is this batch."""
+  return Source(
+    constants=batch,
+    feed=lambda step, first, count: np.arange(first, first + count, dtype=np.int32),
+    example=lambda key, constants, item: jax.tree.map(lambda leaf: leaf[item], constants),
+  )
+
+
+def ours(name: str, built: experiment.Experiment, *, steps: int) -> Stepper:
+  """Training's own step, `steps` of them in one call."""
+  config = built.config
+  call = parallel.make_train_call(
+    built.task,
+    built.train,
+    built.optimiser,
+    built.schedule,
+    batch_size=config.batch_size,
+    steps_per_call=steps,
+    average_decay=config.optim.average_decay,
+  )
+  state = parallel.replicate(loop.initial_state(built))
+  constants = parallel.replicate((jax.random.key(config.seed), built.train.constants))
+
+  def run():
+    nonlocal state
+    state, metrics, _ = call(state, constants, 0, steps, 1.0, False)
+    return jax.block_until_ready(metrics)['loss']
+
+  parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+  return Stepper(name, digits_jax.__version__, parameters, steps, run, lambda: count(built))
+
+
+def keras(network: networks.Network, images: np.ndarray, labels: np.ndarray, dtype: str) -> list[Stepper]:
+  """On the CPU, in float32. Raises ImportError where TensorFlow is not installed."""
+  if jax.default_backend() != 'cpu' or dtype != 'float32':
+    return []
+  from digits_jax.benchmark import keras_crnn
+
+  model = keras_crnn.Stepper(network, images, labels)
+  return [Stepper(keras_crnn.NAME, keras_crnn.VERSION, model.parameters, 1, model)]
+
+
+def pytorch(network: networks.Network, images: np.ndarray, labels: np.ndarray, dtype: str) -> list[Stepper]:
+  """Where ours computes, if PyTorch can. Raises ImportError where it is not installed."""
+  from digits_jax.benchmark import torch_crnn
+
+  if torch_crnn.device() != jax.default_backend():
+    return []
+  steps = max(_steps_per_call())
+
+  def stepper(kind):
+    model = torch_crnn.Stepper(network, images, labels, kind=kind, dtype=dtype)
+
+    def run():
+      for _ in range(steps):
+        loss = model()
+      return float(loss)  # waits for the device
+
+    return Stepper(f'PyTorch, {kind}', torch_crnn.VERSION, model.parameters, steps, run)
+
+  return [stepper(kind) for kind in torch_crnn.kinds()]
+
+
+def count(built: experiment.Experiment) -> dict[str, float]:
+  """Of one training step on one device, by XLA's own count: flops, bytes, and program_bytes.
+
+  program_bytes are arguments, results and temporaries together. XLA counts the body of a loop once; the recurrence's
+  products at the other frames (one forward and one backward) are added here, CTC's sums are not.
+  """
+  config = built.config
+  places, items = np.arange(config.batch_size), built.train.feed(0, 0, config.batch_size)
+
+  def step(state, key, constants):
+    batch = parallel.draw_batch(built.train, key, constants, state.step, items, places)
+    mean = lambda params: jnp.mean(built.task.loss(params, batch, key)[0])
+    gradients = jax.grad(mean)(state.params)
+    return states.apply_gradients(
+      state, gradients, built.optimiser, rate_scale=jnp.float32(1), decay=config.optim.average_decay
+    )
+
+  state = jax.eval_shape(lambda: loop.initial_state(built))
+  program = jax.jit(step, donate_argnums=0).lower(state, jax.random.key(0), built.train.constants).compile()
+  costs, memory = program.cost_analysis(), program.memory_analysis()
+  size = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+  model = config.model
+  frames = jax.eval_shape(built.task.predict, state.params, loop.blank_batch(built).images)['logits'].shape[1]
+  directions = 2 if model.is_bidirectional else 1
+  product = 2 * config.batch_size * directions * GATES[model.recurrent] * model.recurrent_features**2
+  unseen = 2 * (frames - 1) * product * model.recurrent_layers
+  return {
+    'flops': costs['flops'] + unseen,
+    'bytes': costs['bytes accessed'],
+    'program_bytes': size - memory.alias_size_in_bytes,
+  }
+
+
+def _compare(network, steppers, batch, dtype, repeats, limits):
+  """Rows of steppers that do the same work."""
+  timings = timing.interleave({i: stepper.run for i, stepper in enumerate(steppers)}, repeats=repeats)
+  rows, base = [], timings[0].median / steppers[0].steps
+  costs = {}
+  for i, stepper in enumerate(steppers):
+    seconds = timings[i].median / stepper.steps
+    row = {
+      'network': network,
+      'stepper': stepper.name,
+      'version': stepper.version,
+      'dtype': dtype,
+      'batch': batch,
+      'steps_per_call': stepper.steps,
+      **timings[i].rates('images', batch * stepper.steps),
+      'times_ours': round(base / seconds, 3),
+      'parameters': stepper.parameters,
+    } | dict.fromkeys(('gigaflops', 'gigabytes', 'program_mib', 'limit_share', 'synthesis_share'))
+    if stepper.count:
+      cost = costs.setdefault(stepper.name, None) or stepper.count()
+      costs[stepper.name] = cost
+      row |= {
+        'gigaflops': round(cost['flops'] / 1e9, 2),
+        'gigabytes': round(cost['bytes'] / 1e9, 3),
+        'program_mib': round(cost['program_bytes'] / 2**20),
+        'limit_share': round(limits.seconds(cost['flops'], cost['bytes'], dtype) / seconds, 3),
+      }
+    rows.append(row)
+  return rows
+
+
+def _steps_per_call():
+  """In one dispatch: one, and where training does more, as many as it does."""
+  return sorted({1, parallel.choose_steps_per_call(0)})

@@ -1,0 +1,180 @@
+"""The step benchmark: that all three are the same network on the same loss, that costs and figures add up."""
+
+import csv
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs import fonts
+from digits_jax.benchmark import device, networks, report, step, timing
+from digits_jax.training import loop
+from tests.export import runs
+from tests.training import toy
+
+SMALL = networks.Network('small', 4, (8, 16), ((2, 2), (2, 1)), groups=4, frame_features=12, recurrent_features=6)
+PLAIN = networks.Network('small', 1, (8,), ((4, 4),), groups=4, frame_features=12, recurrent_features=6)
+
+
+def test_the_batch_given_is_the_one_that_is_drawn_first(monkeypatch):
+  monkeypatch.setattr(step.experiment, 'build', toy.build)
+  given, drawn = step.own(toy.get_config(), 4, 'float32')
+  assert (given.name, drawn.name, given.steps) == (step.GIVEN, step.DRAWN, 1)
+  first, second = (float(given.run()[0]) for _ in range(2))
+  np.testing.assert_allclose(float(drawn.run()[0]), first, rtol=1e-5)
+  assert second != first  # it trains
+
+
+def test_a_network_trains_on_what_it_is_given():
+  images, labels = step.made_up_batch(4)
+  assert images.shape == (4, networks.HEIGHT, networks.WIDTH, 1) and labels.shape == (4, step.SLOTS)
+  assert ((labels > 0).sum(1) > 0).all() and ((labels > 0).cumprod(1) == (labels > 0)).all()
+  built = step.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
+  logits = jax.eval_shape(built.task.predict, loop.initial_state(built).params, images)['logits']
+  assert logits.shape == (4, SMALL.frames, networks.CLASSES)
+  stepper = step.ours('ours', built, steps=1)
+  before, after = stepper.run(), [stepper.run() for _ in range(40)][-1]
+  assert before.shape == (1,) and after[0] < before[0] - 1
+
+
+def test_networks_that_differ_are_not_compared(monkeypatch):
+  one, other = (step.Stepper(name, '1', count, 1, lambda: None) for name, count in (('one', 4), ('other', 5)))
+  monkeypatch.setattr(step, 'ours', lambda *given, steps: one)
+  monkeypatch.setattr(step, 'keras', lambda *given: [other])
+  monkeypatch.setattr(step, 'pytorch', lambda *given: [])
+  with pytest.raises(AssertionError, match=r"not the same network: .*'other': 5"):
+    step.installed(fonts.get_config('tiny'), SMALL, 2, 'float32')
+
+
+def test_operations_are_those_of_the_layers():
+  """Counted by hand: products alone, 3 of them (outputs, gradients of inputs and of weights), edges of images apart."""
+  images, labels = step.made_up_batch(16)
+  network = dataclasses.replace(PLAIN, widths=(32,), frame_features=64, recurrent_features=64)
+  cost = step.count(step.of_network(fonts.get_config('tiny'), network, images, labels, 'float32'))
+  rows, frames, recurrent = network.rows, network.frames, network.recurrent_features
+  forward = 9 * 32 * networks.HEIGHT * networks.WIDTH * 2 / 3  # the images need no gradient
+  forward += frames * (rows * 32 * 64 + 64 * 8 * recurrent + 8 * recurrent**2 + 2 * recurrent * networks.CLASSES)
+  assert cost['flops'] == pytest.approx(3 * 2 * 16 * forward, rel=0.25)
+  assert cost['bytes'] > 16 * networks.HEIGHT * networks.WIDTH * 32 * 4 and cost['program_bytes'] > images.nbytes
+
+
+def test_rates_of_the_device_and_the_least_time():
+  limits = device.measure(repeats=1, side=64, megabytes=1)
+  assert limits.flops['float32'] > 0 and limits.bandwidth > 0
+  limits = device.Limits({'float32': 10.0}, 4.0)
+  assert (limits.seconds(20, 4, 'float32'), limits.seconds(10, 12, 'float32')) == (2.0, 3.0)
+  assert all(value > 50 for value in device.peak_memory().values())
+
+
+def test_figures_and_files(tmp_path, monkeypatch):
+  cost = lambda: {'flops': 3e9, 'bytes': 1e9, 'program_bytes': 2**21}
+  stepper = lambda name, seconds, steps=1, count=None: step.Stepper(name, '1', 7, steps, lambda: seconds, count)
+  monkeypatch.setattr(networks, 'NETWORKS', (SMALL,))
+  monkeypatch.setattr(device, 'measure', lambda repeats: device.Limits({'float32': 6e9}, 4e9))
+  monkeypatch.setattr(timing, 'interleave', lambda calls, repeats: {
+    name: timing.Timing(call(), call() / 2, call() * 2) for name, call in calls.items()
+  })  # fmt: skip
+  monkeypatch.setattr(step, 'installed', lambda *given: [stepper('ours', 1.0, count=cost), stepper('peer', 4.0, 8)])
+  monkeypatch.setattr(step, 'own', lambda *given: [stepper(step.GIVEN, 1.0), stepper(step.DRAWN, 1.25)])
+  found = step.measure(runs.make_config(), batches=[100], repeats=2)
+  ours, peer, given, drawn = found['rows']
+  assert (ours['network'], ours['batch'], ours['dtype']) == ('small', 100, 'float32')
+  assert (ours['images_per_second'], ours['slowest'], ours['fastest'], ours['times_ours']) == (100, 50, 200, 1.0)
+  assert (ours['gigaflops'], ours['gigabytes'], ours['program_mib'], ours['limit_share']) == (3.0, 1.0, 2, 0.5)
+  assert (peer['images_per_second'], peer['times_ours'], peer['steps_per_call']) == (200, 2.0, 8)
+  assert peer['gigaflops'] is None and given['network'] == 'fonts-tiny'
+  assert (given['synthesis_share'], drawn['synthesis_share'], drawn['times_ours']) == (None, 0.2, 0.8)
+  table = step.table(found)
+  assert '6 G operations/s in float32, 4.0 GB/s' in table and 'resident' in table and '20.0%' in table
+  report.write(tmp_path, found)
+  assert json.loads((tmp_path / 'step.json').read_text()) == found
+  assert len(list(csv.DictReader((tmp_path / 'step.csv').open()))) == 4
+
+
+def test_empty_cells_stay_empty():
+  found = {'name': 'n', 'input': 'i', 'hardware': {}, 'rows': [{'a': 1, 'b': None}, {'a': 2, 'b': 0.5}]}
+  assert report.show(found, {'A': '{a}', 'B': '{b:.1%}', 'C': '({a} {c})'}).splitlines()[1:] == [
+    'A      B  C', '1', '2  50.0%',
+  ]  # fmt: skip
+
+
+def test_rates():
+  assert timing.Timing(2.0, 1.0, 4.0).rates('images', 8) == {'images_per_second': 4, 'slowest': 2, 'fastest': 8}
+
+
+def _ours(network, batch=4):
+  """Our network with random parameters: (built, params, images, labels)."""
+  images, labels = step.made_up_batch(batch)
+  built = step.of_network(fonts.get_config('tiny'), network, images, labels, 'float32')
+  rng = np.random.default_rng(0)
+  draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
+  return built, jax.tree.map(draw, loop.initial_state(built).params), images, labels
+
+
+def _our_loss(built, params, images, labels):
+  lengths = (labels > 0).sum(1).astype(np.int32)
+  batch = step.structs.Batch(images, labels, lengths, None, None)
+  return built.task.predict(params, images)['logits'], float(built.task.loss(params, batch, None)[0].mean())
+
+
+@pytest.mark.parametrize('network', [SMALL, PLAIN])
+def test_keras_computes_the_same(network):
+  pytest.importorskip('tensorflow')
+  from digits_jax.benchmark import keras_crnn
+
+  built, params, images, labels = _ours(network)
+  model = keras_crnn.build(network)
+  weights = []
+  for i in range(len(network.widths)):
+    block = params['trunk'][f'ConvBlock_{i}']
+    weights += [block['Conv_0']['kernel'], block['GroupNorm_0']['scale'], block['GroupNorm_0']['bias']]
+  weights += [params['frames']['kernel'], params['frames']['bias']]
+  recurrent, count = params['recurrent_0'], 4 * network.recurrent_features
+  forget = np.repeat([0.0, 1.0, 0.0, 0.0], network.recurrent_features)  # ours adds 1 outside the parameters
+  for direction in range(2):
+    part = slice(direction * count, (direction + 1) * count)
+    kernel, bias = recurrent['input']['kernel'][:, part], recurrent['input']['bias'][part]
+    weights += [kernel, recurrent['recurrent'][direction], bias + forget]
+  model.set_weights([*weights, params['head']['kernel'], params['head']['bias']])
+  logits, loss = _our_loss(built, params, images, labels)
+  np.testing.assert_allclose(model(images).numpy(), logits, atol=2e-3)
+  stepper = keras_crnn.Stepper(network, images, labels)
+  assert stepper.parameters == sum(leaf.size for leaf in jax.tree.leaves(params))
+  stepper.model.set_weights(model.get_weights())
+  assert stepper() == pytest.approx(loss, rel=1e-3)
+  assert stepper() < loss
+
+
+@pytest.mark.parametrize('kind', ['eager', 'channels last'])
+@pytest.mark.parametrize('network', [SMALL, PLAIN])
+def test_pytorch_computes_the_same(network, kind):
+  torch = pytest.importorskip('torch')
+  from digits_jax.benchmark import torch_crnn
+
+  built, params, images, labels = _ours(network)
+  stepper = torch_crnn.Stepper(network, images, labels, kind=kind)
+  assert stepper.parameters == sum(leaf.size for leaf in jax.tree.leaves(params))
+  ours = []
+  for i in range(len(network.widths)):
+    block = params['trunk'][f'ConvBlock_{i}']
+    kernel = block['Conv_0']['kernel'].transpose(3, 2, 0, 1)
+    ours += [kernel, block['GroupNorm_0']['scale'], block['GroupNorm_0']['bias']]
+  ours += [params['frames']['kernel'].T, params['frames']['bias']]
+  recurrent, count = params['recurrent_0'], 4 * network.recurrent_features
+  forget = np.repeat([0.0, 1.0, 0.0, 0.0], network.recurrent_features)  # ours adds 1 outside the parameters
+  for direction in range(2):
+    part = slice(direction * count, (direction + 1) * count)
+    ours += [recurrent['input']['kernel'][:, part].T, recurrent['recurrent'][direction].T]
+    ours += [recurrent['input']['bias'][part] + forget]
+  ours += [params['head']['kernel'].T, params['head']['bias']]
+  trained = [leaf for leaf in stepper.model.parameters() if leaf.requires_grad]
+  with torch.no_grad():
+    for leaf, value in zip(trained, ours, strict=True):
+      leaf.copy_(torch.from_numpy(np.array(value)))
+  logits, loss = _our_loss(built, params, images, labels)
+  found = stepper.model(torch.from_numpy(images).permute(0, 3, 1, 2)).detach().transpose(0, 1)
+  np.testing.assert_allclose(found, logits, atol=2e-3)
+  assert float(stepper()) == pytest.approx(loss, rel=1e-3)
+  assert float(stepper()) < loss
