@@ -3,10 +3,13 @@
 python -m digits_jax.benchmark all --out=DIR
 python -m digits_jax.benchmark decode --workdir=runs/quick
 
+synth: images a second of our generator beside a NumPy and Pillow one that draws the same plates.
 step: a training step beside the same network in Keras and PyTorch; what synthesis takes of it; how far the device goes.
+loss: CTC loss and gradient beside PyTorch's.
 decode: CTC beam search over the test images of a trained run (without --workdir: over made-up logits, and said so):
 sequences a second, latency of one sequence, and how often each peer reads what ours reads.
-all: each of these. Folders of config files are seen from the current folder: start in that of the project.
+start: seconds from the start of a process to its first training step, and of imports.
+all: each of these. Config files are looked for from the current folder: start in that of the project.
 """
 
 import pathlib
@@ -17,12 +20,12 @@ from absl import flags
 from digits_jax import command
 from digits_jax.errors import InputError
 
-PARTS = ('step', 'decode')
+PARTS = ('start', 'synth', 'step', 'loss', 'decode')
 
 command.config_flag()
 _WORKDIR = command.workdir_flag()
 _OUT = flags.DEFINE_string('out', None, 'Folder for NAME.json and NAME.csv of each part.')
-_BATCHES = flags.DEFINE_list('batches', ['64', '256'], 'step: images in one step.')
+_BATCHES = flags.DEFINE_list('batches', ['64', '256'], 'synth, step: images in one step.')
 _SEQUENCES = flags.DEFINE_integer('sequences', 2048, 'decode: sequences decoded together.', lower_bound=1)
 _BEAMS = flags.DEFINE_list('beams', ['10', '25', '100'], 'decode: widths of the search.')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed repetitions of each, after one that is not timed.', lower_bound=1)
@@ -57,11 +60,32 @@ def show(part, out):
   print()
 
 
+def start():
+  from digits_jax.benchmark import start
+
+  found = start.measure(repeats=min(_REPEATS.value, 3))
+  return found, start.table(found)
+
+
+def synth():
+  from digits_jax.benchmark import synth
+
+  found = synth.measure(config(), batches=whole_numbers('batches', _BATCHES.value), repeats=_REPEATS.value)
+  return found, synth.table(found)
+
+
 def step():
   from digits_jax.benchmark import step
 
   found = step.measure(config(), batches=whole_numbers('batches', _BATCHES.value), repeats=_REPEATS.value)
   return found, step.table(found)
+
+
+def loss():
+  from digits_jax.benchmark import loss
+
+  found = loss.measure(repeats=_REPEATS.value)
+  return found, loss.table(found)
 
 
 def decode():
@@ -72,7 +96,7 @@ def decode():
   return found, decode.table(found)
 
 
-TIMERS = {'step': step, 'decode': decode}
+TIMERS = {'start': start, 'synth': synth, 'step': step, 'loss': loss, 'decode': decode}
 
 
 def config():

@@ -1,0 +1,99 @@
+"""Synthesis beside a NumPy and Pillow generator of the same plates: images a second."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+import digits_jax
+from digits_jax.benchmark import device, plates, report, timing
+from digits_jax.data.sources import Source
+from digits_jax.training import experiment, parallel
+
+
+def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
+  """All figures, in plain values that json can write.
+
+  Returns:
+    name, input (in words), hardware, notes, and rows: generator, version, batch, batches_per_call, images_per_second
+    (of the median) with slowest and fastest, times_ours (its rate over ours at one batch a call).
+  """
+  source, seed = experiment.build_source(config, 'train')
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+  rows = []
+  for batch in batches:
+    generators = [ours(source, seed, batch, count) for count in sorted({1, parallel.choose_steps_per_call(0)})]
+    if config.data.glyphs == 'fonts' and is_drawn_by_plates(config):
+      generators += [numpy(source, batch, threads) for threads in sorted({1, cores})]
+    timings = timing.interleave({i: run for i, (*_, run) in enumerate(generators)}, repeats=repeats)
+    for i, (name, version, count, _) in enumerate(generators):
+      rows.append(
+        {
+          'generator': name,
+          'version': version,
+          'batch': batch,
+          'batches_per_call': count,
+          **timings[i].rates('images', batch * count),
+          'times_ours': round(timings[0].median / (timings[i].median / count), 3),
+        }
+      )
+  layout = config.synth.layout
+  about = f'images of {config.name}, {layout.height}x{layout.width}'
+  return {
+    'name': 'synth', 'input': about, 'hardware': report.hardware(), 'notes': device.peak_memory(), 'rows': rows
+  }  # fmt: skip
+
+
+def table(found: dict) -> str:
+  """The figures for people."""
+  columns = {
+    'generator': '{generator}',
+    'version': '{version}',
+    'batch': '{batch}',
+    'a call': '{batches_per_call}',
+    'images/s': '{images_per_second:,}',
+    '(slowest - fastest)': '({slowest:,} - {fastest:,})',
+    'x ours': '{times_ours:.2f}',
+  }
+  return report.show(found, columns)
+
+
+def is_drawn_by_plates(config: ConfigDict) -> bool:
+  """Whether the config's numbers are those of `plates`: only then can the two be compared."""
+  number, layout, photo = config.synth.number, config.synth.layout, config.synth.photo
+  return (
+    (number.min_length, number.max_length) == plates.LENGTHS
+    and (layout.kind, layout.height, layout.width) == ('string', plates.HEIGHT, plates.WIDTH)
+    and (layout.spacing, layout.spacing_px) == ('gaps', plates.GAPS)
+    and photo.noise == (plates.NOISE, plates.NOISE)
+  )
+
+
+def ours(source: Source, seed: int, batch: int, count: int) -> tuple:
+  """(name, version, batches a call, run): `count` of training's batches, drawn one after the other in one call."""
+  places = np.arange(batch)
+  items = source.feed(0, 0, batch)
+
+  @jax.jit
+  def draw(constants, first):
+    one = lambda step: parallel.draw_batch(source, jax.random.key(seed), constants, step, items, places)
+    return one(first) if count == 1 else jax.lax.map(one, first + jnp.arange(count))
+
+  constants = jax.device_put(source.constants)
+  step = 0
+
+  def run():
+    nonlocal step
+    step += count
+    return jax.block_until_ready(draw(constants, step))
+
+  return 'digits_jax', digits_jax.__version__, count, run
+
+
+def numpy(source: Source, batch: int, threads: int) -> tuple:
+  """The same of `plates.Plates`."""
+  generator = plates.Plates(source.constants, threads=threads)
+  name = f'NumPy and Pillow, {threads} thread' + 's' * (threads > 1)
+  return name, np.__version__, 1, lambda: generator.draw(batch)

@@ -1,0 +1,33 @@
+"""The loss benchmark: that it times what is right."""
+
+import numpy as np
+import pytest
+
+from digits_jax.benchmark import loss
+
+
+def test_labels_fit_their_frames():
+  logits, labels, lengths = loss.made_up(50, 16, 5)
+  assert logits.shape == (50, 16, loss.CLASSES) and labels.shape == (50, 5)
+  assert ((labels > 0).sum(1) == lengths).all() and labels.max() < loss.CLASSES
+  inside = np.arange(1, 5) < lengths[:, None]
+  assert (labels[:, 1:] != labels[:, :-1])[inside].all() and set(lengths) == {1, 2, 3, 4, 5}
+
+
+def test_peers_agree():
+  """On random labels, every length among them; PyTorch's only where it is installed."""
+  found = loss.measure(repeats=1, batches=(20,), lengths=((16, 5), (32, 20)))
+  rows = found['rows']
+  assert [(row['frames'], row['symbols']) for row in rows if row['loss'] == 'digits_jax'] == [(16, 5), (32, 20)]
+  assert all(row['largest_difference'] < 1e-5 and row['fastest'] <= row['milliseconds'] for row in rows)
+  assert 'CTC loss and gradient' in loss.table(found)
+
+
+def test_what_differs_is_refused():
+  values = np.array([3.0, 2e4], np.float32), np.zeros((2, 3, 4), np.float32)
+  assert loss.check(values, values, 'same') == 0
+  assert loss.check((values[0] + [0, 1], values[1]), values, 'near') == pytest.approx(1 / 2e4, rel=0.01)
+  with pytest.raises(AssertionError, match='other: losses differ'):
+    loss.check((values[0] + [0.01, 0], values[1]), values, 'other')
+  with pytest.raises(AssertionError, match='other: losses differ'):
+    loss.check((values[0], values[1] + 0.01), values, 'other')

@@ -1,0 +1,79 @@
+"""The synthesis benchmark: that the peer draws the same plates, that figures add up."""
+
+import numpy as np
+import pytest
+
+from configs import fonts, mnist
+from digits_jax.benchmark import plates, synth, timing
+from digits_jax.training import experiment
+
+
+@pytest.fixture(scope='module')
+def source():
+  config = fonts.get_config('tiny')
+  return experiment.build_source(config, 'train')[0]
+
+
+def test_plates_show_their_labels(source, monkeypatch):
+  """Each digit's glyph stands on the image, pixel by pixel and in order; nothing else does."""
+  monkeypatch.setattr(plates, 'NOISE', 0.0)
+  generator = plates.Plates(source.constants)
+  images, labels = generator.draw(40)
+  assert images.shape == (40, 64, 128, 1) and images.dtype == np.float32 and labels.dtype == np.int32
+  lengths = (labels > 0).sum(1)
+  assert set(lengths) == {1, 2, 3, 4, 5} and set(labels[labels > 0]) == set(range(1, 11))
+  for image, label, length in zip(images[..., 0], labels, lengths, strict=True):
+    assert not label[length:].any() and label[:length].all()
+    assert any(_reads(image, [style[digit - 1][0] for digit in label[:length]]) for style in generator._glyphs)
+
+
+def _reads(image, inks):
+  """Whether the image's ink is that of the glyphs, whose columns do not overlap."""
+  total = sum(float(ink.sum()) for ink in inks)
+  left = 0
+  for ink in inks:
+    windows = np.lib.stride_tricks.sliding_window_view(image, ink.shape)[:, left:]
+    found = np.argwhere((windows == ink).all((2, 3)))
+    if not len(found):
+      return False
+    left += int(found[:, 1].min()) + ink.shape[1]
+  return total == pytest.approx(float(image.sum()), rel=1e-4)
+
+
+def test_plates_look_as_ours_do(source):
+  """How bright, how much ink, how noisy, and where the ink is."""
+  theirs, _ = plates.Plates(source.constants, seed=1, threads=2).draw(600)
+  *_, draw = synth.ours(source, 0, 600, 1)
+  ours = np.asarray(draw().images)
+  assert theirs.min() >= 0 and theirs.max() <= 1
+  assert theirs.mean() == pytest.approx(ours.mean(), rel=0.05)
+  assert (theirs > 0.5).mean() == pytest.approx((ours > 0.5).mean(), rel=0.1)
+  assert np.quantile(theirs, 0.8) == pytest.approx(np.quantile(ours, 0.8), rel=0.1)  # of paper and noise
+  columns = lambda images: (images > 0.5).mean((0, 1, 3)).reshape(8, 16).mean(1)
+  np.testing.assert_allclose(columns(theirs), columns(ours), rtol=0.35)
+
+
+def test_only_the_same_plates_are_compared():
+  assert synth.is_drawn_by_plates(fonts.get_config('quick'))
+  changed = fonts.get_config('quick')
+  changed.synth.photo.noise = (0.0, 0.1)
+  assert not synth.is_drawn_by_plates(changed) and not synth.is_drawn_by_plates(mnist.get_config())
+
+
+def test_several_batches_in_a_call_are_the_same(source):
+  (*_, one), (name, _, count, two) = synth.ours(source, 5, 3, 1), synth.ours(source, 5, 3, 2)
+  assert (name, count) == ('digits_jax', 2)
+  alone = [np.asarray(one().images) for _ in range(3)]  # of steps 1, 2, 3
+  np.testing.assert_allclose(two().images, alone[1:], atol=1e-5)
+  assert not np.array_equal(alone[0], alone[1])
+
+
+def test_figures(monkeypatch):
+  monkeypatch.setattr(timing, 'interleave', lambda calls, repeats: {
+    i: timing.Timing(1.0 + i, 1.0, 4.0) for i in calls
+  })  # fmt: skip
+  found = synth.measure(fonts.get_config('tiny'), batches=[8, 16], repeats=1)
+  assert [(row['generator'][:7], row['batch']) for row in found['rows'][:2]] == [('digits_', 8), ('NumPy a', 8)]
+  first = found['rows'][0]
+  assert (first['images_per_second'], first['slowest'], first['fastest'], first['times_ours']) == (8, 2, 8, 1.0)
+  assert found['rows'][1]['times_ours'] == 0.5 and '64x128' in synth.table(found)
