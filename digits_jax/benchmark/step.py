@@ -55,10 +55,8 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
         rows += _compare(network.name, installed(config, network, batch, dtype), batch, dtype, repeats, limits)
     for batch in batches:
       found = _compare(config.name, own(config, batch, dtype), batch, dtype, repeats, limits)
-      given = {row['steps_per_call']: row['images_per_second'] for row in found if row['stepper'] == GIVEN}
-      for row in found:
-        if row['stepper'] == DRAWN:
-          row['synthesis_share'] = round(1 - row['images_per_second'] / given[row['steps_per_call']], 3)
+      alone, drawn = found
+      drawn['synthesis_share'] = round(1 - drawn['images_per_second'] / alone['images_per_second'], 3)
       rows += found
   rates = [f'{rate / 1e9:,.0f} G operations/s in {dtype}' for dtype, rate in limits.flops.items()]
   notes = {'one large product and copying': f'{", ".join(rates)}, {limits.bandwidth / 1e9:,.1f} GB/s'}
@@ -107,7 +105,10 @@ def installed(config: ConfigDict, network: networks.Network, batch: int, dtype: 
 
 
 def own(config: ConfigDict, batch: int, dtype: str) -> list[Stepper]:
-  """The config's experiment at this batch size: its first batch given at every step, then each drawn in its step."""
+  """The config's experiment at this batch size: its first batch given at every step, then each drawn in its step.
+
+  With as many steps in a call as training does.
+  """
   config = config.copy_and_resolve_references()
   config.batch_size, config.model.dtype = batch, dtype
   drawn = experiment.build(config)
@@ -115,7 +116,7 @@ def own(config: ConfigDict, batch: int, dtype: str) -> list[Stepper]:
   draw = lambda constants, items: parallel.draw_batch(drawn.train, key, constants, 0, items, places)
   first = jax.jit(draw)(drawn.train.constants, drawn.train.feed(0, 0, batch))
   built = {GIVEN: dataclasses.replace(drawn, train=given(first)), DRAWN: drawn}
-  return [ours(name, one, steps=steps) for steps in _steps_per_call() for name, one in built.items()]
+  return [ours(name, one, steps=parallel.choose_steps_per_call(0)) for name, one in built.items()]
 
 
 def made_up_batch(batch: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -252,8 +253,8 @@ def count(built: experiment.Experiment) -> dict[str, float]:
 def _compare(network, steppers, batch, dtype, repeats, limits):
   """Rows of steppers that do the same work."""
   timings = timing.interleave({i: stepper.run for i, stepper in enumerate(steppers)}, repeats=repeats)
-  rows, base = [], timings[0].median / steppers[0].steps
-  costs = {}
+  base = timings[0].median / steppers[0].steps
+  rows, costs = [], {}  # a step costs the same, however many there are in a call
   for i, stepper in enumerate(steppers):
     seconds = timings[i].median / stepper.steps
     row = {
@@ -267,9 +268,9 @@ def _compare(network, steppers, batch, dtype, repeats, limits):
       'times_ours': round(base / seconds, 3),
       'parameters': stepper.parameters,
     } | dict.fromkeys(('gigaflops', 'gigabytes', 'program_mib', 'limit_share', 'synthesis_share'))
-    if stepper.count:
-      cost = costs.setdefault(stepper.name, None) or stepper.count()
-      costs[stepper.name] = cost
+    if stepper.count and stepper.name not in costs:
+      costs[stepper.name] = stepper.count()
+    if cost := costs.get(stepper.name):
       row |= {
         'gigaflops': round(cost['flops'] / 1e9, 2),
         'gigabytes': round(cost['bytes'] / 1e9, 3),

