@@ -28,7 +28,9 @@ _OUT = flags.DEFINE_string('out', None, 'Folder for NAME.json and NAME.csv of ea
 _BATCHES = flags.DEFINE_list('batches', ['64', '256'], 'synth, step: images in one step.')
 _SEQUENCES = flags.DEFINE_integer('sequences', 2048, 'decode: sequences decoded together.', lower_bound=1)
 _BEAMS = flags.DEFINE_list('beams', ['10', '25', '100'], 'decode: widths of the search.')
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'Timed repetitions of each, after one that is not timed.', lower_bound=1)
+_REPEATS = flags.DEFINE_integer(
+  'repeats', 5, 'Timed repetitions of each, after one that is not timed; start: at most 3, all timed.', lower_bound=1
+)
 
 CONFIG = 'configs/fonts.py:quick'  # where --config is not given
 
