@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.ctc.align import align
-from digits_jax.ctc.beam import beam_search
+from digits_jax.ctc.beam import beam_search, rescore
 from digits_jax.ctc.lengths import length_log_prob
 
 
@@ -19,7 +19,7 @@ class Decoded(NamedTuple):
 
   labels: jax.Array  # int32[B, n_best, N], classes, right-padded with 0
   lengths: jax.Array  # int32[B, n_best]
-  log_probs: jax.Array  # float32[B, n_best], -inf in unused slots; not conditioned on the length constraint
+  log_probs: jax.Array  # float32[B, n_best], exact; -inf in unused slots; not conditioned on the constraint
   allowed_log_prob: jax.Array  # float32[B], that the reading has an allowed length
   first: jax.Array  # int32[B, N], frames of the best reading's symbols; -1 in the padding
   last: jax.Array  # int32[B, N], included
@@ -39,9 +39,8 @@ def make_program(
   def program(params, images, temperature):
     logits = predict(params, images)['logits'] / temperature
     mask = jnp.ones(logits.shape[:2], bool)
-    read = beam_search(
-      logits, mask, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length
-    )
+    found = beam_search(logits, mask, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length)
+    read = rescore(found, logits, mask)
     placed = align(logits, mask, read.labels[:, 0], read.lengths[:, 0])
     allowed = length_log_prob(logits, mask, min_length=min_length, max_length=max_length)
     return Decoded(*read, allowed, placed.first, placed.last, placed.posteriors)

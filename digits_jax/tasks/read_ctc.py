@@ -83,7 +83,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
       read = greedy.greedy_decode(logits, mask)
       log_probs = align.sequence_log_prob(logits, mask, read.labels, read.lengths)
       return read.labels[:, None], read.lengths[:, None], log_probs[:, None]
-    read = beam.beam_search(logits, mask, beams=beams, n_best=n_best)
+    read = beam.rescore(beam.beam_search(logits, mask, beams=beams, n_best=n_best), logits, mask)
     return read.labels, jnp.where(jnp.isneginf(read.log_probs), -1, read.lengths), read.log_probs
 
   def table(params_key, batch):

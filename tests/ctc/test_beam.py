@@ -52,17 +52,23 @@ def test_with_enough_beams_every_reading_equals_enumeration(shape, kind):
 
 @pytest.mark.parametrize('beams', [1, 3])
 @pytest.mark.parametrize('limits', [(0, None), (2, 2), (0, 1), (4, 5), (0, 0)], ids=str)
-def test_few_beams_repeat_nothing_and_say_the_whole_probability(beams, limits):
+def test_few_beams_repeat_nothing_and_promise_nothing(beams, limits):
   rng, (low, high) = np.random.default_rng(1), limits
   logits = np.concatenate([cases.logits(rng, kind, (60, 6, 4)) for kind in ('flat', 'peaked', 'equal')])
   masks = cases.masks(rng, logits.shape[:2])
   result = beam.beam_search(logits, masks, beams=beams, n_best=beams, min_length=low, max_length=high)
+  rescored = beam.rescore(result, logits, masks)
   for i in range(len(logits)):
     found, wanted = read(result, i), allowed(cases.exact(logits[i], masks[i]), low, high)
     assert bool(found) == bool(wanted)
     assert len({key for key, _ in found}) == len(found)
-    assert_close([value for _, value in found], [wanted[key] for key, _ in found])
-    assert sorted((value for _, value in found), reverse=True) == [value for _, value in found]
+    for key, value in found:
+      assert value <= wanted[key] + 1e-5
+    scored = read(rescored, i)
+    assert {key for key, _ in scored} == {key for key, _ in found}
+    assert_close([value for _, value in scored], [wanted[key] for key, _ in scored])
+    for pairs in (found, scored):
+      assert sorted((value for _, value in pairs), reverse=True) == [value for _, value in pairs]
 
 
 def test_a_length_is_kept_to_where_the_free_search_drops_it():
