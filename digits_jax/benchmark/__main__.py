@@ -24,10 +24,10 @@ PARTS = ('start', 'synth', 'step', 'loss', 'decode')
 
 command.config_flag()
 _WORKDIR = command.workdir_flag()
-_OUT = flags.DEFINE_string('out', None, 'Folder for NAME.json and NAME.csv of each part.')
+_OUT = command.out_flag('Folder for NAME.json and NAME.csv of each part.')
 _BATCHES = flags.DEFINE_list('batches', ['64', '256'], 'synth, step: images in one step.')
 _SEQUENCES = flags.DEFINE_integer('sequences', 2048, 'decode: sequences decoded together.', lower_bound=1)
-_BEAMS = flags.DEFINE_list('beams', ['10', '25', '100'], 'decode: widths of the search.')
+_WIDTHS = flags.DEFINE_list('widths', ['10', '25', '100'], 'decode: widths of the search.')
 _REPEATS = flags.DEFINE_integer(
   'repeats', 5, 'Timed repetitions of each, after one that is not timed; start: at most 3, all timed.', lower_bound=1
 )
@@ -40,7 +40,7 @@ def main(arguments):
   if len(arguments) != 1 or arguments[0] not in (*PARTS, 'all'):
     given = f'not {" ".join(arguments)!r}' if arguments else 'for example: python -m digits_jax.benchmark step'
     raise InputError(f'name one part to time, {", ".join(PARTS)} or all, {given}')
-  whole_numbers('beams', _BEAMS.value)
+  whole_numbers('widths', _WIDTHS.value)
   whole_numbers('batches', _BATCHES.value)
   out = pathlib.Path(_OUT.value).expanduser() if _OUT.value else None
   if out:
@@ -93,7 +93,7 @@ def loss():
 def decode():
   from digits_jax.benchmark import decode
 
-  beams = whole_numbers('beams', _BEAMS.value)
+  beams = whole_numbers('widths', _WIDTHS.value)
   found = decode.measure(_WORKDIR.value, batch=_SEQUENCES.value, beams=beams, repeats=_REPEATS.value)
   return found, decode.table(found)
 

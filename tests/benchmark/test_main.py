@@ -33,7 +33,7 @@ def calls(monkeypatch):
 
 
 def test_all_is_every_part_with_its_flags(calls, tmp_path, capsys):
-  chosen = {'batches': ['8', '16'], 'repeats': 2, 'beams': ['7'], 'sequences': 9, 'out': str(tmp_path / 'new')}
+  chosen = {'batches': ['8', '16'], 'repeats': 2, 'widths': ['7'], 'sequences': 9, 'out': str(tmp_path / 'new')}
   with flagsaver.flagsaver(**chosen):
     assert main.main(['all']) == 0
   assert [name for name, *_ in calls] == ['start', 'synth', 'step', 'loss', 'decode'] == [*main.PARTS]
@@ -63,7 +63,7 @@ def test_parts_that_are_not_there(calls, arguments):
 
 
 @pytest.mark.parametrize('words', [['8', 'x'], ['0'], [], ['-3'], ['1.5']])
-@pytest.mark.parametrize('flag', ['batches', 'beams'])
+@pytest.mark.parametrize('flag', ['batches', 'widths'])
 def test_lists_that_are_none(calls, flag, words):
   with flagsaver.flagsaver(**{flag: words}), pytest.raises(InputError, match=f'--{flag}=.* such as (64,256|10,25,100)'):
     main.main(['all'])
