@@ -14,7 +14,7 @@ from digits_jax.errors import InputError
 def get_config() -> ConfigDict:
   """The defaults of all experiments: printed numbers of 1 to 5 digits on 64x128 canvases."""
   config = ConfigDict()
-  config.schema_version = 1  # raised when a field changes its meaning
+  config.schema_version = 2  # raised when a field changes its meaning or one that reading needs is added
   config.name = 'common'  # of the run directory, runs/<name>, where --workdir is not given
 
   config.seed = 0  # of the parameters, the training numbers and everything random in training

@@ -11,6 +11,7 @@ A PATH is an image, a folder (of images, by their names' endings, not of those i
 
 status is read, rejected (less sure than --min_confidence: no text) or error (not read: no text, a reason). confidence
 is the probability of the whole text; conditional_confidence, where a length is given, that among the allowed lengths.
+left and right are pixels of the image turned upright, as its EXIF data say.
 Exit code 1 where an image could not be read.
 """
 
@@ -33,9 +34,13 @@ _NBEST = flags.DEFINE_integer('nbest', 1, 'Readings of each image, the best firs
 _LENGTH = flags.DEFINE_integer('length', None, 'Digits that every number has.', lower_bound=1)
 _MIN_LENGTH = flags.DEFINE_integer('min_length', None, 'Digits that it has at least.', lower_bound=0)
 _MAX_LENGTH = flags.DEFINE_integer('max_length', None, 'Digits that it has at most.', lower_bound=1)
-_MIN_CONFIDENCE = flags.DEFINE_float('min_confidence', 0.0, 'Withhold texts with less confidence.', 0.0, 1.0)
-_BEAMS = flags.DEFINE_integer('beams', 25, 'Readings that the search follows at a time.', lower_bound=1)
-_GALLERY = flags.DEFINE_string('gallery', None, 'PNG file for a sheet of the first images and what was read where.')
+_MIN_CONFIDENCE = flags.DEFINE_float(
+  'min_confidence', 0.0, 'Withhold texts with less confidence, which no length given raises.', 0.0, 1.0
+)
+_BEAMS = flags.DEFINE_integer(
+  'beams', None, "Readings that the search follows; default: the run's config.evaluation.beams.", lower_bound=1
+)
+_GALLERY = flags.DEFINE_string('gallery', None, 'PNG file for a sheet of the first 60 images and what was read where.')
 
 DRAWN = 60  # images on the gallery at most
 _THUMBNAIL = (160, 320)  # height, width
@@ -176,7 +181,10 @@ class Sheet:
 
     if len(self._images) == DRAWN or record['status'] == 'error':
       return
-    image = image_files.read_image(record['path'])
+    try:
+      image = image_files.read_image(record['path'])
+    except InputError:  # gone since it was read
+      return
     small = image_files.thumbnail(image, *_THUMBNAIL)
     scale = small.shape[1] / image.shape[1]
     self._images.append(small)

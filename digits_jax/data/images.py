@@ -111,6 +111,10 @@ def _read(path, formats: Sequence[str]):
       return _to_array(path, _decode(path, file, formats))
   except FileNotFoundError as error:
     raise InputError(f'there is no image {path}') from error
+  except InputError:
+    raise
+  except ValueError as error:  # a zero byte, or a character that no file name can have
+    raise InputError(f'there is no image {path!r}: no file can have this name') from error
   except OSError as error:
     raise InputError(f'the image {path} cannot be read: {error.strerror or error}') from error
 

@@ -18,7 +18,10 @@ from digits_jax.errors import InputError
 _WORKDIR = command.workdir_flag()
 _OUT = command.out_flag('The file to write.')
 _FORMAT = flags.DEFINE_enum('format', None, ['stablehlo', 'onnx'], 'Of the file.')
-_BEAMS = flags.DEFINE_integer('beams', 25, 'stablehlo: readings that the search follows at a time.', lower_bound=1)
+_BEAMS = flags.DEFINE_integer(
+  'beams', None, "stablehlo: readings that the search follows at a time; default: the run's config.evaluation.beams.",
+  lower_bound=1,
+)  # fmt: skip
 _NBEST = flags.DEFINE_integer('nbest', 1, 'stablehlo: readings of each image, at most --beams.', lower_bound=1)
 _LENGTH = flags.DEFINE_integer('length', None, 'stablehlo: symbols that every reading has.', lower_bound=1)
 _MIN_LENGTH = flags.DEFINE_integer('min_length', 0, 'stablehlo: symbols that it has at least.', lower_bound=0)

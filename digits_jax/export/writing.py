@@ -15,7 +15,7 @@ def write_stablehlo(
   workdir: str | pathlib.Path,
   out: str | pathlib.Path,
   *,
-  beams: int = 25,
+  beams: int | None = None,
   n_best: int = 1,
   min_length: int = 0,
   max_length: int | None = None,
@@ -25,18 +25,20 @@ def write_stablehlo(
   Args:
     workdir: the run directory.
     out: the file; one that is there is replaced once the check is passed.
-    beams, n_best, min_length, max_length: as in `ctc.beam.beam_search`, fixed in the file.
+    beams, n_best, min_length, max_length: as in `ctc.beam.beam_search`, fixed in the file; beams None is the
+      run's config.evaluation.beams.
 
   Raises InputError on arguments that do not go together, a run that cannot be read, a place that cannot be written to,
   and a file that does not compute what the run computes: it is removed.
   """
-  if n_best > beams:
-    raise InputError(f'--nbest={n_best} is more than the search keeps: raise --beams={beams}')
   if max_length is not None and max_length < min_length:
     raise InputError(f'--min_length={min_length} is more than --max_length={max_length}')
-  decoding = {'beams': beams, 'n_best': n_best, 'min_length': min_length, 'max_length': max_length}
 
   def write(path, run, images):
+    kept = run.config.evaluation.beams if beams is None else beams
+    if n_best > kept:
+      raise InputError(f'--nbest={n_best} is more than the search keeps: raise --beams={kept}')
+    decoding = {'beams': kept, 'n_best': n_best, 'min_length': min_length, 'max_length': max_length}
     decode = stablehlo.make_decoder(run, **decoding)
     stablehlo.write(path, run, decode, decoding)
     return check.compare(stablehlo.load(path).read, decode, images), 'images to readings, any batch size'
@@ -78,9 +80,9 @@ def _write(workdir, out, write):
 
 def _open(out):
   """The temporary file beside `out`, empty: a place that cannot be written to is known before the work is done."""
-  temporary = out.with_name(f'{out.name}.tmp')
   if out.is_dir():
     raise InputError(f'--out={out} is a folder: give a file')
+  temporary = out.with_name(f'{out.name}.tmp')
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary.write_bytes(b'')

@@ -26,7 +26,7 @@ def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
 def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
   """The test sets of a config, the run's own or another, as this run can read them.
 
-  Images of the run's own size are left as they are; others are placed on its canvas as the reader does. Labels become
+  Images of the run's own config are left as they are; others are placed on its canvas as the reader does. Labels become
   classes of the run's alphabet. Raises InputError where the sets hold symbols that the run does not know.
   """
   alphabet = Alphabet(config.alphabet)
@@ -40,7 +40,7 @@ def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
   for name, fixed in sets.items():
     layout = config.tests[name].synth.layout
     source = fixed.source if alphabet == run.alphabet else _relabelled(fixed.source, alphabet, run.alphabet)
-    if (layout.height, layout.width) != run.canvas:
+    if config is not run.config or (layout.height, layout.width) != run.canvas:
       source = _placed(source, fixed.seed, _spec(run))
     sets[name] = evaluate.FixedSet(fixed.name, source, fixed.seed, fixed.examples)
   return sets

@@ -42,7 +42,10 @@ def make_program(
     found = beam_search(logits, mask, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length)
     read = rescore(found, logits, mask)
     placed = align(logits, mask, read.labels[:, 0], read.lengths[:, 0])
-    allowed = length_log_prob(logits, mask, min_length=min_length, max_length=max_length)
+    if min_length or max_length is not None:
+      allowed = length_log_prob(logits, mask, min_length=min_length, max_length=max_length)
+    else:
+      allowed = jnp.zeros(logits.shape[0])
     return Decoded(*read, allowed, placed.first, placed.last, placed.posteriors)
 
   return program

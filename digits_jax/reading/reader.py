@@ -34,7 +34,7 @@ class Reading:
   text: str
   confidence: float  # the probability of the whole text, whatever lengths were asked for
   digit_confidences: tuple[float, ...]  # of each symbol, its highest probability in a frame where it stands
-  spans: tuple[tuple[float, float], ...]  # of each symbol, (left, right) in pixels of the image as given, half-open
+  spans: tuple[tuple[float, float], ...]  # of each symbol, (left, right) in pixels of the image, upright, half-open
   alternatives: tuple[tuple[str, float], ...]  # the next best (text, confidence), best first
   conditional_confidence: float | None  # the probability given that the length is allowed; None if every length is
 
@@ -42,8 +42,9 @@ class Reading:
 class Reader:
   """A trained run that reads images."""
 
-  def __init__(self, run: run_directory.Run, *, beams: int = 25):
+  def __init__(self, run: run_directory.Run, *, beams: int | None = None):
     """Takes an opened run; `Reader.load` opens one. beams: as there."""
+    beams = run.config.evaluation.beams if beams is None else beams
     if beams < 1:
       raise InputError(f'beams={beams}: a search keeps at least 1')
     self.run = run
@@ -54,12 +55,12 @@ class Reader:
     self._programs = {}
 
   @classmethod
-  def load(cls, workdir: str | pathlib.Path, *, beams: int = 25) -> 'Reader':
+  def load(cls, workdir: str | pathlib.Path, *, beams: int | None = None) -> 'Reader':
     """Opens a run directory with its best parameters.
 
     Args:
       workdir: what `python -m digits_jax.main` wrote.
-      beams: readings that the search follows at a time; more are slower and miss less.
+      beams: readings that the search follows at a time; more are slower and miss less. None: config.evaluation.beams.
 
     Raises InputError where there is no run that can be read with.
     """

@@ -27,7 +27,7 @@ class Run:
   task: Task
   params: Any
   step: int  # of the parameters
-  temperature: float  # that outputs are divided by; 1.0 until the run has its result
+  temperature: float  # that outputs are divided by; 1.0 until these parameters have a result
 
   @property
   def canvas(self) -> tuple[int, int]:
@@ -55,7 +55,7 @@ def load(workdir: str | pathlib.Path) -> Run:
     step = checkpoints.best_step()
   finally:
     checkpoints.close()
-  return Run(config, alphabet, task, jax.tree.map(jnp.asarray, params), step, read_temperature(workdir))
+  return Run(config, alphabet, task, jax.tree.map(jnp.asarray, params), step, read_temperature(workdir, step))
 
 
 def blank_batch(config: ConfigDict) -> structs.Batch:
@@ -71,14 +71,17 @@ def blank_batch(config: ConfigDict) -> structs.Batch:
   )
 
 
-def read_temperature(workdir: pathlib.Path) -> float:
-  """The temperature in result.json; 1.0 where the run has no result yet, or none with a temperature."""
+def read_temperature(workdir: pathlib.Path, step: int) -> float:
+  """The temperature in result.json that was fitted to the parameters of `step`; 1.0 where they have none yet."""
   path = workdir / 'result.json'
   if not path.is_file():
     return 1.0
   try:
-    temperature = float(json.loads(path.read_text()).get('temperature', 1.0))
-  except (json.JSONDecodeError, AttributeError, TypeError, ValueError) as error:
+    result = json.loads(path.read_text())
+    if result.get('best_step') != step:  # training went on since
+      return 1.0
+    temperature = float(result['temperature'])
+  except (json.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
     raise InputError(f'{path} is damaged: {error}') from error
   if not (math.isfinite(temperature) and temperature > 0):
     raise InputError(f'{path} is damaged: a temperature of {temperature}')

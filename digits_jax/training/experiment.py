@@ -20,7 +20,7 @@ from digits_jax.synth import clutter, layout, number, photo, sequence, warp
 from digits_jax.tasks.base import Task
 from digits_jax.training import evaluate, optim, parallel, stopping
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # The fields that count something, and the least that each may be.
 LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
 LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 'sheet')}

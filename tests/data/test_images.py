@@ -202,6 +202,8 @@ def test_damage_is_pixels_or_one_sentence(tmp_path, format):
 
 def test_what_is_no_image_file(tmp_path):
   assert 'there is no image' in _refused_image(tmp_path / 'missing.jpg')
+  with pytest.raises(InputError, match='no file can have this name'):
+    images.read_image('one.png\0two.png')
   assert 'it is a folder' in _refused_image(tmp_path)
   (tmp_path / 'empty.jpg').write_bytes(b'')
   assert 'is empty' in _refused_image(tmp_path / 'empty.jpg')

@@ -55,7 +55,7 @@ def write_run(workdir, config, *, with_params=True):
     checkpoints = checkpoint.Checkpoints(workdir)
     checkpoints.save_best(7, random_params(config))
     checkpoints.close()
-    rundir.write_json(workdir / 'result.json', {'temperature': TEMPERATURE})
+    rundir.write_json(workdir / 'result.json', {'best_step': 7, 'temperature': TEMPERATURE})
   return workdir
 
 

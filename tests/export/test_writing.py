@@ -99,6 +99,8 @@ def test_wrong_options(workdir, tmp_path, options, problem):
 
 
 def test_places_that_cannot_be_written_to(workdir, tmp_path):
+  with pytest.raises(InputError, match=r'--out=\. is a folder: give a file'):
+    writing.write_stablehlo(workdir, '.')
   with pytest.raises(InputError, match=f'--out={tmp_path} is a folder: give a file'):
     writing.write_stablehlo(workdir, tmp_path)
   (tmp_path / 'file').write_text('')

@@ -24,7 +24,7 @@ def make_run(workdir, **changes):
   params['head'] = {'kernel': 30 * params['head']['kernel'], 'bias': 3 * params['head']['bias']}  # surer of itself
   workdir.mkdir(parents=True)
   rundir.write_config(workdir, config)
-  rundir.write_json(workdir / 'result.json', {'temperature': TEMPERATURE})
+  rundir.write_json(workdir / 'result.json', {'best_step': 4, 'temperature': TEMPERATURE})
   checkpoints = checkpoint.Checkpoints(workdir)
   checkpoints.save_best(4, params)
   checkpoints.close()
