@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags, logging
 
+from digits_jax import cpu
 from digits_jax.errors import InputError
 
 _PREALLOCATE = flags.DEFINE_bool(
@@ -197,6 +198,7 @@ def _prepare_environment():
     os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   if _MEMORY_FRACTION.value is not None:
     os.environ['XLA_PYTHON_CLIENT_MEM_FRACTION'] = str(_MEMORY_FRACTION.value)
+  cpu.prepare()
   if _CPU_DEVICES.value:
     flag = f' --xla_force_host_platform_device_count={_CPU_DEVICES.value}'
     os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + flag

@@ -1,5 +1,6 @@
 """The parts of the trunk against plain loops in NumPy."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,13 +105,55 @@ def test_space_to_depth():
   np.testing.assert_array_equal(layers.space_to_depth(jnp.asarray(x), (2, 4)), expected)
 
 
-def test_max_pool():
+def normalised(x, scale, bias, window):
+  """What `GroupNorm` and `relu_pool` are together, by flax and a reshape: [B, H, W, C] -> [B, H/p, W/q, C]."""
+  batch, height, width, channels = x.shape
+  p, q = window
+  x = nn.relu(nn.GroupNorm(2, epsilon=1e-6).apply({'params': {'scale': scale, 'bias': bias}}, x))
+  return x.reshape(batch, height // p, p, width // q, q, channels).max((2, 4))
+
+
+@pytest.mark.parametrize('window', [(3, 2), (2, 1), (1, 1)])
+def test_group_norm_and_relu_pool_against_flax(window):
+  x = RNG.normal(size=(2, 6, 8, 4)).astype(np.float32) * [1, 2, 3, 4] + [5, 0, -3, 1]
+  x = x.astype(np.float32)
+  scale, bias = RNG.normal(size=(2, 4)).astype(np.float32)
+  weights = RNG.normal(size=(2, 6 // window[0], 8 // window[1], 4)).astype(np.float32)
+
+  def ours(x, scale, bias):
+    gain, offset = layers.GroupNorm(2).apply({'params': {'scale': scale, 'bias': bias}}, x)
+    return jnp.sum(layers.relu_pool(x, gain, offset, window) * weights)
+
+  theirs = lambda x, scale, bias: jnp.sum(normalised(x, scale, bias, window) * weights)
+  found, gradients = jax.value_and_grad(ours, (0, 1, 2))(x, scale, bias)
+  expected, expected_gradients = jax.value_and_grad(theirs, (0, 1, 2))(x, scale, bias)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  for one, other in zip(gradients, expected_gradients, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_relu_pool_keeps_the_largest_of_each_window():
   x = RNG.normal(size=(2, 6, 8, 3)).astype(np.float32)
+  gain, offset = RNG.normal(size=(2, 2, 3)).astype(np.float32)
   expected = np.zeros((2, 2, 4, 3), np.float32)
   for b, i, j, channel in np.ndindex(2, 2, 4, 3):
-    expected[b, i, j, channel] = x[b, 3 * i : 3 * i + 3, 2 * j : 2 * j + 2, channel].max()
-  np.testing.assert_array_equal(layers.max_pool(jnp.asarray(x), (3, 2)), expected)
-  np.testing.assert_array_equal(layers.max_pool(jnp.asarray(x), (1, 1)), x)
+    window = x[b, 3 * i : 3 * i + 3, 2 * j : 2 * j + 2, channel] * gain[b, channel] + offset[b, channel]
+    expected[b, i, j, channel] = max(0, window.max())
+  np.testing.assert_allclose(layers.relu_pool(x, gain, offset, (3, 2)), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_group_norm_of_a_plane_is_its_bias():
+  gain, offset = layers.GroupNorm(2).init_with_output(jax.random.key(0), jnp.full((1, 6, 8, 4), 3.0))[0]
+  np.testing.assert_allclose(3 * gain + offset, 0, atol=1e-3)
+
+
+def test_relu_pool_in_bfloat16():
+  x = RNG.normal(size=(2, 6, 8, 4)).astype(jnp.bfloat16)
+  gain, offset = np.ones((2, 4), np.float32), np.zeros((2, 4), np.float32)
+  run = lambda *args: jnp.sum(layers.relu_pool(*args, (2, 2)).astype(jnp.float32))
+  gradients = jax.grad(run, (0, 1, 2))(x, gain, offset)
+  assert [leaf.dtype for leaf in gradients] == [jnp.bfloat16, jnp.float32, jnp.float32]
+  assert layers.relu_pool(x, gain, offset, (2, 2)).dtype == jnp.bfloat16
 
 
 def test_standardise_takes_brightness_and_contrast_away():

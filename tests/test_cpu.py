@@ -1,0 +1,35 @@
+"""What commands say to jax before it starts, in processes of their own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from digits_jax import cpu
+
+PROGRAM = """
+import os
+from digits_jax import cpu
+cpu.prepare()
+import jax, jax.numpy as jnp
+x, kernel = jnp.ones((2, 8, 8, 16)), jnp.ones((3, 3, 16, 16))
+x = jax.lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+print(int(x.sum()), os.environ['XLA_FLAGS'])
+"""
+
+
+@pytest.mark.parametrize('given, then', [('', f'{cpu.FUSION}=dot'), (f'{cpu.FUSION}=', f'{cpu.FUSION}=')])
+def test_this_jax_knows_the_flag_and_convolves_rightly(given, then):
+  environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': given}
+  done = subprocess.run([sys.executable, '-c', PROGRAM], env=environment, capture_output=True, text=True, check=True)
+  assert done.stdout.split() == [str(2 * 6 * 6 * 16 * 3 * 3 * 16), then]
+
+
+@pytest.mark.parametrize('platforms, alone', [('cpu', True), ('cuda', False), ('cuda,cpu', False), ('tpu', False)])
+def test_flags_are_for_the_cpu_alone(platforms, alone, monkeypatch):
+  monkeypatch.setenv('JAX_PLATFORMS', platforms)
+  monkeypatch.setenv('XLA_FLAGS', '--xla_dump_to=there')
+  monkeypatch.setattr(cpu, 'keep_memory', lambda: None)
+  cpu.prepare()
+  assert os.environ['XLA_FLAGS'] == '--xla_dump_to=there' + (f' {cpu.FUSION}=dot' if alone else '')
