@@ -68,11 +68,8 @@ def layer_table(built):
   """The model's layers as text; raises InputError where it does not fit its images or numbers."""
   import jax
 
-  from digits_jax.training import loop
-
-  batch = loop.blank_batch(built)
-  jax.eval_shape(built.task.init, jax.random.key(0), batch)
-  return built.task.table(jax.random.key(0), batch)
+  jax.eval_shape(built.initial_state)
+  return built.task.table(jax.random.key(0), built.blank_batch)
 
 
 def describe(built, table, workdir):

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from configs import common, fonts, testsets
 from digits_jax.data import images, mnist_builder
 from digits_jax.errors import InputError
-from digits_jax.training import experiment, loop
+from digits_jax.training import experiment
 from tests.data.test_mnist import idx_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -92,7 +92,7 @@ def test_the_fields_are_those_of_common(name, argument):
 def test_it_builds_and_has_its_parameters(name, argument, data_dir):
   config = get(name, argument, data_dir)
   built = experiment.build(config)
-  batch = loop.blank_batch(built)
+  batch = built.blank_batch
   layout = config.synth.layout
   assert batch.images.shape == (1, layout.height, layout.width, 1)
   params = jax.eval_shape(built.task.init, jax.random.key(0), batch)

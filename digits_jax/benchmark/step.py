@@ -17,7 +17,7 @@ from digits_jax import structs
 from digits_jax.alphabet import DIGITS
 from digits_jax.benchmark import device, networks, report, timing
 from digits_jax.data.sources import Source
-from digits_jax.training import experiment, loop, parallel
+from digits_jax.training import experiment, parallel
 from digits_jax.training import state as states
 
 SLOTS = 5  # digits of the longest number
@@ -174,7 +174,7 @@ def ours(name: str, built: experiment.Experiment, *, steps: int) -> Stepper:
     steps_per_call=steps,
     average_decay=config.optim.average_decay,
   )
-  state = parallel.replicate(loop.initial_state(built))
+  state = parallel.replicate(built.initial_state())
   constants = parallel.replicate((jax.random.key(config.seed), built.train.constants))
 
   def run():
@@ -234,12 +234,12 @@ def count(built: experiment.Experiment) -> dict[str, float]:
       state, gradients, built.optimiser, rate_scale=jnp.float32(1), decay=config.optim.average_decay
     )
 
-  state = jax.eval_shape(lambda: loop.initial_state(built))
+  state = jax.eval_shape(built.initial_state)
   program = jax.jit(step, donate_argnums=0).lower(state, jax.random.key(0), built.train.constants).compile()
   costs, memory = program.cost_analysis(), program.memory_analysis()
   size = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
   model = config.model
-  frames = jax.eval_shape(built.task.predict, state.params, loop.blank_batch(built).images)['logits'].shape[1]
+  frames = jax.eval_shape(built.task.predict, state.params, built.blank_batch.images)['logits'].shape[1]
   directions = 2 if model.is_bidirectional else 1
   product = 2 * config.batch_size * directions * GATES[model.recurrent] * model.recurrent_features**2
   unseen = 2 * (frames - 1) * product * model.recurrent_layers

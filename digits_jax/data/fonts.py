@@ -6,6 +6,7 @@ Symbol fonts have other things at the digits' code points (cmsy10, cmex10), fall
 
 import dataclasses
 import functools
+import importlib.util
 import itertools
 import pathlib
 import re
@@ -55,7 +56,7 @@ def find_faces(folder: str | None, *, alphabet: Alphabet) -> tuple[tuple[Face, .
   for path in sorted(p for p in root.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file()):
     inside = path.relative_to(root)
     try:
-      faces.append(Face(str(path), inside.with_suffix('').as_posix(), _examine(path, alphabet)))
+      faces.append(Face(str(path), inside.with_suffix('').as_posix(), _family(path, alphabet)))
     except InputError as error:
       refused[inside.as_posix()] = str(error)
     except Exception as error:  # fontTools and FreeType fail on broken files with almost any exception
@@ -157,9 +158,9 @@ def render(
 
 
 def _shipped() -> pathlib.Path:
-  import matplotlib
-
-  return pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf')
+  """Where `matplotlib.get_data_path()` has its fonts; to import it for that would take longer than to draw them."""
+  (package,) = importlib.util.find_spec('matplotlib').submodule_search_locations
+  return pathlib.Path(package, 'mpl-data', 'fonts', 'ttf')
 
 
 def _draw(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
@@ -176,10 +177,16 @@ def _extent(image: np.ndarray, threshold: int) -> tuple[int, int, int, int]:
   return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-def _examine(path: pathlib.Path, alphabet: Alphabet) -> str:
+def _family(path: pathlib.Path, alphabet: Alphabet) -> str:
   """The family of a usable face; raises InputError with the reason to refuse it."""
-  if path.stat().st_size > MAX_BYTES:
+  found = path.stat()
+  if found.st_size > MAX_BYTES:
     raise InputError(f'it is larger than {MAX_BYTES >> 20} MiB')
+  return _examine(path, alphabet, (found.st_size, found.st_mtime_ns))
+
+
+@functools.cache  # an experiment asks for the faces of each split
+def _examine(path, alphabet, _version):
   with open(path, 'rb') as stream:
     file = ttLib.TTFont(stream, fontNumber=0, lazy=True)
     if any(table.format == 13 for table in file['cmap'].tables):  # only last-resort fonts have it

@@ -5,6 +5,7 @@ written by rename, so a run killed at any time leaves the one before. Arrays are
 lead process, so a checkpoint opens on any number of devices.
 """
 
+import functools
 import pathlib
 from typing import Any
 
@@ -18,21 +19,27 @@ class Checkpoints:
   """The checkpoints of one run directory."""
 
   def __init__(self, workdir: str | pathlib.Path):
-    import orbax.checkpoint as ocp  # 1 s to import; reading a config must not wait for it
-
-    self._ocp = ocp
     self._root = pathlib.Path(workdir).absolute() / 'checkpoints'
+
+  @functools.cached_property
+  def _ocp(self):
+    import orbax.checkpoint as ocp  # 1 s to import, which neither a config nor the first step of a run waits for
+
+    return ocp
+
+  @functools.cached_property
+  def _managers(self):
     # Nothing of the last start may run beside this one's first save, so saves are synchronous.
-    options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False, create=True)
-    self._managers = {kind: ocp.CheckpointManager(self._root / kind, options=options) for kind in ('latest', 'best')}
+    options = self._ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False, create=True)
+    return {kind: self._ocp.CheckpointManager(self._root / kind, options=options) for kind in ('latest', 'best')}
 
   def latest_step(self) -> int | None:
     """The step of the newest complete checkpoint, or None."""
-    return self._managers['latest'].latest_step()
+    return self._newest('latest')
 
   def best_step(self) -> int | None:
     """The step of the best complete checkpoint, or None."""
-    return self._managers['best'].latest_step()
+    return self._newest('best')
 
   def save_latest(self, step: int, state, progress) -> None:
     """Saves what resuming needs. A step that is already saved stays as it is: it has the same bits."""
@@ -53,15 +60,18 @@ class Checkpoints:
 
   def tidy(self) -> None:
     """Deletes what stands beside the newest of each kind: a run that was killed may have left the one before."""
-    for manager in self._managers.values():
+    for manager in self._managers.values() if self._root.is_dir() else ():
       for step in manager.all_steps():
         if step != manager.latest_step():
           manager.delete(step)
 
   def close(self) -> None:
     """Ends orbax's threads."""
-    for manager in self._managers.values():
+    for manager in self.__dict__.get('_managers', {}).values():
       manager.close()
+
+  def _newest(self, kind):
+    return self._managers[kind].latest_step() if self._root.is_dir() else None
 
   def _save(self, kind, step, tree):
     manager = self._managers[kind]

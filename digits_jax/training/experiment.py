@@ -5,6 +5,7 @@ The only place that turns config fields into arguments; no layer below sees a co
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from digits_jax.errors import InputError
 from digits_jax.synth import clutter, layout, number, photo, sequence, warp
 from digits_jax.tasks.base import Task
 from digits_jax.training import evaluate, optim, parallel, stopping
+from digits_jax.training import state as states
 
 SCHEMA_VERSION = 2
 # The fields that count something, and the least that each may be.
@@ -40,6 +42,25 @@ class Experiment:
   tests: dict[str, evaluate.FixedSet]
   schedule: optax.Schedule
   optimiser: optax.GradientTransformation
+
+  @functools.cached_property
+  def blank_batch(self) -> structs.Batch:
+    """A batch of one example, all zeros, in the shapes of a training batch: nothing is compiled to learn them."""
+    source, key = self.train, jax.random.key(self.config.seed)
+    draw = lambda constants, items: parallel.draw_batch(source, key, constants, 0, items, np.zeros(1, np.int32))
+    shapes = jax.eval_shape(draw, source.constants, source.feed(0, 0, 1))
+    return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
+
+  @functools.cached_property
+  def initial_state(self) -> Callable[[], states.TrainState]:
+    """Makes the state of step 0, a function of config.seed; jitted, so that its shapes are known before it runs."""
+
+    def initial_state():
+      key = jax.random.fold_in(jax.random.key(self.config.seed), 2**31 - 1)  # no step has this number
+      params = self.task.init(key, self.blank_batch)
+      return states.create(params, self.optimiser, has_average=self.config.optim.average_decay > 0)
+
+    return jax.jit(initial_state)
 
 
 def build(config: ConfigDict) -> Experiment:

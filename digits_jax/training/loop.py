@@ -6,7 +6,6 @@ import signal
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from digits_jax.errors import InputError
@@ -123,10 +122,10 @@ def train(
 
 def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.TrainState, states.Progress]:
   """The newest checkpoint, else step 0. Raises InputError where the run is past config.steps."""
-  shapes = jax.eval_shape(lambda: initial_state(experiment))
+  shapes = jax.eval_shape(experiment.initial_state)
   progress = states.create_progress(metric_names(experiment, shapes))
   if checkpoints.latest_step() is None:
-    return initial_state(experiment), progress
+    return experiment.initial_state(), progress
   state, progress = checkpoints.restore_latest(shapes, progress)
   if int(state.step) > experiment.config.steps:
     raise InputError(
@@ -190,25 +189,7 @@ def _not_finite(what, step):
   )
 
 
-def initial_state(experiment: Experiment) -> states.TrainState:
-  """The state of step 0: a function of config.seed."""
-  config = experiment.config
-  batch = blank_batch(experiment)
-  k_params = jax.random.fold_in(jax.random.key(config.seed), 2**31 - 1)  # no step has this number
-  params = jax.jit(experiment.task.init)(k_params, batch)
-  return states.create(params, experiment.optimiser, has_average=config.optim.average_decay > 0)
-
-
-def blank_batch(experiment: Experiment):
-  """A batch of one example, all zeros, in the shapes of a training batch: nothing is compiled to learn them."""
-  source, key = experiment.train, jax.random.key(experiment.config.seed)
-  draw = lambda constants, items: parallel.draw_batch(source, key, constants, 0, items, np.zeros(1, np.int32))
-  shapes = jax.eval_shape(draw, source.constants, source.feed(0, 0, 1))
-  return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
-
-
 def metric_names(experiment: Experiment, state: states.TrainState) -> list[str]:
   """What a training step reports, by name."""
-  batch = blank_batch(experiment)
-  metrics = jax.eval_shape(experiment.task.loss, state.params, batch, jax.random.key(0))[1]
+  metrics = jax.eval_shape(experiment.task.loss, state.params, experiment.blank_batch, jax.random.key(0))[1]
   return [*metrics, 'loss', 'gradient_norm', 'parameter_norm', 'learning_rate']

@@ -88,6 +88,7 @@ def make_train_call(
   check_batch_size(batch_size, 'config.batch_size')
   share = batch_size // jax.device_count()
 
+  @jax.jit  # traced once, for its shapes and in the loop
   def one_step(state, constants, items, rate_scale):
     key, source_constants = constants
     places = jax.lax.axis_index(AXIS) * share + jnp.arange(share)

@@ -10,7 +10,6 @@ import pytest
 
 from configs import fonts
 from digits_jax.benchmark import device, networks, report, step, timing
-from digits_jax.training import loop
 from tests.export import runs
 from tests.training import toy
 
@@ -32,7 +31,7 @@ def test_a_network_trains_on_what_it_is_given():
   assert images.shape == (4, networks.HEIGHT, networks.WIDTH, 1) and labels.shape == (4, step.SLOTS)
   assert ((labels > 0).sum(1) > 0).all() and ((labels > 0).cumprod(1) == (labels > 0)).all()
   built = step.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
-  logits = jax.eval_shape(built.task.predict, loop.initial_state(built).params, images)['logits']
+  logits = jax.eval_shape(built.task.predict, built.initial_state().params, images)['logits']
   assert logits.shape == (4, SMALL.frames, networks.CLASSES)
   stepper = step.ours('ours', built, steps=1)
   before, after = stepper.run(), [stepper.run() for _ in range(40)][-1]
@@ -110,7 +109,7 @@ def _ours(network, batch=4):
   built = step.of_network(fonts.get_config('tiny'), network, images, labels, 'float32')
   rng = np.random.default_rng(0)
   draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
-  return built, jax.tree.map(draw, loop.initial_state(built).params), images, labels
+  return built, jax.tree.map(draw, built.initial_state().params), images, labels
 
 
 def _our_loss(built, params, images, labels):

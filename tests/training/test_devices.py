@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from digits_jax.training import loop, parallel
+from digits_jax.training import parallel
 from tests.training import runs, toy
 
 # Plain SGD: Adam's first steps are the gradient's sign, which turns rounding into a whole step.
@@ -120,7 +120,7 @@ def test_all_replicas_hold_the_same_bits(per_call):
   call = parallel.make_train_call(
     built.task, built.train, built.optimiser, built.schedule, batch_size=8, steps_per_call=per_call, average_decay=0.9
   )
-  state = parallel.replicate(loop.initial_state(built))
+  state = parallel.replicate(built.initial_state())
   constants = parallel.replicate((jax.random.key(0), built.train.constants))
   before = replicas(state.params)
   for step in range(0, 2 * per_call, per_call):
@@ -138,7 +138,7 @@ def test_rows_after_the_count_are_zeros_and_the_count_is_obeyed():
     built.task, built.train, built.optimiser, built.schedule, batch_size=8, steps_per_call=3, average_decay=0.9
   )
   constants = parallel.replicate((jax.random.key(0), built.train.constants))
-  state, rows, stop = call(parallel.replicate(loop.initial_state(built)), constants, 0, 2, 1.0, True)
+  state, rows, stop = call(parallel.replicate(built.initial_state()), constants, 0, 2, 1.0, True)
   assert int(state.step) == 2 and int(stop) == 2  # both devices of this process
   loss = np.asarray(rows['loss'])
   assert (loss[:2] > 0).all() and loss[2] == 0

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, loop, parallel, rundir
+from digits_jax.training import checkpoint, parallel, rundir
 from tests.training import runs, toy
 
 
@@ -107,7 +107,7 @@ def test_a_batch_that_devices_cannot_share_names_the_nearest(size, nearest):
 def test_a_checkpoint_of_another_model_is_named(tmp_path):
   assert runs.run_toy(tmp_path, steps=2) == 0
   checkpoints = checkpoint.Checkpoints(tmp_path)
-  state = loop.initial_state(toy.build(toy.get_config()))
+  state = toy.build(toy.get_config()).initial_state()
   wrong = {**state.params, 'in': state.params['in'][:5]}
   with pytest.raises(InputError, match=r"best/2 is of another shape: .*'in'\] is \(72, 16\) there and \(5, 16\) here"):
     checkpoints.restore_best(wrong)
