@@ -36,6 +36,9 @@ PARAMETERS = {
   ('mnist', 'triplets'): 405_451,
   ('mnist', 'grid'): 405_451,
   ('mnist', 'tiny'): 3_819,
+  ('speedrun', None): 405_451,
+  ('speedrun', 'default'): 405_451,
+  ('speedrun', 'tiny'): 3_883,
 }
 
 
