@@ -6,8 +6,8 @@ import jaxlib
 import digits_jax
 from digits_jax.alphabet import BLANK
 from digits_jax.errors import InputError
-from digits_jax.reading import canvas
 from digits_jax.reading.run import Run
+from digits_jax.training.canvas import canvas_spec
 
 SCHEMA_VERSION = 1
 TASK = 'read_ctc'  # the only one whose outputs are known here
@@ -50,8 +50,8 @@ def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict,
 
 
 def preprocessing(run: Run) -> dict:
-  """What a caller does to a picture, so that it looks as in training; `reading.canvas` does it for the reader."""
-  spec = canvas.canvas_spec(run.config.synth, run.config.data)
+  """What a caller does to a picture, so that it looks as in training; `data.canvas` does it for the reader."""
+  spec = canvas_spec(run.config.synth, run.config.data)
   return {
     'height': spec.height,
     'width': spec.width,

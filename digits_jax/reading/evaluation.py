@@ -9,12 +9,12 @@ from ml_collections import ConfigDict
 
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import folder
+from digits_jax.data import canvas, folder
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
-from digits_jax.reading import canvas
 from digits_jax.reading.run import Run
 from digits_jax.training import evaluate, experiment, parallel
+from digits_jax.training.canvas import canvas_spec
 
 
 def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ def labelled_set(run: Run, path: str) -> evaluate.FixedSet:
 
 
 def _spec(run):
-  return canvas.canvas_spec(run.config.synth, run.config.data)
+  return canvas_spec(run.config.synth, run.config.data)
 
 
 def _relabelled(source: Source, theirs: Alphabet, ours: Alphabet) -> Source:

@@ -18,10 +18,11 @@ import jax
 import numpy as np
 from PIL import Image
 
+from digits_jax.data import canvas
 from digits_jax.errors import InputError
-from digits_jax.reading import canvas
 from digits_jax.reading import run as run_directory
 from digits_jax.reading.program import make_program
+from digits_jax.training.canvas import canvas_spec
 
 BATCH_SIZES = (1, 8, 64)  # what is read is padded to the least of these that holds it
 _THREADS = min(8, os.cpu_count() or 1)  # that load images; each may hold one of images.MAX_PIXELS
@@ -49,7 +50,7 @@ class Reader:
       raise InputError(f'beams={beams}: a search keeps at least 1')
     self.run = run
     self.beams = beams
-    self._canvas = canvas.canvas_spec(run.config.synth, run.config.data)
+    self._canvas = canvas_spec(run.config.synth, run.config.data)
     example = jax.ShapeDtypeStruct((1, *run.canvas, 1), np.float32)
     self.frames = jax.eval_shape(run.task.predict, run.params, example)['logits'].shape[1]
     self._programs = {}

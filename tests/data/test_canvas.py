@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
-from configs import fonts, mnist
+from digits_jax.data import canvas
 from digits_jax.data import images as image_files
 from digits_jax.errors import InputError
-from digits_jax.reading import canvas
 
 SPEC = canvas.CanvasSpec(height=64, width=128, ink=1, ink_px=(11.0, 20.0))
 
@@ -159,20 +157,3 @@ def test_blank_images_of_any_size(size):
   found, placement = canvas.place(np.full(size, 0.5, np.float32), SPEC)
   np.testing.assert_allclose(found, np.full((64, 128), 0.5), atol=1e-6)
   assert placement.span(0, 128) == (0.0, size[1])
-
-
-def test_the_spec_of_a_config():
-  assert canvas.canvas_spec(*groups(fonts.get_config())) == (64, 128, 1, (0.6 * 18, 0.8 * 25))
-  config = mnist.get_config('triplets')
-  assert canvas.canvas_spec(*groups(config)) == (28, 84, 1, (20, 20))
-  assert canvas.canvas_spec(*groups(mnist.get_config('strings'))).ink_px == pytest.approx((15, 21 + 2 * 2))
-  config.synth.warp.update(scale=(0.5, 1.5), zoom=(0.5, 2.0))
-  config.synth.photo.inversion = 0.5
-  assert canvas.canvas_spec(*groups(config)) == (28, 84, 0, (5, 60))
-  config.synth.photo.inversion = 1.0
-  assert canvas.canvas_spec(*groups(config)).ink == -1
-
-
-def groups(config):
-  plain = ConfigDict(config.to_dict())
-  return plain.synth, plain.data

@@ -7,7 +7,6 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 from PIL import Image
 
 from digits_jax.data import images as image_files
@@ -15,9 +14,6 @@ from digits_jax.errors import InputError
 
 # Luminance of red, green, blue (ITU-R 601), as Pillow weighs them.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# Height of a digit, least and greatest, as a part of a font's em (old-style digits too), or of MNIST's box for digits.
-_DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0)}
-_MNIST_PX = 20
 _INK_WIDTH_FRAC = 0.95  # of the canvas that ink may take when it is scaled
 _SPECK_FRAC = 0.05  # of the fullest row or column, that one with ink holds at least
 _CLEAR = 0.7  # skewness of grey levels from which the ink's side is clear; noise alone seldom gets to 0.5
@@ -44,16 +40,6 @@ class Placement(NamedTuple):
     """The image columns (left, right) of two canvas columns, as far as the image goes."""
     to_image = lambda x: min(max(self.start + (x - self.left) / self.scale, 0.0), float(self.width))
     return to_image(left), to_image(right)
-
-
-def canvas_spec(synth: ConfigDict, data: ConfigDict) -> CanvasSpec:
-  """What the groups `synth` and `data` of a run's config say of the canvas."""
-  least, most = _DIGIT_FRAC[data.glyphs]
-  sizes = data.font_sizes if data.glyphs == 'fonts' else [_MNIST_PX]
-  warp, layout = synth.warp, synth.layout
-  low = least * min(sizes) * warp.scale[0] * warp.zoom[0]
-  high = most * max(sizes) * warp.scale[1] * warp.zoom[1] + 2 * layout.wander_px
-  return CanvasSpec(layout.height, layout.width, {0: 1, 1: -1}.get(synth.photo.inversion, 0), (low, high))
 
 
 def load(image: Any, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
