@@ -4,6 +4,8 @@ Assumes that what it reads was written by somebody else: nothing is decoded befo
 whatever a file does wrong is one sentence that names it.
 """
 
+import contextlib
+import io
 import os
 import stat
 import struct
@@ -78,6 +80,19 @@ def read_image(path):
   return _read(path, FORMATS)
 
 
+def decode_png(name, content):
+  """The same as read_png for the bytes of a file, `name` being what an error calls it."""
+  _check_header(name, content[:24], ('PNG',))
+  return _to_array(name, _decode(name, io.BytesIO(content), ('PNG',)))
+
+
+def check_png(name, content):
+  """(height, width) of the bytes of a PNG whose checksums are right; its pixels are not decoded. Raises InputError."""
+  _check_header(name, content[:24], ('PNG',))
+  width, height = _opened(name, io.BytesIO(content), ('PNG',)).size
+  return height, width
+
+
 def from_pillow(image):
   """The same for an image that Pillow has opened or made; it stays as it is.
 
@@ -121,17 +136,31 @@ def _read(path, formats: Sequence[str]):
 
 def _decode(path, file, formats):
   """The decoded image, turned as its EXIF data say."""
-  try:
+  image = _opened(path, file, formats)
+  with _explained(path, formats):
+    if image.format == 'PNG':
+      file.seek(0)
+      image = Image.open(file, formats=formats)  # again, for the checks have spent it
+    ImageOps.exif_transpose(image, in_place=True)  # decodes it first
+    return image
+
+
+def _opened(path, file, formats):
+  """The image with its header read, no larger than it may be; a PNG with its checksums checked, which spends it."""
+  with _explained(path, formats):
     file.seek(0)
     image = Image.open(file, formats=formats)  # looks at the header alone
     _check_size(path, *image.size)
     if image.format == 'PNG':
-      # Decoding does not look at the checksums of the pixels; verify() does, but spends the image.
-      image.verify()
-      file.seek(0)
-      image = Image.open(file, formats=formats)
-    ImageOps.exif_transpose(image, in_place=True)  # decodes it first
+      image.verify()  # decoding does not look at the checksums of the pixels
     return image
+
+
+@contextlib.contextmanager
+def _explained(path, formats):
+  """Whatever Pillow raises within becomes one sentence."""
+  try:
+    yield
   except InputError:
     raise
   except UnidentifiedImageError as error:

@@ -285,3 +285,30 @@ def test_thumbnails():
   assert images.thumbnail(_noise(100, 400), 50, 100).shape == (25, 100)
   assert images.thumbnail(_noise(400, 100, 3), 50, 100).shape == (50, 12, 3)
   np.testing.assert_array_equal(images.thumbnail(_noise(20, 30), 50, 100), _noise(20, 30))
+
+
+@pytest.mark.parametrize('shape', [(5, 7), (5, 7, 3)])
+def test_bytes_of_a_png(tmp_path, shape):
+  path = tmp_path / 'a.png'
+  images.write_png(path, _noise(*shape))
+  content = path.read_bytes()
+  assert images.check_png('it', content) == (5, 7)
+  np.testing.assert_array_equal(images.decode_png('it', content), _noise(*shape))
+  for read in (images.check_png, images.decode_png):
+    for cut in range(len(content) - 4):  # the last four bytes are the checksum of an empty chunk
+      with pytest.raises(InputError, match=r'^a name .*(empty|PNG image)'):
+        read('a name', content[:cut])
+    for i in range(len(content) - 12):  # up to the last chunk, which is empty
+      with pytest.raises(InputError, match=r'^a name '):
+        read('a name', content[:i] + bytes([content[i] ^ 4]) + content[i + 1 :])
+
+
+@pytest.mark.parametrize('side', [0, 100_000])
+def test_bytes_of_a_png_of_no_or_gigantic_size(side):
+  content = _png(side, 3, 8, 0, b'\0' * 3) if not side else _png(1, 1, 8, 0, b'\0')
+  if side:
+    header = struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0)
+    content = content[:8] + _chunk(b'IHDR', header) + content[33:]
+  for read in (images.check_png, images.decode_png):
+    with pytest.raises(InputError):
+      read('it', content)
