@@ -1,8 +1,9 @@
 """Downloads a data set and prepares it for training; TensorFlow is not needed.
 
 python -m digits_jax.prepare mnist [--data_dir=DIR] [--downloads=DIR]
+python -m digits_jax.prepare svhn [--data_dir=DIR] [--archives=DIR] [--splits=train,test,extra] [--max_digits=5]
 
-Without a network, put the files by hand where it says and run it again.
+Without a network, put the files by hand where it says and run it again. Splits that are prepared stay as they are.
 """
 
 import difflib
@@ -19,6 +20,12 @@ _DATA_DIR = flags.DEFINE_string(
 _DOWNLOADS = flags.DEFINE_string(
   'downloads', None, 'Folder of the files as downloaded. Default: downloads/NAME in the folder of data sets.'
 )
+flags.DEFINE_alias('archives', 'downloads')
+_SPLITS = flags.DEFINE_list(
+  'splits', ['train', 'test'], "Of SVHN: train and test are 0.7 GB, extra is 2 GB. Each is a file SPLIT.tar.gz, or a "
+  'folder SPLIT that was extracted from it.'
+)
+_MAX_DIGITS = flags.DEFINE_integer('max_digits', 0, 'Of SVHN: leave out and count longer numbers; 0 keeps all.', 0)
 _URL = flags.DEFINE_list(
   'url', None, 'Address(es) of folders to download from, tried in turn, in place of the official ones.'
 )
@@ -52,7 +59,21 @@ def _mnist():
   print(f'MNIST {state} in {mnist.folder(_DATA_DIR.value)} ({numbers} images).')
 
 
-DATASETS = {'mnist': _mnist}
+def _svhn():
+  from digits_jax.data import svhn, svhn_builder
+
+  urls = {'mirrors': _URL.value} if _URL.value else {}
+  made = svhn_builder.prepare(
+    _DATA_DIR.value, _DOWNLOADS.value, wanted=_SPLITS.value, most_digits=_MAX_DIGITS.value, **urls
+  )
+  records = svhn.records(_DATA_DIR.value)
+  print(f'SVHN, for non-commercial use, in {svhn.folder(_DATA_DIR.value)}:')
+  for split in (split for split in svhn.SPLITS if split in records):
+    state = 'is prepared' if split in made else 'was already prepared'
+    print(f'{split} {state}: {svhn.summary(records[split])}.')
+
+
+DATASETS = {'mnist': _mnist, 'svhn': _svhn}
 
 if __name__ == '__main__':
   command.run(main)

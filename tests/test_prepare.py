@@ -9,6 +9,7 @@ import pytest
 
 from digits_jax.data import mnist, mnist_builder
 from digits_jax.errors import InputError
+from tests.data import svhn_files
 from tests.data.test_download import serving
 from tests.data.test_mnist import idx_files, tiny
 
@@ -72,6 +73,9 @@ def test_default_folder_and_files_put_by_hand(run, tmp_path, monkeypatch):
     (['minst'], "there is no data set 'minst' to prepare: did you mean 'mnist'?"),
     ([], 'name one data set to prepare (mnist'),
     (['mnist', 'extra'], 'name one data set to prepare (mnist'),
+    (['svnh'], "there is no data set 'svnh' to prepare: did you mean 'svhn'?"),
+    (['svhn', '--splits=trian'], "SVHN has the splits train, test, extra, not 'trian'"),
+    (['svhn', '--max_digits=-1'], 'max_digits'),
     (['mnist', '--datadir=x'], "Unknown command line flag 'datadir'"),
   ],
 )
@@ -130,3 +134,32 @@ def test_official_checksums_are_those_of_tfds():
   expected = {(url, int(size), sha256) for url, size, sha256, *_ in rows}
   ours = [archive for pair in mnist_builder.ARCHIVES.values() for archive in pair]
   assert {(mnist_builder.MIRRORS[0] + one.name, one.size, one.sha256) for one in ours} == expected
+
+
+def test_svhn_from_archives_put_by_hand(run, tmp_path):
+  made, data_dir = tmp_path / 'made', f'{tmp_path}/data'
+  photos = {'1.png': svhn_files.row('10'), '2.png': svhn_files.row('123456', left=-1, width=4)}
+  images = {name: svhn_files.png(30, 40, i) for i, name in enumerate(photos)}
+  for split in ('train', 'test'):
+    svhn_files.write_archive(made / f'{split}.tar.gz', svhn_files.write_folder(made / 'in' / split, photos, images))
+  command = ('svhn', f'--data_dir={data_dir}', f'--archives={made}')
+  program = ('-m', 'digits_jax.prepare')
+  code, out, err = run(*command, '--splits=train', program=program)
+  first, train, use = out.splitlines()
+  assert (code, err) == (0, '') and first == f'SVHN, for non-commercial use, in {data_dir}/svhn_numbers/1.0.0:'
+  assert train.startswith('train is prepared: 2 photos from train.tar.gz of ')
+  assert train.endswith('; numbers by their digits: 1 of 2, 1 of 6; boxes that left the photo clipped in 1.')
+  assert use == f'Train with it by --config.data.data_dir={data_dir}'
+  code, out, err = run(*command, program=program)
+  assert (code, err) == (0, '')
+  assert [line.split(':')[0] for line in out.splitlines()[1:3]] == ['train was already prepared', 'test is prepared']
+
+
+def test_svhn_without_network_says_where_to_put_what(run, tmp_path):
+  program = ('-m', 'digits_jax.prepare')
+  code, out, err = run('svhn', '--splits=extra,test', '--url=http://127.0.0.1:9/', program=program)
+  folder = tmp_path / 'tfds' / 'downloads' / 'svhn'
+  assert (code, out) == (2, '') and err.count('\n') == 1
+  assert err.startswith('python -m digits_jax.prepare: cannot download extra.tar.gz (http://127.0.0.1:9/extra.tar.gz: ')
+  way_out = f'get it from http://127.0.0.1:9/extra.tar.gz by hand and put it at {folder}/extra.tar.gz'
+  assert err.endswith(f'{way_out}; also missing there: test.tar.gz\n')
