@@ -1,0 +1,165 @@
+"""SVHN's photos by index: decoded, cropped to their number, resized; or the same once and for all, in a cache file.
+
+Assumes what `python -m digits_jax.prepare svhn` wrote. Nothing here is random: order and augmentation are for
+`sources.photos` and synth/augment.py.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import tempfile
+from concurrent import futures
+
+import numpy as np
+from tqdm import tqdm
+
+from digits_jax.data import images, mnist, svhn
+from digits_jax.errors import InputError
+
+_PART = 256  # photos that a process crops at a time
+_CACHE_FORMAT = 1  # part of a cache file's name: raise it when its contents change
+
+
+@dataclasses.dataclass(frozen=True)
+class CropSpec:
+  """What is cut out of a photo."""
+
+  size: int = 64  # pixels, both sides, after resizing
+  margin: float = 0.3  # by how much the box of all digits is expanded, about its centre
+  is_square: bool = False  # expand the longer side, and cut a square of it; else each side by itself
+  slots: int = 6  # digits that have room; SVHN's longest number has 6
+
+  def __post_init__(self):
+    if self.size < 1 or self.margin < 0 or self.slots < 1:
+      raise InputError(f'a crop needs size and slots of at least 1 and a margin of at least 0, not {self}')
+
+  @property
+  def dtype(self) -> np.dtype:
+    """One crop: image uint8[size, size, 3]; boxes float32[slots, 4] of the digits in it, zeros in the padding."""
+    return np.dtype([('image', np.uint8, (self.size, self.size, 3)), ('boxes', np.float32, (self.slots, 4))])
+
+
+def crop(photo: np.ndarray, boxes: np.ndarray, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
+  """The crop uint8[size, size, 3] of a number, and its digits' boxes float32[n, 4] there.
+
+  What lies outside the photo repeats its edge. Resized with Pillow's bilinear filter, which smooths as it shrinks.
+
+  Args:
+    photo: uint8[H, W, 3].
+    boxes: float32[n, 4], the digits in the photo.
+    spec: what is cut out.
+  """
+  from PIL import Image
+
+  low, high = boxes[:, :2].min(0).astype(np.float64), boxes[:, 2:].max(0).astype(np.float64)  # (x, y)
+  side = high - low
+  if spec.is_square:
+    side = np.full(2, side.max())
+  centre, side = (low + high) / 2, np.maximum(side * (1 + spec.margin), 1.0)
+  low, high = centre - side / 2, centre + side / 2
+  reach = np.ceil(np.maximum(side / spec.size, 1)).astype(int)  # of the filter, beyond the crop
+  first, last = np.floor(low).astype(int) - reach, np.ceil(high).astype(int) + reach
+  rows = np.clip(np.arange(first[1], last[1]), 0, photo.shape[0] - 1)
+  columns = np.clip(np.arange(first[0], last[0]), 0, photo.shape[1] - 1)
+  around = Image.fromarray(np.ascontiguousarray(photo[rows[:, None], columns]))
+  image = around.resize((spec.size, spec.size), Image.Resampling.BILINEAR, box=(*(low - first), *(high - first)))
+  scale = np.tile(spec.size / side, 2)
+  return np.asarray(image), ((boxes - np.tile(low, 2)) * scale).astype(np.float32)
+
+
+class Crops:
+  """The crops of one split, read anew each time: records CropSpec.dtype by index, in the order of the split's shards.
+
+  Several threads may read at once.
+  """
+
+  def __init__(self, data_dir: str | None, split: str, spec: CropSpec):
+    """Raises InputError if the split is not there or damaged (svhn.check)."""
+    import tensorflow_datasets as tfds
+
+    svhn.check(data_dir, split)
+    self.spec, self._where = spec, f'SVHN in {svhn.folder(data_dir)}, {split}'
+    self._photos = tfds.data_source(
+      f'{svhn.NAME}:{svhn.VERSION}',
+      split=split,
+      data_dir=mnist.root(data_dir),
+      download=False,
+      decoders={'image': tfds.decode.SkipDecoding()},  # images.decode_png looks at size and checksums first
+    )
+
+  def __len__(self) -> int:
+    return len(self._photos)
+
+  def __getitem__(self, i: int) -> np.ndarray:
+    """One record, an array without dimensions. Raises InputError on a damaged photo or a number of too many digits."""
+    try:
+      record = self._photos[i]
+    except Exception as error:  # TFDS and array_record raise kinds of their own
+      reason = ' '.join(str(error).split()) or type(error).__name__
+      raise InputError(f'{self._where}: photo {i} cannot be read ({reason}): prepare the data set again') from error
+    name, boxes = f'{self._where}: {record["name"].decode()}', record['boxes']
+    if len(boxes) > self.spec.slots:
+      raise InputError(f'{name} has {len(boxes)} digits, there are slots for {self.spec.slots}')
+    photo = images.decode_png(name, record['image'])
+    if photo.ndim == 2:
+      photo = np.repeat(photo[:, :, None], 3, 2)
+    found = np.zeros((), self.spec.dtype)
+    found['image'], found['boxes'][: len(boxes)] = crop(photo, boxes, self.spec)
+    return found
+
+
+def cached(data_dir: str | None, split: str, spec: CropSpec, workers: int = 0) -> np.ndarray:
+  """All crops of a split as one array [n] of CropSpec.dtype, mapped from a file rather than read.
+
+  The file lies in mnist.cache_folder(), under a checksum of what it was made from. It is made where it is not there,
+  some 1,000 photos a second and core, by this process or so many others; 12.4 KB a photo with crops of 64 pixels.
+
+  Raises InputError as Crops does, and if the file cannot be written.
+  """
+  record = svhn.check(data_dir, split)
+  made_from = [_CACHE_FORMAT, record['digest'], dataclasses.astuple(spec)]
+  digest = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=16).hexdigest()
+  path = os.path.join(mnist.cache_folder(), f'svhn-{split}-{digest}.npy')
+  if not os.path.exists(path):
+    try:
+      _write_cache(path, (data_dir, split, spec), record['photos'], workers)
+    except OSError as error:
+      raise InputError(f'cannot keep cropped photos in {path}: {error.strerror or error}') from error
+  return np.load(path, mmap_mode='r', allow_pickle=False)
+
+
+def _write_cache(path, opened, count, workers):
+  _, split, spec = opened
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  parts = [range(start, min(start + _PART, count)) for start in range(0, count, _PART)]
+  with contextlib.ExitStack() as stack:
+    work = stack.enter_context(tempfile.TemporaryDirectory(prefix='svhn.', dir=os.path.dirname(path)))
+    if workers:
+      processes = multiprocessing.get_context('spawn')
+      pool = futures.ProcessPoolExecutor(workers, processes, _open_crops, opened)
+      read = stack.enter_context(pool).map(_read_part, parts)
+    else:
+      _open_crops(*opened)
+      read = map(_read_part, parts)
+    new = os.path.join(work, 'crops.npy')
+    bank = np.lib.format.open_memmap(new, 'w+', spec.dtype, (count,))
+    bar = tqdm(total=count, desc=f'cropping SVHN ({split}, once)', unit=' photos', leave=False, disable=None)
+    with bar:
+      for part, crops in zip(parts, read, strict=True):
+        bank[part.start : part.stop] = crops
+        bar.update(len(part))
+    bank.flush()
+    os.replace(new, path)
+
+
+def _open_crops(*arguments):
+  """In each process that reads parts."""
+  global _crops
+  _crops = Crops(*arguments)
+
+
+def _read_part(rows):
+  return np.stack([_crops[row] for row in rows])

@@ -1,0 +1,148 @@
+"""What a training step is fed of SVHN: photos by (seed, step) alone, decoded anew, or from host or device memory.
+
+The photo at place i of step s is the (s * batch_size + i)-th of an endless sequence: epoch after epoch, all photos in
+an order that is drawn from (seed, epoch). Nothing is remembered between steps, so any step can be fed at any time.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from concurrent import futures
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from digits_jax import structs
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import svhn, svhn_crops
+from digits_jax.data.sources import Source
+from digits_jax.errors import InputError
+
+KEEPS = ('device', 'host', 'none')
+
+
+class Numbers:
+  """Crops with their labels, by place in a selection: a dict of image, boxes, labels and label_length each."""
+
+  def __init__(
+    self,
+    selection: svhn.Selection,
+    crops: dict[str, Sequence[np.ndarray]],
+    *,
+    alphabet: Alphabet,
+    slots: int,
+  ):
+    """Raises InputError on a number of more than `slots` digits.
+
+    crops: for each split its records of CropSpec.dtype, by row.
+    """
+    self._crops, self._selection = crops, selection
+    self._labels, self._lengths = alphabet.pack(selection.texts, slots)
+
+  def __len__(self) -> int:
+    return len(self._lengths)
+
+  def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+    crop = self._crops[self._selection.splits[i]][self._selection.rows[i]]
+    return {
+      'image': crop['image'],  # uint8[size, size, 3]
+      'boxes': crop['boxes'],  # float32[slots, 4]
+      'labels': self._labels[i],  # int32[slots]
+      'label_length': self._lengths[i],  # int32[]
+    }
+
+
+def load(
+  data_dir: str | None,
+  selection: svhn.Selection,
+  spec: svhn_crops.CropSpec,
+  *,
+  alphabet: Alphabet,
+  is_cached: bool,
+  workers: int = 0,
+) -> Numbers:
+  """The numbers of a selection, decoded at each reading, or cropped once by `workers` processes and kept in a file."""
+  read = functools.partial(svhn_crops.cached, workers=workers) if is_cached else svhn_crops.Crops
+  crops = {split: read(data_dir, split, spec) for split in sorted(set(selection.splits))}
+  return Numbers(selection, crops, alphabet=alphabet, slots=spec.slots)
+
+
+def source(
+  numbers: Numbers,
+  augment: Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
+  *,
+  batch_size: int,
+  seed: int | None,
+  keep: str,
+  threads: int = 0,
+) -> Source:
+  """The `Source` of photographed numbers.
+
+  Args:
+    numbers: the photos.
+    augment: (key, float32[size, size, 3] in [0, 1], boxes float32[N, 4]) -> the same of what is trained on.
+    batch_size: the global one.
+    seed: of the order; None: the order of `numbers`, for fixed sets.
+    keep: 'device' puts all crops there, and a step is fed places alone; 'host' feeds crops; 'none' does so too, and its
+      threads read the next step's meanwhile.
+    threads: of 'none', that read; 0 reads in the calling thread, without looking ahead. They change no result.
+
+  Raises InputError for another `keep`.
+  """
+  if keep not in KEEPS:
+    raise InputError(f'crops are kept on {", ".join(KEEPS)}, not {keep!r}')
+  order = _order(len(numbers), seed)
+  places = lambda step, first, count: order(step * batch_size + first + np.arange(count)).astype(np.int32)
+
+  def example(key, constants, item):
+    if keep == 'device':
+      item = jax.tree.map(lambda leaf: leaf[item], constants)
+    image, boxes = augment(key, item['image'].astype(jnp.float32) / 255, item['boxes'])
+    return structs.Batch(image, item['labels'], item['label_length'], boxes, jnp.bool_(True))
+
+  if keep == 'device':
+    return Source(_stack(numbers, range(len(numbers))), places, example)
+  if keep == 'none' and threads:
+    return Source((), _Ahead(numbers, places, threads), example)
+  return Source((), lambda *batch: _stack(numbers, places(*batch)), example)
+
+
+def _order(count, seed):
+  """indices int[n] of the endless sequence -> places in a data set of `count`."""
+
+  @functools.lru_cache(2)  # a batch may hold the end of an epoch and the start of the next
+  def permutation(epoch):
+    # Sorted by the raw numbers of a bit generator, which NumPy promises not to change, as it does not of shuffling.
+    raw = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(count)
+    return np.argsort(raw, kind='stable')
+
+  def order(indices):
+    epochs, places = np.divmod(indices, count)
+    if seed is None:
+      return places
+    return np.array([permutation(int(epoch))[place] for epoch, place in zip(epochs, places, strict=True)])
+
+  return order
+
+
+def _stack(numbers, places):
+  items = [numbers[int(place)] for place in places]
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
+
+
+class _Ahead:
+  """feed(step, first, count) by threads, which go on with the same part of the next step."""
+
+  def __init__(self, numbers, places, threads):
+    self._numbers, self._places, self._waiting = numbers, places, {}
+    self._pool = futures.ThreadPoolExecutor(threads, 'photos')
+
+  def __call__(self, step, first, count):
+    now, following = (step, first, count), (step + 1, first, count)
+    waiting = self._waiting.get(now) or self._submit(now)
+    self._waiting = {following: self._waiting.get(following) or self._submit(following)}
+    items = [one.result() for one in waiting]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
+
+  def _submit(self, batch):
+    return [self._pool.submit(self._numbers.__getitem__, int(place)) for place in self._places(*batch)]

@@ -1,0 +1,328 @@
+"""A prepared SVHN as it is fed: its parts, its crops, and batches that are a function of (seed, step)."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import shutil
+import time
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import images, svhn, svhn_builder, svhn_crops, svhn_feed
+from digits_jax.data.svhn_crops import CropSpec
+from digits_jax.errors import InputError
+from tests.data import svhn_files
+
+COUNTS = {'train': 60, 'extra': 30, 'test': 9}
+SPEC = CropSpec(size=16)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('svhn')
+  for first, (split, count) in enumerate(COUNTS.items()):
+    photos = {f'{i}.png': svhn_files.row(str(7 * i + first), left=3 + i % 5, width=5) for i in range(1, count)}
+    photos[f'{count}.png'] = svhn_files.row('123456', left=0, width=5)
+    contents = {name: svhn_files.png(30 + i % 7, 40, 100 * first + i) for i, name in enumerate(photos)}
+    svhn_files.write_folder(folder / 'in' / split, photos, contents)
+  svhn_builder.prepare(str(folder), str(folder / 'in'), wanted=list(COUNTS))
+  return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  return tmp_path / 'cache' / 'digits_jax'
+
+
+def members(selection):
+  return set(zip(selection.splits, selection.rows, strict=True))
+
+
+def test_parts(data_dir):
+  both = ('train', 'extra')
+  parts = {part: svhn.select(data_dir, both, part) for part in svhn.PARTS}
+  assert (
+    members(parts['train']) | members(parts['validation']) == members(parts['all']) and len(parts['all'].rows) == 90
+  )
+  assert not members(parts['train']) & members(parts['validation'])
+  assert 1 <= len(parts['validation'].rows) <= 20
+  for selection in parts.values():
+    for split, row, text in zip(selection.splits, selection.rows, selection.texts, strict=True):
+      assert svhn.load_index(data_dir, split)[1][row].decode() == text
+  assert parts['all'].too_long == 0 and '123456' in parts['all'].texts
+
+
+def test_what_is_validation_stays_so_with_more_photos(data_dir):
+  alone = members(svhn.select(data_dir, ('train',), 'validation'))
+  assert alone == {one for one in members(svhn.select(data_dir, ('extra', 'train'), 'validation')) if one[0] == 'train'}
+  other = svhn.select(data_dir, ('train',), 'validation', seed=1)
+  assert members(other) != alone
+
+
+def test_the_share_of_validation(data_dir):
+  assert svhn.select(data_dir, ('train', 'extra'), 'train', validation_frac=0.0).texts
+  half = len(svhn.select(data_dir, ('train', 'extra'), 'validation', validation_frac=0.5).rows)
+  assert 25 < half < 65
+  with pytest.raises(InputError, match="no photo of SVHN is left in the part 'validation' of train"):
+    svhn.select(data_dir, ('train',), 'validation', validation_frac=0.0)
+
+
+def test_long_numbers_are_left_out(data_dir):
+  short = svhn.select(data_dir, ('train', 'extra'), 'all', most_digits=5)
+  assert short.too_long == 2 and len(short.rows) == 88 and '123456' not in short.texts
+
+
+def test_the_order_is_that_of_hashes_not_of_files(data_dir, tmp_path):
+  shuffled = tmp_path / 'in'
+  shutil.copytree(pathlib.Path(data_dir) / 'in' / 'train', shuffled / 'train')
+  svhn_files.write_archive(shuffled / 'train.tar.gz', shuffled / 'train')  # photos by name as text: 1, 10, 11, ...
+  shutil.rmtree(shuffled / 'train')
+  svhn_builder.prepare(str(tmp_path), str(shuffled), wanted=['train'])
+  assert svhn.select(data_dir, ('train',), 'train').texts == svhn.select(str(tmp_path), ('train',), 'train').texts
+  texts = svhn.select(data_dir, ('train',), 'all').texts
+  assert list(texts) != sorted(texts) and list(texts) != [str(7 * i) for i in range(1, 60)] + ['123456']
+
+
+def test_parts_are_fixed_for_good(data_dir):
+  """A tenth, and the order, by BLAKE2b of 'split/name' with the seed as its key, read as a big-endian fraction."""
+
+  def place(split, name):
+    digest = hashlib.blake2b(f'{split}/{name}'.encode(), digest_size=8, key=b'5').hexdigest()
+    return int(digest, 16) / 2**64
+
+  found = [
+    (place(split, f'{i}.png'), split, f'{i}.png') for split in ('train', 'extra') for i in range(1, COUNTS[split] + 1)
+  ]
+  for part, is_in in (('validation', lambda at: at < 0.1), ('train', lambda at: at >= 0.1)):
+    selection = svhn.select(data_dir, ('train', 'extra'), part, seed=5)
+    names = {split: svhn.load_index(data_dir, split)[0] for split in ('train', 'extra')}
+    got = [(split, names[split][row].decode()) for split, row in zip(selection.splits, selection.rows, strict=True)]
+    assert got == [(split, name) for at, split, name in sorted(found) if is_in(at)]
+
+
+@pytest.mark.parametrize('splits', [(), ('train', 'train'), ('valid',)])
+def test_unknown_splits_and_parts(data_dir, splits):
+  with pytest.raises(InputError, match='name some of them once'):
+    svhn.select(data_dir, splits, 'train')
+  with pytest.raises(InputError, match="the parts train, validation, all, not 'test'"):
+    svhn.select(data_dir, ('train',), 'test')
+
+
+def test_a_missing_split_says_how_to_get_it(tmp_path):
+  for use in (
+    lambda: svhn.select(str(tmp_path), ('extra',), 'all'),
+    lambda: svhn_crops.cached(str(tmp_path), 'extra', SPEC),
+  ):
+    with pytest.raises(InputError, match=rf'prepare svhn --splits=extra --data_dir={tmp_path}` prepares it$'):
+      use()
+
+
+def ramp(height, width):
+  """A photo whose red is the column and whose green is the row."""
+  y, x = np.mgrid[:height, :width]
+  return np.stack([x, y, np.zeros_like(x)], 2).astype(np.uint8)
+
+
+def test_a_crop_that_needs_no_resizing_copies():
+  photo = ramp(90, 120)
+  boxes = np.array([(30, 20, 50, 30), (45, 10, 70, 50)], np.float32)  # their union is 40 x 40
+  image, inside = svhn_crops.crop(photo, boxes, CropSpec(size=60, margin=0.5))
+  np.testing.assert_array_equal(image, photo[0:60, 20:80])
+  np.testing.assert_array_equal(inside, boxes - np.array([20, 0, 20, 0], np.float32))
+
+
+@pytest.mark.parametrize('is_square', [True, False])
+@pytest.mark.parametrize('box', [(40, 30, 100, 50), (40, 30, 60, 90), (41.5, 30.25, 44, 37)])
+def test_a_crop_shows_what_its_boxes_say(box, is_square):
+  spec = CropSpec(size=64, is_square=is_square)
+  image, inside = svhn_crops.crop(ramp(120, 140), np.array([box], np.float32), spec)
+  sides = np.array([box[2] - box[0], box[3] - box[1]]) * 1.3
+  sides = np.array([sides.max()] * 2) if is_square else sides
+  (left, top, right, bottom), size = inside[0], np.array([box[2] - box[0], box[3] - box[1]])
+  np.testing.assert_allclose([right - left, bottom - top], size * 64 / sides, rtol=1e-5)
+  np.testing.assert_allclose([left + right, top + bottom], 64, rtol=1e-5)  # in the middle
+  # Where the red of a crop is the column of the photo, at the centre of a pixel.
+  x = (box[0] + box[2] - sides[0]) / 2 + (np.arange(64) + 0.5) * sides[0] / 64 - 0.5
+  y = (box[1] + box[3] - sides[1]) / 2 + (np.arange(64) + 0.5) * sides[1] / 64 - 0.5
+  assert np.abs(image[:, :, 0] - x[None]).max() <= 1 and np.abs(image[:, :, 1] - y[:, None]).max() <= 1
+
+
+def test_a_crop_repeats_the_edge_of_the_photo():
+  photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+  spec = CropSpec(size=24, margin=1.0, is_square=True)
+  image, _ = svhn_crops.crop(photo, np.array([(0, 4, 20, 16)], np.float32), spec)  # of (-10, -10, 30, 30)
+  padded = Image.fromarray(np.pad(photo, ((20, 20), (20, 20), (0, 0)), 'edge'))
+  np.testing.assert_array_equal(image, padded.resize((24, 24), Image.Resampling.BILINEAR, box=(10, 10, 50, 50)))
+
+
+def test_crops_by_index(data_dir):
+  crops = svhn_crops.Crops(data_dir, 'train', SPEC)
+  names, labels = svhn.load_index(data_dir, 'train')
+  assert len(crops) == 60
+  for i in (59, 0, 7):
+    record = crops[i]
+    photo = images.read_png(pathlib.Path(data_dir) / 'in' / 'train' / names[i].decode())
+    rows = svhn_files.row(
+      '1' * len(labels[i]), left=0 if len(labels[i]) == 6 else 3 + int(names[i].split(b'.')[0]) % 5, width=5
+    )
+    boxes = np.array([(b['left'], b['top'], b['left'] + 5, b['top'] + b['height']) for b in rows], np.float32)
+    image, inside = svhn_crops.crop(photo, boxes, SPEC)
+    np.testing.assert_array_equal(record['image'], image)
+    np.testing.assert_array_equal(record['boxes'][: len(boxes)], inside)
+    assert not record['boxes'][len(boxes) :].any()
+  with pytest.raises(InputError, match=r'train: 60\.png has 6 digits, there are slots for 5'):
+    [svhn_crops.Crops(data_dir, 'train', dataclasses.replace(SPEC, slots=5))[i] for i in range(60)]
+
+
+def test_grey_photos_and_damaged_ones(tmp_path):
+  photos = {'1.png': svhn_files.row('1'), '2.png': svhn_files.row('2')}
+  folder = svhn_files.write_folder(tmp_path / 'train', photos, {name: svhn_files.png(30, 40) for name in photos})
+  images.write_png(folder / '1.png', np.arange(1200, dtype=np.uint8).reshape(30, 40))
+  svhn_builder.prepare(str(tmp_path), str(tmp_path), wanted=['train'])
+  image = svhn_crops.Crops(str(tmp_path), 'train', SPEC)[0]['image']
+  assert image.shape == (16, 16, 3) and (image == image[:, :, :1]).all()
+  shard = next((tmp_path / 'svhn_numbers' / '1.0.0').glob('*array_record*'))
+  content = shard.read_bytes()
+  at = content.index(b'IDAT', content.index(b'IDAT') + 4) + 20
+  shard.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+  with pytest.raises(InputError, match=r'SVHN in .*, train: photo 1 cannot be read \(.+\): prepare the data set again'):
+    svhn_crops.Crops(str(tmp_path), 'train', SPEC)[1]
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_the_cache_holds_the_same_crops(data_dir, cache, monkeypatch, workers):
+  monkeypatch.setattr(svhn_crops, '_PART', 25)
+  crops = svhn_crops.Crops(data_dir, 'train', SPEC)
+  bank = svhn_crops.cached(data_dir, 'train', SPEC, workers=workers)
+  assert bank.dtype == SPEC.dtype and isinstance(bank, np.memmap)
+  np.testing.assert_array_equal(bank, np.stack([crops[i] for i in range(60)]))
+  (file,) = cache.iterdir()
+  before = file.stat()
+  monkeypatch.setattr(svhn_crops, 'Crops', lambda *_: pytest.fail('cropped again'))
+  np.testing.assert_array_equal(svhn_crops.cached(data_dir, 'train', SPEC), bank)
+  assert file.stat() == before
+
+
+def test_each_data_set_and_each_crop_has_its_own_cache(data_dir, cache, tmp_path):
+  for spec in (SPEC, CropSpec(size=16, is_square=True), CropSpec(size=8), CropSpec(size=16, margin=0.5)):
+    svhn_crops.cached(data_dir, 'test', spec)
+  svhn_crops.cached(data_dir, 'extra', SPEC)
+  assert len(os.listdir(cache)) == 5
+  folder = pathlib.Path(data_dir) / 'in' / 'extra'
+  shutil.copytree(folder, tmp_path / 'in' / 'test')  # the photos of another split under its name
+  svhn_builder.prepare(str(tmp_path), str(tmp_path / 'in'), wanted=['test'])
+  assert len(svhn_crops.cached(str(tmp_path), 'test', SPEC)) == COUNTS['extra'] and len(os.listdir(cache)) == 6
+
+
+def test_a_cache_that_is_not_finished_is_not_used(data_dir, cache, monkeypatch):
+  def stop(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(svhn_crops.os, 'replace', stop)
+  with pytest.raises(KeyboardInterrupt):
+    svhn_crops.cached(data_dir, 'test', SPEC)
+  assert os.listdir(cache) == []
+  monkeypatch.undo()
+  os.environ['XDG_CACHE_HOME'] = str(cache.parent)
+
+
+def test_a_cache_that_cannot_be_written(data_dir, tmp_path, monkeypatch):
+  (tmp_path / 'file').write_text('')
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+  with pytest.raises(InputError, match=r'cannot keep cropped photos in .*: '):
+    svhn_crops.cached(data_dir, 'test', SPEC)
+
+
+def build(data_dir, *, keep, batch_size=8, seed=3, threads=0, part='train'):
+  selection = svhn.select(data_dir, ('train', 'extra'), part)
+  numbers = svhn_feed.load(data_dir, selection, SPEC, alphabet=Alphabet(), is_cached=keep != 'none')
+  return selection, svhn_feed.source(
+    numbers, lambda key, image, boxes: (image, boxes), batch_size=batch_size, seed=seed, keep=keep, threads=threads
+  )
+
+
+def draw(source, step, first, count):
+  keys = jax.random.split(jax.random.key(0), count)
+  return jax.vmap(source.example, (0, None, 0))(keys, jax.device_put(source.constants), source.feed(step, first, count))
+
+
+def assert_equal(one, other):
+  jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_batches_are_the_same_however_photos_are_kept(data_dir):
+  sources = [
+    build(data_dir, keep=keep, threads=threads)[1]
+    for keep, threads in (('device', 0), ('host', 0), ('none', 0), ('none', 1), ('none', 3))
+  ]
+  for step in (0, 1, 2, 7, 20, 3, 4):  # the next one, one far away, one before
+    batches = [draw(source, step, 0, 8) for source in sources]
+    for batch in batches[1:]:
+      assert_equal(batch, batches[0])
+    halves = [draw(source, step, first, 4) for source in sources for first in (0, 4)]
+    for low, high in zip(halves[::2], halves[1::2], strict=True):
+      assert_equal(jax.tree.map(lambda a, b: np.concatenate([a, b]), low, high), batches[0])
+
+
+def test_threads_read_the_next_step_meanwhile(data_dir):
+  read = []
+
+  class Watched(svhn_feed.Numbers):
+    def __getitem__(self, i):
+      item = super().__getitem__(i)
+      read.append(i)
+      return item
+
+  selection = svhn.select(data_dir, ('train',), 'all')
+  numbers = Watched(selection, {'train': svhn_crops.Crops(data_dir, 'train', SPEC)}, alphabet=Alphabet(), slots=6)
+  source = svhn_feed.source(numbers, lambda *_: _, batch_size=8, seed=None, keep='none', threads=2)
+  for step in (0, 1, 2):
+    source.feed(step, 0, 8)
+    deadline = time.monotonic() + 30
+    while len(read) < 8 * (step + 2) and time.monotonic() < deadline:
+      time.sleep(0.01)
+    assert sorted(read) == list(range(8 * (step + 2)))  # each once, those of the next step too
+
+
+def test_a_batch_holds_its_photos(data_dir):
+  selection, source = build(data_dir, keep='host', seed=None, part='all')
+  batch = draw(source, 0, 5, 4)
+  assert batch.images.dtype == np.float32 and batch.images.shape == (4, 16, 16, 3) and batch.mask.all()
+  for i in range(4):
+    crop = svhn_crops.Crops(data_dir, selection.splits[5 + i], SPEC)[selection.rows[5 + i]]
+    np.testing.assert_allclose(batch.images[i], crop['image'].astype(np.float32) / 255, atol=1e-6)
+    np.testing.assert_array_equal(batch.boxes[i], crop['boxes'])
+    length = int(batch.label_lengths[i])
+    assert Alphabet().decode(batch.labels[i], length) == selection.texts[5 + i] and not batch.labels[i][length:].any()
+  assert_equal(draw(source, 0, 88, 4), draw(source, 0, -2, 4))  # after the last comes the first
+
+
+def test_every_epoch_shows_every_photo_once_in_another_order(data_dir):
+  orders = {}
+  for seed in (3, 4):
+    selection, source = build(data_dir, keep='device', seed=seed)
+    count = len(selection.rows)
+    assert count % 8
+    places = np.concatenate([source.feed(step, 0, 8) for step in range(count)])  # 8 epochs
+    epochs = places.reshape(8, count)
+    np.testing.assert_array_equal(np.sort(epochs, 1), np.tile(np.arange(count), (8, 1)))
+    assert len({epoch.tobytes() for epoch in epochs}) == 8
+    orders[seed] = epochs
+  assert (orders[3] != orders[4]).any(1).all()
+
+
+def test_an_unknown_place_to_keep_crops(data_dir):
+  with pytest.raises(InputError, match="kept on device, host, none, not 'gpu'"):
+    build(data_dir, keep='gpu')
+
+
+@pytest.mark.parametrize('fields', [{'size': 0}, {'margin': -0.1}, {'slots': 0}])
+def test_a_crop_that_is_none(fields):
+  with pytest.raises(InputError, match='a crop needs'):
+    CropSpec(**fields)
