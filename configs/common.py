@@ -60,7 +60,10 @@ def get_config() -> ConfigDict:
   config.selection.min_rate_scale = 0.01  # of the first rate, where it ends
 
   config.data = ConfigDict()
-  config.data.glyphs = 'fonts'  # or 'mnist'
+  config.data.glyphs = 'fonts'  # or 'mnist', or your own digits at glyph_path: 'folder' or 'csv'
+  config.data.glyph_path = ''  # a folder with folders 0 to 9 of images, or a CSV file of labels and 784 pixels
+  config.data.split_seed = 0  # of the hash that splits your own images
+  config.data.held_out = (0.1, 0.1)  # shares of your own images for validation and test
   config.data.data_dir = ''  # what `prepare --data_dir` wrote; '' is TFDS's default folder
   config.data.font_dir = ''  # folder of TTF and OTF files; '' is the faces that matplotlib ships
   config.data.test_font_dir = ''  # another folder for the test; '' tests on the faces of font_dir

@@ -90,7 +90,7 @@ def place(image: np.ndarray, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
   is scaled to their middle height, and paper that finds no place is cut off. Where training drew ink of one kind
   alone, an image that clearly has the other is inverted.
   """
-  paper = _paper(image)
+  paper = paper_of(image)
   ink = _ink(image, paper)
   height, width = image.shape
   scale, box = min(spec.height / height, spec.width / width), (0, 0, width, height)
@@ -140,8 +140,8 @@ def _ink_box(strength):
   return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-def _paper(image):
-  """The median of the border: what the number stands on, for it seldom covers half of the border."""
+def paper_of(image: np.ndarray) -> float:
+  """The median of the border of float32[h, w]: what the number stands on, for it seldom covers half of the border."""
   return np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]))
 
 

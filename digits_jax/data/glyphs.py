@@ -4,6 +4,7 @@ Assumes bright ink on dark paper. Banks are NumPy arrays on the host; whoever tr
 """
 
 import difflib
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from absl import logging
 
 from digits_jax import structs
 from digits_jax.alphabet import DIGITS, Alphabet
+from digits_jax.data import digits as own_digits
 from digits_jax.data import fonts
 from digits_jax.errors import InputError
 
@@ -28,13 +30,17 @@ def load(
   sizes: Sequence[int] = (),
   validation_families: Sequence[str] = (),
   test_families: Sequence[str] = (),
+  path: str = '',
+  split_seed: int = 0,
+  held_out: Sequence[float] = (),
 ) -> structs.GlyphBank:
-  """The glyphs of one split of the source `name`: 'fonts' or 'mnist'.
+  """The glyphs of one split of the source `name`: 'fonts', 'mnist', or your own digits, 'folder' or 'csv'.
 
   Fonts: the faces of `font_dir` (None: those that matplotlib ships), rendered at `sizes` pixels, a style for
   each face at each size. Families named in `validation_families` and `test_families` are in that split alone;
   with `test_font_dir` the test split has that folder's faces. A split for which nothing is held out has the
   training faces. MNIST: what `python -m digits_jax.prepare mnist` put into `data_dir`, all of it one style.
+  Your own digits: what `data.digits.load` finds at `path`, split by `split_seed` and `held_out`, all of it one style.
 
   Raises InputError for an unknown name or split, missing or unusable data, symbols that the source lacks, and
   test faces whose family is also trained on.
@@ -50,6 +56,9 @@ def load(
     sizes=sizes,
     validation_families=validation_families,
     test_families=test_families,
+    path=path,
+    split_seed=split_seed,
+    held_out=held_out,
   )
 
 
@@ -125,13 +134,28 @@ def _faces(folder, alphabet, *, is_used):
 def _mnist(*, split, alphabet, data_dir, **_):
   from digits_jax.data import mnist
 
-  if alphabet.symbols != alphabet.digits:
-    raise InputError(f'MNIST has digits alone, the alphabet is {alphabet.symbols!r}; fonts have more')
-  images, digits = mnist.load(data_dir, split)
+  _check_digits('MNIST', alphabet)
+  return _pool(*mnist.load(data_dir, split), alphabet=alphabet)
+
+
+def _own(kind, *, split, alphabet, path, split_seed, held_out, **_):
+  _check_digits(f'a bank of the kind {kind!r}', alphabet)
+  options = {'kind': kind, 'split': split, 'digits': alphabet.digits, 'seed': split_seed, 'held_out': held_out}
+  found = own_digits.load(path, **options)
+  return _pool(found.images, found.labels, alphabet=alphabet)
+
+
+def _pool(images, digits, *, alphabet):
+  """One style of images uint8[n, h, w] of digits int[n], those of the alphabet alone."""
   classes = np.array([alphabet.symbols.find(digit) + 1 for digit in DIGITS], np.int32)  # 0 for those left out
   labels = classes[digits]
   is_kept = labels > 0
   return assemble(images[is_kept], labels[is_kept], np.zeros(is_kept.sum(), np.int32), alphabet=alphabet)
+
+
+def _check_digits(what, alphabet):
+  if alphabet.symbols != alphabet.digits:
+    raise InputError(f'{what} has digits alone, the alphabet is {alphabet.symbols!r}; fonts have more')
 
 
 def _check_name(what, name, known):
@@ -142,3 +166,4 @@ def _check_name(what, name, known):
 
 
 _SOURCES = {'fonts': _fonts, 'mnist': _mnist}
+_SOURCES |= {kind: functools.partial(_own, kind) for kind in ('folder', 'csv')}

@@ -4,8 +4,9 @@ from ml_collections import ConfigDict
 
 from digits_jax.data.canvas import CanvasSpec
 
-# Height of a digit, least and greatest, as a part of a font's em (old-style digits too), or of MNIST's box for digits.
-_DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0)}
+# Height of a digit, least and greatest, as a part of a font's em (old-style digits too), or of MNIST's box for digits,
+# which your own digits are brought to.
+_DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0), 'folder': (1.0, 1.0), 'csv': (1.0, 1.0)}
 _MNIST_PX = 20
 
 

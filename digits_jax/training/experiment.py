@@ -146,6 +146,9 @@ def load_bank(config: ConfigDict, alphabet: Alphabet, split: str) -> structs.Gly
     sizes=tuple(data.font_sizes),
     validation_families=tuple(data.validation_families),
     test_families=tuple(data.test_families),
+    path=data.glyph_path,
+    split_seed=data.split_seed,
+    held_out=tuple(data.held_out),
   )
   return jax.tree.map(np.asarray, bank)
 

@@ -1,0 +1,203 @@
+"""Your own single digits: a folder with one folder a class, or a CSV file of pixels, as images like MNIST's.
+
+Assumes that an image shows one digit on paper of about one colour. Every digit is brought to MNIST's form: 28x28,
+bright on 0, the longer side of its ink 20 pixels, in the middle; one that has this form already stays as it is.
+Training, validation and test are apart by the hash of that form, class by class, so copies of an image are in one.
+"""
+
+import concurrent.futures
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from digits_jax.alphabet import DIGITS
+from digits_jax.data import canvas
+from digits_jax.data import images as image_files
+from digits_jax.errors import InputError
+
+SIZE, INK = 28, 20  # of an image and of its ink's longer side, as MNIST has them
+SPLITS = ('train', 'validation', 'test')
+_NEAR = (18, 22)  # longer sides that are left as they are: MNIST's own, by the threshold of `_ink_box`
+_FAINT = 0.75  # ink weaker than this share of black on white is made as strong
+_LIGHT = 64  # of 255: a pixel from here on belongs to the stroke
+
+
+class Digits(NamedTuple):
+  """Digits of MNIST's form, and where each came from."""
+
+  images: np.ndarray  # uint8[n, 28, 28], ink bright on 0
+  labels: np.ndarray  # int32[n], 0 to 9
+  places: tuple[str, ...]  # the file, or the file and its row
+
+
+def load(path: str, *, kind: str, split: str, digits: str, seed: int, held_out: Sequence[float]) -> Digits:
+  """The digits of one split of `path`.
+
+  Args:
+    path: kind 'folder': a folder whose folders '0' to '9' hold images of any size and kind, ink either way round; kind
+      'csv': a file of rows `label,pixel,...` with 784 pixels 0 to 255 row by row, with a line of names or without.
+    split: 'train', 'validation' or 'test'.
+    digits: those wanted; others are passed over.
+    seed: of the hash that splits.
+    held_out: the shares (validation, test) of each class's different images, at least one each.
+
+  Raises InputError, naming the file and the row, on what cannot be read, a class without enough images, and the same
+  image in two classes.
+  """
+  if not path:
+    raise InputError(f"glyphs of the kind {kind!r} are your own: give config.data.glyph_path, where they lie")
+  path = pathlib.Path(path).expanduser()
+  found = _read(path, kind, digits, _stamp(path))
+  parts = split_classes(found, seed=seed, held_out=held_out, where=str(path), digits=digits)
+  kept = np.flatnonzero(parts == SPLITS.index(split))
+  return Digits(found.images[kept], found.labels[kept], tuple(found.places[i] for i in kept))
+
+
+def split_classes(
+  found: Digits, *, seed: int, held_out: Sequence[float], where: str, digits: str = DIGITS
+) -> np.ndarray:
+  """The number int[n] of each digit's split. Raises InputError where a class has too few different images."""
+  if len(held_out) != 2 or min(held_out) <= 0 or sum(held_out) >= 1:
+    raise InputError(f'config.data.held_out: {tuple(held_out)} are no shares of validation and test that leave some')
+  key = f'digits_jax {seed}'.encode()
+  hashes = [hashlib.blake2b(image.tobytes(), digest_size=16, key=key).digest() for image in found.images]
+  first, part = {}, {}
+  for i, (one, label) in enumerate(zip(hashes, found.labels, strict=True)):
+    if found.labels[other := first.setdefault(one, i)] != label:
+      raise InputError(
+        f'{found.places[i]} is {label} and {found.places[other]}, the same image, is {found.labels[other]}: remove one'
+      )
+  for digit in map(int, digits):
+    ranked = sorted(one for one, i in first.items() if found.labels[i] == digit)
+    if len(ranked) < len(SPLITS):
+      count = f'{len(ranked)} different image{"s" * (len(ranked) != 1)}'
+      raise InputError(f'{where} has {count} of {digit}: training, validation and test need one each')
+    validation, test = (max(1, round(share * len(ranked))) for share in held_out)
+    part |= {one: 1 + (i >= validation) for i, one in enumerate(ranked[: validation + test])}
+  return np.array([part.get(one, 0) for one in hashes])
+
+
+def normalise(pixels: np.ndarray) -> np.ndarray:
+  """MNIST's form uint8[28, 28] of an image uint8[h, w]. Raises InputError where it has one grey level alone."""
+  grey = pixels.astype(np.float32) / 255
+  paper = canvas.paper_of(grey)
+  ink = grey - paper if grey.max() - paper >= paper - grey.min() else paper - grey
+  ink = np.maximum(ink, 0)
+  if ink.max() < 1 / 255:
+    raise InputError('shows nothing: all of it has one grey level')
+  if ink.max() < _FAINT:
+    ink /= ink.max()
+  left, top, right, bottom = _ink_box(ink)
+  height, width = ink.shape
+  longer = max(right - left, bottom - top)
+  if (height, width) == (SIZE, SIZE) and _NEAR[0] <= longer <= _NEAR[1]:
+    return np.rint(255 * ink).astype(np.uint8)
+  margin = -(-longer // 2)  # more than MNIST's, whose width is a fifth of the longer side
+  page = Image.fromarray(np.pad(ink[top:bottom, left:right], margin))
+  x, y, half = page.width / 2, page.height / 2, longer * SIZE / INK / 2
+  resized = np.asarray(page.resize((SIZE, SIZE), Image.Resampling.BICUBIC, (x - half, y - half, x + half, y + half)))
+  return np.rint(255 * resized.clip(0.0, 1.0)).astype(np.uint8)
+
+
+def _ink_box(ink):
+  """(left, top, right, bottom), half-open, of what is a quarter as strong as the strongest."""
+  is_ink = ink >= _LIGHT / 255 * ink.max()
+  rows, columns = is_ink.any(1).nonzero()[0], is_ink.any(0).nonzero()[0]
+  return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+def _stamp(path):
+  """What changes where files under the path come, go or change; () where there are none."""
+  files = sorted(path.rglob('*')) if path.is_dir() else [path]
+  return tuple((str(file), stat.st_size, stat.st_mtime_ns) for file in files if file.exists() and (stat := file.stat()))
+
+
+@functools.lru_cache(2)  # three splits are loaded of the same files
+def _read(path, kind, digits, stamp):
+  places, labels, pixels = (_list_folder if kind == 'folder' else _read_csv)(path, digits)
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    images = list(pool.map(_digit, places, pixels))
+  return Digits(np.stack(images), np.array(labels, np.int32), tuple(places))
+
+
+def _digit(place, pixels):
+  """MNIST's form of pixels, or of the file that `pixels` names."""
+  if isinstance(pixels, pathlib.Path):
+    pixels = image_files.read_image(pixels)
+    if pixels.ndim == 3:
+      pixels = np.asarray(Image.fromarray(pixels).convert('L'))
+  try:
+    return normalise(pixels)
+  except InputError as error:
+    raise InputError(f'{place} {error}') from None
+
+
+def _list_folder(path, digits):
+  """(names, labels, files) of the images in the folders of the digits, sorted."""
+  if not path.is_dir():
+    raise InputError(f'there is no folder of digits {path}')
+  folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(('.', '_'))]
+  if strange := [folder.name for folder in folders if folder.name not in tuple(DIGITS)]:
+    raise InputError(f'{path} holds the folder {strange[0]!r}: a class of digits is called 0, 1, ... or 9')
+  files, labels = [], []
+  for digit in digits:
+    inside = sorted((path / digit).rglob('*')) if (path / digit).is_dir() else []
+    inside = [f for f in inside if f.suffix.lower() in image_files.SUFFIXES and not f.name.startswith('.')]
+    if not inside:
+      raise InputError(f'{path} has no image of {digit}: put some into {path / digit}')
+    files += inside
+    labels += [int(digit)] * len(inside)
+  return [str(file) for file in files], labels, files
+
+
+def _read_csv(path, digits):
+  """(rows, labels, images uint8[n, 28, 28]) of a CSV file."""
+  try:
+    with path.open(encoding='utf-8-sig') as file:
+      lines = [(i, line) for i, line in enumerate(file, 1) if line.strip()]
+  except FileNotFoundError as error:
+    raise InputError(f'there is no file of pixels {path}') from error
+  except OSError as error:
+    raise InputError(f'the pixels {path} cannot be read: {error.strerror or error}') from error
+  except UnicodeDecodeError as error:
+    raise InputError(f'{path} is no CSV file in UTF-8: {error}') from error
+  if lines and not _is_number(lines[0][1].split(',')[0]):
+    lines = lines[1:]
+  if not lines:
+    raise InputError(f'{path} holds no row: one is a label and {SIZE * SIZE} pixels')
+  table = np.stack([_row(f'{path}, row {i}', line) for i, line in lines])
+  wanted = [k for k, label in enumerate(table[:, 0]) if str(label) in digits]
+  images = table[wanted, 1:].astype(np.uint8).reshape(-1, SIZE, SIZE)
+  return [f'{path}, row {lines[k][0]}' for k in wanted], [int(table[k, 0]) for k in wanted], images
+
+
+def _row(where, line):
+  """int16[785] of one line: label, pixels."""
+  fields = line.split(',')
+  if len(fields) != 1 + SIZE * SIZE:
+    raise InputError(f'{where} has {len(fields)} columns instead of {1 + SIZE * SIZE}: a label and 28x28 pixels')
+  try:
+    values = np.array(fields, np.float64)
+  except ValueError:
+    strange = next(field for field in fields if not _is_number(field))
+    raise InputError(f'{where} holds {strange.strip()!r}, which is no number') from None
+  if not (0 <= values[0] <= 9 and values[0] == int(values[0])):
+    raise InputError(f'{where} has the label {fields[0].strip()}, which is no digit')
+  is_bad = ~((values >= 0) & (values <= 255) & (values == np.rint(values)))
+  if is_bad.any():
+    raise InputError(f'{where} has the pixel {fields[int(is_bad.argmax())].strip()}: pixels are whole, 0 to 255')
+  return values.astype(np.int16)
+
+
+def _is_number(field):
+  try:
+    float(field)
+  except ValueError:
+    return False
+  return True
