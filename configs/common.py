@@ -14,7 +14,7 @@ from digits_jax.errors import InputError
 def get_config() -> ConfigDict:
   """The defaults of all experiments: printed numbers of 1 to 5 digits on 64x128 canvases."""
   config = ConfigDict()
-  config.schema_version = 2  # raised when a field changes its meaning or one that reading needs is added
+  config.schema_version = 3  # raised when a field changes its meaning or one that reading needs is added
   config.name = 'common'  # of the run directory, runs/<name>, where --workdir is not given
 
   config.seed = 0  # of the parameters, the training numbers and everything random in training
@@ -60,6 +60,7 @@ def get_config() -> ConfigDict:
   config.selection.min_rate_scale = 0.01  # of the first rate, where it ends
 
   config.data = ConfigDict()
+  config.data.source = 'synthetic'  # what examples are: a name of digits_jax/training/feeds
   config.data.glyphs = 'fonts'  # or 'mnist', or your own digits at glyph_path: 'folder' or 'csv'
   config.data.glyph_path = ''  # a folder with folders 0 to 9 of images, or a CSV file of labels and 784 pixels
   config.data.split_seed = 0  # of the hash that splits your own images

@@ -55,7 +55,9 @@ def main(arguments):
 
   source, seed = experiment.build_source(config, _SPLIT.value)
   numbers = Numbers(source, Alphabet(config.alphabet), seed if _SEED.value is None else _SEED.value)
-  count = _COUNT.value or PREVIEWED
+  count = _COUNT.value or min(PREVIEWED, source.limit or PREVIEWED)
+  if source.limit is not None and count > source.limit:
+    raise InputError(f'--count={count:,}: {_SPLIT.value} has {source.limit:,} images')
   ids = numbers.distinct(count) if _DISTINCT.value else range(count)
   if out:
     out.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,7 @@ class Numbers:
     self._draw_labels = jax.jit(lambda *given: draw(*given).labels)  # XLA leaves the images out
 
   def batches(self, ids) -> Iterator[tuple]:
-    """(images float32[b, H, W, 1] in [0, 1], texts) of the ids in order, b at most BATCH.
+    """(images float32[b, H, W, C] in [0, 1], texts) of the ids in order, b at most BATCH.
 
     The next batch is on its way to the devices before one is handed out.
     """

@@ -27,6 +27,11 @@ class CanvasSpec(NamedTuple):
   ink: int  # 1: bright on dark paper always, -1: dark on bright paper always, 0: both
   ink_px: tuple[float, float]  # the least and the greatest height of a number's ink, if it lies level
 
+  @property
+  def shape(self) -> tuple[int, int, int]:
+    """(H, W, C) of an image."""
+    return self.height, self.width, 1
+
 
 class Placement(NamedTuple):
   """Where an image stands on its canvas: its column x is the canvas column left + (x - start) * scale."""
@@ -43,11 +48,12 @@ class Placement(NamedTuple):
 
 
 def load(image: Any, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
-  """The canvas float32[H, W] in [0, 1] of a path, a Pillow image or an array (see `to_grey`), and its placement.
+  """The canvas float32[H, W, 1] in [0, 1] of a path, a Pillow image or an array (see `to_grey`), and its placement.
 
   Raises InputError on what is no such image.
   """
-  return place(to_grey(image), spec)
+  found, placement = place(to_grey(image), spec)
+  return found[:, :, None], placement
 
 
 def to_grey(image: Any) -> np.ndarray:

@@ -23,11 +23,13 @@ class Source:
   feed: (step, first, count) -> a pytree with leading axis `count`: the items first ... first + count - 1 of
     the step's global batch, on the host.
   example: (key, constants, fed item) -> Batch without its leading axis; pure, on the device.
+  limit: how many different examples a step can have; None where they are endless.
   """
 
   constants: Any
   feed: Callable[[int, int, int], Any]
   example: Callable[[jax.Array, Any, Any], structs.Batch]
+  limit: int | None = None
 
 
 def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from digits_jax.errors import InputError
+from digits_jax.reading import evaluation
 from digits_jax.reading.run import Run
-from digits_jax.training import evaluate, experiment
+from digits_jax.training import evaluate
 
 IMAGES = 64
 BATCHES = (1, IMAGES)  # two, so that the batch size really is free
@@ -14,13 +15,9 @@ TOLERANCE = 1e-3  # of a logit, a log-probability or a probability; anything els
 
 
 def draw_images(run: Run) -> np.ndarray:
-  """The first images of the run's test, on the model's canvas: float32[IMAGES, H, W, 1]."""
-  config = run.config.copy_and_resolve_references()
-  height, width = run.canvas
-  config.tests.test.synth.layout.update(height=height, width=width)
-  source, seed = experiment.build_source(config, 'test')
-  fixed = evaluate.FixedSet(config.tests.test.name, source, seed, IMAGES)
-  return evaluate.draw_examples(fixed, np.arange(IMAGES)).images
+  """The first images of the run's test, on the model's canvas: float32[IMAGES, H, W, C]."""
+  test = evaluation.config_sets(run, run.config)['test']
+  return evaluate.draw_examples(test, np.arange(IMAGES)).images
 
 
 def compare(read: Callable, reference: Callable, images: np.ndarray) -> float:

@@ -7,7 +7,6 @@ import digits_jax
 from digits_jax.alphabet import BLANK
 from digits_jax.errors import InputError
 from digits_jax.reading.run import Run
-from digits_jax.training.canvas import canvas_spec
 
 SCHEMA_VERSION = 1
 TASK = 'read_ctc'  # the only one whose outputs are known here
@@ -26,7 +25,6 @@ def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict,
   """
   if run.config.task != TASK:
     raise InputError(f'the task {run.config.task!r} cannot be exported yet; {TASK!r} can')
-  height, width = run.canvas
   return {
     'schema_version': SCHEMA_VERSION,
     'format': file_format,
@@ -36,7 +34,7 @@ def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict,
     'alphabet': run.alphabet.symbols,
     'classes': f'class {BLANK} is the CTC blank and the padding; symbol i of the alphabet is class i + 1',
     'temperature': run.temperature,
-    'input': {'images': f'float32[batch, {height}, {width}, 1] in [0, 1]'},
+    'input': {'images': f'float32[batch, {", ".join(map(str, run.canvas.shape))}] in [0, 1]'},
     'preprocessing': preprocessing(run),
     'outputs': outputs,
     'decoding': decoding,
@@ -51,7 +49,7 @@ def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict,
 
 def preprocessing(run: Run) -> dict:
   """What a caller does to a picture, so that it looks as in training; `data.canvas` does it for the reader."""
-  spec = canvas_spec(run.config.synth, run.config.data)
+  spec = run.canvas
   return {
     'height': spec.height,
     'width': spec.width,

@@ -1,4 +1,4 @@
-"""The CRNN as ONNX: images float32[batch, H, W, 1] in [0, 1] -> logits float32[batch, T, K], computed in float32.
+"""The CRNN as ONNX: images float32[batch, H, W, C] in [0, 1] -> logits float32[batch, T, K], computed in float32.
 
 Written with the `onnx` package, operator by operator as in `models.crnn` and `models.layers`; the recurrences are
 ONNX's own LSTM and GRU. ONNX has no beam search: decoding is the caller's, and the metadata say how.
@@ -40,7 +40,7 @@ def write(path: pathlib.Path, run: Run) -> None:
 
 
 def load(path: str | pathlib.Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-  """The file in onnxruntime, on the CPU: images float32[B, H, W, 1] -> {'logits': float32[B, T, K]}."""
+  """The file in onnxruntime, on the CPU: images float32[B, H, W, C] -> {'logits': float32[B, T, K]}."""
   session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
   return lambda images: {'logits': session.run(['logits'], {'images': images})[0]}
 
@@ -61,13 +61,12 @@ def build(run: Run) -> onnx.ModelProto:
   )
   graph = Graph()
   frames, classes = crnn(graph, run)
-  height, width = run.canvas
   value = lambda name, *shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ['batch', *shape])
   model = helper.make_model(
     helper.make_graph(
       graph.nodes,
       'digits_jax',
-      [value('images', height, width, 1)],
+      [value('images', *run.canvas.shape)],
       [value('logits', frames, classes)],
       graph.weights,
     ),
@@ -120,7 +119,7 @@ class Graph:
 def crnn(graph: Graph, run: Run) -> tuple[int, int]:
   """Adds the network between `images` and `logits`; returns T and K."""
   params, model = run.params, run.config.model
-  x, (features, height, frames) = _trunk(graph, params['trunk'], run.canvas, model)  # [B, F, H', T]
+  x, (features, height, frames) = _trunk(graph, params['trunk'], run.canvas.shape, model)  # [B, F, H', T]
   x = graph.reshape(graph.add('Transpose', x, perm=[3, 0, 2, 1]), frames, -1, height * features)  # [T, B, H'*F]
   x = graph.add('Relu', graph.dense(x, **params['frames']))
   for i in range(model.recurrent_layers if model.recurrent != 'none' else 0):
@@ -138,12 +137,12 @@ def _standardise(graph, x):
   return graph.add('Div', x, graph.add('Max', graph.add('Sqrt', variance), graph.weight(1e-3)))
 
 
-def _trunk(graph, params, canvas, model):
+def _trunk(graph, params, shape, model):
   """`layers.Trunk` with channels first: images -> [B, F, H', T], and (F, H', T)."""
-  (height, width), (p, q) = canvas, model.patch
+  (height, width, channels), (p, q) = shape, model.patch
   height, width = height // p, width // q
-  x = graph.reshape(_standardise(graph, 'images'), -1, height, p, width, q)
-  x = graph.reshape(graph.add('Transpose', x, perm=[0, 2, 4, 1, 3]), -1, p * q, height, width)
+  x = graph.reshape(_standardise(graph, 'images'), -1, height, p, width, q, channels)
+  x = graph.reshape(graph.add('Transpose', x, perm=[0, 2, 4, 5, 1, 3]), -1, p * q * channels, height, width)
   for i, (down, across) in enumerate(model.pools):
     block = params[f'ConvBlock_{i}']
     kernel = np.transpose(block['Conv_0']['kernel'], (3, 2, 0, 1))

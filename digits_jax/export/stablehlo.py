@@ -35,7 +35,7 @@ OUTPUTS = {
 class Reader(NamedTuple):
   """A loaded file."""
 
-  read: Callable[[jax.Array], dict[str, jax.Array]]  # float32[B, H, W, 1] in [0, 1] -> arrays as in OUTPUTS
+  read: Callable[[jax.Array], dict[str, jax.Array]]  # float32[B, H, W, C] in [0, 1] -> arrays as in OUTPUTS
   metadata: dict[str, Any]
 
 
@@ -43,7 +43,7 @@ def load(path: str | pathlib.Path) -> Reader:
   """Opens what `write` wrote; needs no run directory.
 
       read, metadata = stablehlo.load('reader.zip')
-      readings = read(images)  # float32[B, height, width, 1], prepared as metadata['preprocessing'] says
+      readings = read(images)  # float32[B, H, W, C], prepared as metadata['preprocessing'] says
       text = ''.join(metadata['alphabet'][label - 1] for label in readings['labels'][0, 0] if label)
 
   `read` compiles once for each batch size. Without this package: `jax.export.deserialize(module.bin).call(images)`.
@@ -75,9 +75,8 @@ def load(path: str | pathlib.Path) -> Reader:
 
 def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> None:
   """Writes the file. `decode`, `decoding`: what `make_decoder` returns, and the arguments that it was called with."""
-  height, width = run.canvas
   (batch,) = jax.export.symbolic_shape('batch')
-  images = jax.ShapeDtypeStruct((batch, height, width, 1), jnp.float32)
+  images = jax.ShapeDtypeStruct((batch, *run.canvas.shape), jnp.float32)
   exported = jax.export.export(decode, platforms=PLATFORMS)(images)
   stored = metadata.describe(
     run,
@@ -92,12 +91,11 @@ def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> Non
 
 
 def make_decoder(run: Run, *, beams: int, n_best: int, min_length: int, max_length: int | None) -> Callable:
-  """The run as one jitted function: images float32[B, H, W, 1] -> arrays as in OUTPUTS.
+  """The run as one jitted function: images float32[B, H, W, C] -> arrays as in OUTPUTS.
 
   Raises InputError where no reading can have min_length symbols.
   """
-  height, width = run.canvas
-  images = jax.ShapeDtypeStruct((1, height, width, 1), jnp.float32)
+  images = jax.ShapeDtypeStruct((1, *run.canvas.shape), jnp.float32)
   frames = jax.eval_shape(run.task.predict, run.params, images)['logits'].shape[1]
   if min_length > frames:
     raise InputError(f'readings of {min_length} symbols do not fit the {frames} frames of this model')

@@ -1,6 +1,5 @@
 """A trained run on any test set: its own, another config's, or labelled images, scored as at the end of training."""
 
-import functools
 from typing import Any
 
 import jax
@@ -13,8 +12,7 @@ from digits_jax.data import canvas, folder
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.reading.run import Run
-from digits_jax.training import evaluate, experiment, parallel
-from digits_jax.training.canvas import canvas_spec
+from digits_jax.training import evaluate, feeds, parallel
 
 
 def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
@@ -35,13 +33,11 @@ def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
       f'the test sets of {config.name} are written in {alphabet.symbols!r}, and this run does not know '
       f'{", ".join(map(repr, unknown))}: its alphabet is {run.alphabet.symbols!r}'
     )
-  bank = functools.cache(functools.partial(experiment.load_bank, config, alphabet))
-  sets = experiment.build_tests(config, alphabet, bank)
+  sets = feeds.of(config).tests(config, alphabet)
   for name, fixed in sets.items():
-    layout = config.tests[name].synth.layout
     source = fixed.source if alphabet == run.alphabet else _relabelled(fixed.source, alphabet, run.alphabet)
-    if config is not run.config or (layout.height, layout.width) != run.canvas:
-      source = _placed(source, fixed.seed, _spec(run))
+    if config is not run.config or parallel.example_shapes(source).images.shape[1:] != run.canvas.shape:
+      source = _placed(source, fixed.seed, run.canvas)
     sets[name] = evaluate.FixedSet(fixed.name, source, fixed.seed, fixed.examples)
   return sets
 
@@ -52,27 +48,23 @@ def labelled_set(run: Run, path: str) -> evaluate.FixedSet:
   Raises InputError where `data.folder.read_labels` does; so does `score`, on an image that cannot be read.
   """
   files = folder.read_labels(path, run.alphabet)
-  spec, examples = _spec(run), len(files.paths)
+  examples = len(files.paths)
   labels, lengths = run.alphabet.pack(files.texts, max(map(len, files.texts)))
 
   def load(first, count):
     batch = structs.Batch(
-      images=np.zeros((count, *run.canvas, 1), np.float32),
+      images=np.zeros((count, *run.canvas.shape), np.float32),
       labels=np.zeros((count, labels.shape[1]), np.int32),
       label_lengths=np.zeros(count, np.int32),
       boxes=np.zeros((count, labels.shape[1], 4), np.float32),
       mask=np.arange(first, first + count) < examples,
     )
     for i in range(min(count, examples - first)):
-      batch.images[i, :, :, 0] = canvas.load(files.paths[first + i], spec)[0]
+      batch.images[i] = canvas.load(files.paths[first + i], run.canvas)[0]
       batch.labels[i], batch.label_lengths[i] = labels[first + i], lengths[first + i]
     return batch
 
   return evaluate.FixedSet(str(path), _fed(load), seed=0, examples=examples)
-
-
-def _spec(run):
-  return canvas_spec(run.config.synth, run.config.data)
 
 
 def _relabelled(source: Source, theirs: Alphabet, ours: Alphabet) -> Source:
@@ -96,8 +88,7 @@ def _placed(source: Source, seed: int, spec: canvas.CanvasSpec) -> Source:
   def place(first, count):
     places = np.arange(first, first + count, dtype=np.int32)
     batch = jax.device_get(draw(constants, source.feed(0, first, count), places))
-    images = [canvas.load(image[:, :, 0], spec)[0] for image in batch.images]
-    return batch.replace(images=np.stack(images)[..., None])
+    return batch.replace(images=np.stack([canvas.load(image, spec)[0] for image in batch.images]))
 
   return _fed(place)
 

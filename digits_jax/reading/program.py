@@ -29,7 +29,7 @@ class Decoded(NamedTuple):
 def make_program(
   predict: Callable, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None
 ) -> Callable[[Any, jax.Array, jax.Array], Decoded]:
-  """Returns program(params, images float32[B, H, W, 1], temperature float32[]) -> Decoded.
+  """Returns program(params, images float32[B, H, W, C], temperature float32[]) -> Decoded.
 
   Args:
     predict: a task's, whose outputs hold `logits`.

@@ -22,7 +22,6 @@ from digits_jax.data import canvas
 from digits_jax.errors import InputError
 from digits_jax.reading import run as run_directory
 from digits_jax.reading.program import make_program
-from digits_jax.training.canvas import canvas_spec
 
 BATCH_SIZES = (1, 8, 64)  # what is read is padded to the least of these that holds it
 _THREADS = min(8, os.cpu_count() or 1)  # that load images; each may hold one of images.MAX_PIXELS
@@ -50,8 +49,7 @@ class Reader:
       raise InputError(f'beams={beams}: a search keeps at least 1')
     self.run = run
     self.beams = beams
-    self._canvas = canvas_spec(run.config.synth, run.config.data)
-    example = jax.ShapeDtypeStruct((1, *run.canvas, 1), np.float32)
+    example = jax.ShapeDtypeStruct((1, *run.canvas.shape), np.float32)
     self.frames = jax.eval_shape(run.task.predict, run.params, example)['logits'].shape[1]
     self._programs = {}
 
@@ -127,9 +125,9 @@ class Reader:
         yield from self._finish(*waiting, is_constrained, return_errors)
 
   def _load(self, position, image):
-    """(canvas float32[H, W], its placement), or the InputError that says why not."""
+    """(canvas float32[H, W, C], its placement), or the InputError that says why not."""
     try:
-      return canvas.load(image, self._canvas)
+      return canvas.load(image, self.run.canvas)
     except InputError as error:
       return error if isinstance(image, str | os.PathLike) else InputError(f'images[{position}]: {error}')
 
@@ -152,7 +150,7 @@ class Reader:
     log_probs = decoded.log_probs.tolist()
     ranked = [(text, math.exp(score)) for text, score in zip(texts, log_probs, strict=True) if score > -math.inf]
     (text, confidence), *alternatives = ranked
-    columns = self._canvas.width / self.frames  # of the canvas, a frame
+    columns = self.run.canvas.width / self.frames  # of the canvas, a frame
     places = zip(decoded.first[: len(text)].tolist(), decoded.last[: len(text)].tolist(), strict=True)
     conditional = math.exp(min(log_probs[0] - float(decoded.allowed_log_prob), 0.0)) if is_constrained else None
     return Reading(
@@ -171,8 +169,8 @@ def _begin(program, loaded):
   if not canvases:
     return None
   size = next(size for size in BATCH_SIZES if size >= len(canvases))
-  batch = np.zeros((size, *canvases[0].shape, 1), np.float32)
-  batch[: len(canvases), :, :, 0] = canvases
+  batch = np.zeros((size, *canvases[0].shape), np.float32)
+  batch[: len(canvases)] = canvases
   return program(batch)
 
 

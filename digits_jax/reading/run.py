@@ -1,6 +1,7 @@
 """A trained run, opened to read with: what its config names, and its best parameters."""
 
 import dataclasses
+import functools
 import json
 import math
 import pathlib
@@ -12,9 +13,10 @@ from ml_collections import ConfigDict
 
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
+from digits_jax.data.canvas import CanvasSpec
 from digits_jax.errors import InputError
 from digits_jax.tasks.base import Task
-from digits_jax.training import experiment, rundir
+from digits_jax.training import experiment, feeds, rundir
 from digits_jax.training.checkpoint import Checkpoints
 
 
@@ -29,14 +31,14 @@ class Run:
   step: int  # of the parameters
   temperature: float  # that outputs are divided by; 1.0 until these parameters have a result
 
-  @property
-  def canvas(self) -> tuple[int, int]:
-    """(H, W) of the images that the model was trained on."""
-    return self.config.synth.layout.height, self.config.synth.layout.width
+  @functools.cached_property
+  def canvas(self) -> CanvasSpec:
+    """What the model was trained on."""
+    return feeds.of(self.config).canvas(self.config)
 
 
 def load(workdir: str | pathlib.Path) -> Run:
-  """Opens a run directory, on the default device, whatever it was trained on; no glyphs or data are needed.
+  """Opens a run directory, on the default device, whatever it was trained on; no data is needed.
 
   Raises InputError where the folder holds no run, or no complete checkpoint yet, or one of another shape.
   """
@@ -44,7 +46,10 @@ def load(workdir: str | pathlib.Path) -> Run:
   config = ConfigDict(rundir.read_config(workdir))
   if config.get('schema_version') != experiment.SCHEMA_VERSION:
     found = config.get('schema_version')
-    raise InputError(f'{workdir} has schema_version {found}; this code reads {experiment.SCHEMA_VERSION}')
+    raise InputError(
+      f'{workdir} has schema_version {found} and this code reads {experiment.SCHEMA_VERSION}: train it again, or read '
+      'it with the code that wrote it'
+    )
   alphabet = Alphabet(config.alphabet)
   task = experiment.make_task(config, alphabet)
   if not (workdir / 'checkpoints' / 'best').is_dir():
@@ -60,14 +65,15 @@ def load(workdir: str | pathlib.Path) -> Run:
 
 def blank_batch(config: ConfigDict) -> structs.Batch:
   """The shapes of a batch of one training image."""
-  layout, slots = config.synth.layout, config.synth.number.max_length
-  shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct(sizes, dtype)
+  feed = feeds.of(config)
+  slots = feed.slots(config)
+  shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct((1, *sizes), dtype)
   return structs.Batch(
-    images=shape(1, layout.height, layout.width, 1),
-    labels=shape(1, slots, dtype=jnp.int32),
-    label_lengths=shape(1, dtype=jnp.int32),
-    boxes=shape(1, slots, 4),
-    mask=shape(1, dtype=jnp.bool_),
+    images=shape(*feed.canvas(config).shape),
+    labels=shape(slots, dtype=jnp.int32),
+    label_lengths=shape(dtype=jnp.int32),
+    boxes=shape(slots, 4),
+    mask=shape(dtype=jnp.bool_),
   )
 
 

@@ -15,14 +15,13 @@ from ml_collections import ConfigDict
 
 from digits_jax import structs, tasks
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import glyphs, sources
+from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.synth import clutter, layout, number, photo, sequence, warp
 from digits_jax.tasks.base import Task
-from digits_jax.training import evaluate, optim, parallel, stopping
+from digits_jax.training import evaluate, feeds, optim, parallel, stopping
 from digits_jax.training import state as states
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # The fields that count something, and the least that each may be.
 LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
 LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 'sheet')}
@@ -45,11 +44,8 @@ class Experiment:
 
   @functools.cached_property
   def blank_batch(self) -> structs.Batch:
-    """A batch of one example, all zeros, in the shapes of a training batch: nothing is compiled to learn them."""
-    source, key = self.train, jax.random.key(self.config.seed)
-    draw = lambda constants, items: parallel.draw_batch(source, key, constants, 0, items, np.zeros(1, np.int32))
-    shapes = jax.eval_shape(draw, source.constants, source.feed(0, 0, 1))
-    return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
+    """A batch of one example, all zeros, in the shapes of a training batch."""
+    return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), parallel.example_shapes(self.train))
 
   @functools.cached_property
   def initial_state(self) -> Callable[[], states.TrainState]:
@@ -66,8 +62,7 @@ class Experiment:
 def build(config: ConfigDict) -> Experiment:
   """Builds the experiment; raises InputError, naming the field, where the config cannot work."""
   check_numbers(config)
-  alphabet = Alphabet(config.alphabet)
-  bank = functools.cache(functools.partial(load_bank, config, alphabet))
+  alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
   schedule = optim.make_schedule(
     config.optim.schedule,
     learning_rate=config.optim.learning_rate,
@@ -83,17 +78,13 @@ def build(config: ConfigDict) -> Experiment:
     momentum=config.optim.momentum,
     clip_norm=config.optim.clip_norm,
   )
-  source = lambda synth, split: sources.synthetic(bank(split), sequence_spec(synth, config, alphabet, split))
-  validation = evaluate.FixedSet(
-    'validation', source(config.tests.test.synth, 'validation'), config.validation.seed, config.validation.examples
-  )
   return Experiment(
     config=config,
     alphabet=alphabet,
     task=make_task(config, alphabet),
-    train=source(config.synth, 'train'),
-    validation=validation,
-    tests=build_tests(config, alphabet, bank),
+    train=feed.train(config, alphabet),
+    validation=feed.validation(config, alphabet),
+    tests=feed.tests(config, alphabet),
     schedule=schedule,
     optimiser=optimiser,
   )
@@ -101,27 +92,11 @@ def build(config: ConfigDict) -> Experiment:
 
 def build_source(config: ConfigDict, split: str) -> tuple[sources.Source, int]:
   """The source of one split and the seed of its key, as training (step 0) and evaluation draw from them."""
-  synth, seed = {
-    'train': (config.synth, config.seed),
-    'validation': (config.tests.test.synth, config.validation.seed),
-    'test': (config.tests.test.synth, config.tests.test.seed),
-  }[split]
-  alphabet = Alphabet(config.alphabet)
-  spec = sequence_spec(synth, config, alphabet, split)
-  return sources.synthetic(load_bank(config, alphabet, split), spec), seed
-
-
-def build_tests(config: ConfigDict, alphabet: Alphabet, bank) -> dict[str, evaluate.FixedSet]:
-  """The config's test sets by name; `bank` maps a split to its glyphs."""
-  return {
-    name: evaluate.FixedSet(
-      test.name,
-      sources.synthetic(bank('test'), sequence_spec(test.synth, config, alphabet, 'test')),
-      test.seed,
-      test.examples,
-    )
-    for name, test in config.tests.items()
-  }
+  alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
+  if split == 'train':
+    return feed.train(config, alphabet), config.seed
+  fixed = feed.validation(config, alphabet) if split == 'validation' else feed.tests(config, alphabet)['test']
+  return fixed.source, fixed.seed
 
 
 def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
@@ -131,38 +106,6 @@ def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
   options = config.model.to_dict() | {'dtype': jnp.dtype(config.model.dtype)}
   options |= {name: config.evaluation[name] for name in ('decoder', 'beams', 'n_best')}
   return tasks.make(config.task, alphabet=alphabet, **options)
-
-
-def load_bank(config: ConfigDict, alphabet: Alphabet, split: str) -> structs.GlyphBank:
-  """The glyphs of one split, on the default device."""
-  data = config.data
-  bank = glyphs.load(
-    data.glyphs,
-    split=split,
-    alphabet=alphabet,
-    data_dir=data.data_dir or None,
-    font_dir=data.font_dir or None,
-    test_font_dir=data.test_font_dir or None,
-    sizes=tuple(data.font_sizes),
-    validation_families=tuple(data.validation_families),
-    test_families=tuple(data.test_families),
-    path=data.glyph_path,
-    split_seed=data.split_seed,
-    held_out=tuple(data.held_out),
-  )
-  return jax.tree.map(np.asarray, bank)
-
-
-def sequence_spec(synth: ConfigDict, config: ConfigDict, alphabet: Alphabet, split: str) -> sequence.SequenceSpec:
-  """The static description of one distribution of numbers."""
-  held_out = split if config.data.hold_out_numbers else None
-  return sequence.SequenceSpec(
-    number=number.NumberSpec(alphabet=alphabet, split=held_out, **synth.number),
-    layout=layout.LayoutSpec(**synth.layout),
-    warp=warp.WarpSpec(**synth.warp),
-    clutter=clutter.ClutterSpec(**synth.clutter),
-    photo=photo.PhotoSpec(**synth.photo),
-  )
 
 
 def check_numbers(config: ConfigDict) -> None:

@@ -67,6 +67,12 @@ def draw_batch(source: Source, key: jax.Array, constants, step, items, places: j
   return jax.vmap(source.example, in_axes=(0, None, 0))(keys, constants, items)
 
 
+def example_shapes(source: Source) -> structs.Batch:
+  """The shapes of a batch of one example; nothing is compiled to learn them."""
+  draw = lambda constants, items: draw_batch(source, jax.random.key(0), constants, 0, items, np.zeros(1, np.int32))
+  return jax.eval_shape(draw, source.constants, source.feed(0, 0, 1))
+
+
 def make_train_call(
   task: Task,
   source: Source,

@@ -22,7 +22,6 @@ from digits_jax.errors import InputError
 from digits_jax.reading import evaluation, reader
 from digits_jax.reading import run as run_directory
 from digits_jax.training import checkpoint, evaluate, experiment, finish, loop, rundir
-from digits_jax.training.canvas import canvas_spec
 from tests.reading import runs
 
 EXAMPLES = 20
@@ -137,10 +136,9 @@ def test_images_of_another_size_are_placed_as_the_reader_does(run, tmp_path):
   fixed = evaluation.config_sets(run, config)['test']
   drawn = evaluate.draw_examples(evaluate.FixedSet('', own_source(config), 2, 4), np.arange(4))
   placed = evaluate.draw_examples(fixed, np.arange(4))
-  spec = canvas_spec(run.config.synth, run.config.data)
-  assert drawn.images.shape[1:3] == (48, 80) and placed.images.shape[1:3] == run.canvas
+  assert drawn.images.shape[1:3] == (48, 80) and placed.images.shape[1:] == run.canvas.shape
   for image, small in zip(drawn.images, placed.images, strict=True):
-    np.testing.assert_allclose(small[:, :, 0], canvas.load(image[:, :, 0], spec)[0], atol=1e-5)
+    np.testing.assert_allclose(small, canvas.load(image, run.canvas)[0], atol=1e-5)
   assert labels_of(run.alphabet, placed) == labels_of(run.alphabet, drawn)
 
   # The same images from files; behind the last one comes padding.

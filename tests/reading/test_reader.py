@@ -162,7 +162,7 @@ def test_spans_are_columns_of_the_image_as_given(reader, images, readings):
   reading = next(reading for reading in readings if len(reading.text) > 2)
   image = images[readings.index(reading)]
   large = np.asarray(Image.fromarray(image).resize((3 * WIDTH, 3 * HEIGHT), Image.Resampling.NEAREST))
-  low, high = reader._canvas.ink_px
+  low, high = reader.run.canvas.ink_px
   assert low < 14 < high  # the ink's height: the larger image is shrunk by three
   found = next(reader.read([large]))
   assert len(found.text) > 0

@@ -1,0 +1,84 @@
+"""Numbers that are drawn from glyphs: config.synth and config.tests.NAME.synth, with the glyphs of config.data."""
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import glyphs, sources
+from digits_jax.data.canvas import CanvasSpec
+from digits_jax.synth import clutter, layout, number, photo, sequence, warp
+from digits_jax.training.evaluate import FixedSet
+
+# Height of a digit, least and greatest, as a part of a font's em (old-style digits too), or of MNIST's box for digits,
+# which your own digits are brought to.
+_DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0), 'folder': (1.0, 1.0), 'csv': (1.0, 1.0)}
+_MNIST_PX = 20
+
+
+def canvas(config: ConfigDict) -> CanvasSpec:
+  """What training draws on; a test set may have a canvas of another size."""
+  synth, data = config.synth, config.data
+  least, most = _DIGIT_FRAC[data.glyphs]
+  sizes = data.font_sizes if data.glyphs == 'fonts' else [_MNIST_PX]
+  low = least * min(sizes) * synth.warp.scale[0] * synth.warp.zoom[0]
+  high = most * max(sizes) * synth.warp.scale[1] * synth.warp.zoom[1] + 2 * synth.layout.wander_px
+  ink = {0: 1, 1: -1}.get(synth.photo.inversion, 0)
+  return CanvasSpec(synth.layout.height, synth.layout.width, ink, (low, high))
+
+
+def slots(config: ConfigDict) -> int:
+  """Symbols of the longest number that training draws."""
+  return config.synth.number.max_length
+
+
+def train(config: ConfigDict, alphabet: Alphabet) -> sources.Source:
+  """Endless numbers, drawn as config.synth says."""
+  return _source(config, alphabet, 'train', config.synth, _load_bank(config, alphabet, 'train'))
+
+
+def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
+  """Drawn as the test set `test` is, from the glyphs and numbers of validation."""
+  bank = _load_bank(config, alphabet, 'validation')
+  source = _source(config, alphabet, 'validation', config.tests.test.synth, bank)
+  return FixedSet('validation', source, config.validation.seed, config.validation.examples)
+
+
+def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
+  """Each drawn as it says itself, from the glyphs and numbers of the test."""
+  bank = _load_bank(config, alphabet, 'test')
+  return {
+    name: FixedSet(test.name, _source(config, alphabet, 'test', test.synth, bank), test.seed, test.examples)
+    for name, test in config.tests.items()
+  }
+
+
+def _source(config, alphabet, split, synth, bank):
+  held_out = split if config.data.hold_out_numbers else None
+  spec = sequence.SequenceSpec(
+    number=number.NumberSpec(alphabet=alphabet, split=held_out, **synth.number),
+    layout=layout.LayoutSpec(**synth.layout),
+    warp=warp.WarpSpec(**synth.warp),
+    clutter=clutter.ClutterSpec(**synth.clutter),
+    photo=photo.PhotoSpec(**synth.photo),
+  )
+  return sources.synthetic(bank, spec)
+
+
+def _load_bank(config, alphabet, split):
+  data = config.data
+  bank = glyphs.load(
+    data.glyphs,
+    split=split,
+    alphabet=alphabet,
+    data_dir=data.data_dir or None,
+    font_dir=data.font_dir or None,
+    test_font_dir=data.test_font_dir or None,
+    sizes=tuple(data.font_sizes),
+    validation_families=tuple(data.validation_families),
+    test_families=tuple(data.test_families),
+    path=data.glyph_path,
+    split_seed=data.split_seed,
+    held_out=tuple(data.held_out),
+  )
+  return jax.tree.map(np.asarray, bank)
