@@ -25,18 +25,23 @@ def get_config() -> ConfigDict:
   config.eval_every = 250  # steps
   config.checkpoint_every = 250  # steps
   config.alphabet = '0123456789'  # digits; with fonts also '.' and '-' behind them
-  config.task = 'read_ctc'  # what is learnt: a name of digits_jax/tasks
+  config.task = 'read_ctc'  # what is learnt: 'read_ctc', 'read_multidigit' or 'classify'
 
-  config.model = ConfigDict()
+  config.model = ConfigDict()  # the trunk, which all tasks have (patch to groups), then what some tasks put on it
   config.model.patch = (4, 4)  # pixels that make one position of the first convolution
   config.model.widths = (64, 64, 128)  # features of each convolution block
   config.model.pools = ((2, 1), (2, 1), (2, 1))  # after each block, (down, across)
   config.model.groups = 8  # of GroupNorm
-  config.model.frame_features = 128  # of a frame, before the recurrence
-  config.model.recurrent = 'lstm'  # 'lstm', 'gru' or 'none'
-  config.model.recurrent_features = 96  # each direction
-  config.model.recurrent_layers = 1  # one above the other
-  config.model.is_bidirectional = True  # each layer reads from both ends
+  config.model.frame_features = 128  # read_ctc: of a frame, before the recurrence
+  config.model.recurrent = 'lstm'  # read_ctc: 'lstm', 'gru' or 'none'
+  config.model.recurrent_features = 96  # read_ctc: each direction
+  config.model.recurrent_layers = 1  # read_ctc: one above the other
+  config.model.is_bidirectional = True  # read_ctc: each layer reads from both ends
+  config.model.kernel = 3  # read_multidigit: side of the trunk's convolutions; 3 in other tasks
+  config.model.maxout = 1  # read_multidigit: convolutions whose largest is a feature of the first block; 1 is relu
+  config.model.positions = 5  # read_multidigit: symbols that a number may have
+  config.model.dense_features = (256,)  # read_multidigit, classify: of each dense layer behind the trunk
+  config.model.label_smoothing = 0.0  # classify: share of each target that is spread over all symbols
   config.model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and softmax stay float32
 
   config.optim = ConfigDict()
@@ -138,9 +143,24 @@ def synth() -> ConfigDict:
   return config
 
 
-def test_set(name: str, synth_config: ConfigDict, seed: int = 2, examples: int = 5000) -> ConfigDict:
-  """A fixed set: the generator, the seed and the number of examples define its every pixel."""
-  return ConfigDict({'name': name, 'seed': seed, 'examples': examples, 'synth': synth_config})
+def goodfellow() -> dict:
+  """The fields of config.model that make read_multidigit as large as in Goodfellow et al. 2013; pools are to be chosen.
+
+  Eight convolutions of 5x5, the first one maxout, and two dense layers. There every other layer is pooled by 2x2.
+  """
+  widths = (48, 64, 128, 160, 192, 192, 192, 192)
+  return {'patch': (1, 1), 'widths': widths, 'kernel': 5, 'maxout': 3, 'dense_features': (3072, 3072)}
+
+
+def test_set(
+  name: str, synth_config: ConfigDict, seed: int = 2, examples: int = 5000, draw: str = 'numbers'
+) -> ConfigDict:
+  """A fixed set: the generator, the seed and the number of examples define its every pixel.
+
+  draw: 'numbers', as synth_config says; or 'glyphs', each glyph of the bank once and as it is, in the middle of the
+  canvas (of synth_config only its height and width count; with fewer examples, evenly spread over the bank).
+  """
+  return ConfigDict({'name': name, 'seed': seed, 'examples': examples, 'draw': draw, 'synth': synth_config})
 
 
 def choose(argument: str | None, variants: dict) -> str:

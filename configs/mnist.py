@@ -2,6 +2,9 @@
 
 python -m digits_jax.prepare mnist
 python -m digits_jax.main --config=configs/mnist.py:strings
+
+The grid is read by CTC (configs/mnist.py:grid) or by one softmax a position (configs/mnist.py:grid_softmax, small, and
+configs/mnist.py:grid_goodfellow, of the size in Goodfellow et al. 2013; 18 million parameters, not yet run).
 """
 
 from configs import common, testsets
@@ -10,12 +13,17 @@ VARIANTS = {
   'strings': testsets.strings,
   'triplets': testsets.triplets,
   'grid': testsets.grid,
+  'grid_softmax': testsets.grid,
+  'grid_goodfellow': testsets.grid,
   'tiny': testsets.strings,
 }
 
 
 def get_config(argument=None):
-  """`strings` (the default): 1 to 7 digits. `triplets`: exactly 3. `grid`: 1 to 5. `tiny`: 4 steps, for tests."""
+  """`strings` (the default): 1 to 7 digits. `triplets`: exactly 3. `grid`, `grid_softmax`, `grid_goodfellow`: 1 to 5.
+
+  `tiny`: 4 steps, for tests.
+  """
   variant = common.choose(argument or 'strings', VARIANTS)
   config = common.get_config()
   config.name = f'mnist-{variant}'
@@ -26,6 +34,18 @@ def get_config(argument=None):
     config.model.update(patch=(2, 4), pools=((2, 1), (1, 1), (1, 1)))
   else:
     config.model.pools = ((2, 1), (2, 1), (1, 1))
+  if variant in ('grid_softmax', 'grid_goodfellow'):
+    config.task = 'read_multidigit'
+    # The last pool leaves little of the canvas: dense layers behind a whole one would be most of the model.
+    pools = ((2, 2), (1, 1), (2, 2), (1, 1), (1, 1), (1, 1), (1, 1), (7, 5))
+    config.model.update(common.goodfellow(), pools=pools)
+    # Handwriting that MNIST does not have.
+    config.synth.warp.update(rotation_degrees=10.0, slant_degrees=10.0, slant_jitter_degrees=5.0, elastic_px=0.6)
+    config.synth.warp.update(stroke_frac=(-0.3, 0.4), scale=(0.85, 1.0))
+  if variant == 'grid_softmax':  # the trunk of digit.py, and a vector for each cell
+    config.model.update(patch=(2, 2), widths=(64, 64, 128, 128), pools=((1, 1), (2, 2), (1, 1), (7, 7)))
+    config.model.update(kernel=3, maxout=1, dense_features=(512, 512))
+    config.steps = 4000
   if variant in ('strings', 'tiny'):
     # Harder than the test: what the test does not show, real handwriting has.
     config.synth.warp.update(rotation_degrees=12.0, slant_degrees=10.0, slant_jitter_degrees=5.0, elastic_px=0.6)

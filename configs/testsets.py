@@ -45,3 +45,20 @@ def plates() -> ConfigDict:
   synth = common.synth()
   synth.number.update(min_length=5, max_length=5)
   return common.test_set('plates-v1', synth)
+
+
+def digits() -> ConfigDict:
+  """`mnist-test-v1`: MNIST's 10,000 test images, each once and as it is, on 28x28."""
+  synth = common.synth()
+  synth.number.update(min_length=1, max_length=1)
+  synth.layout.update(height=28, width=28)
+  synth.photo.noise = (0.0, 0.0)
+  return common.test_set('mnist-test-v1', synth, examples=10_000, draw='glyphs')
+
+
+def printed() -> ConfigDict:
+  """`printed-v1`: single printed digits on 32x32, sizes 18 to 25, any place that fits, with noise."""
+  synth = common.synth()
+  synth.number.update(min_length=1, max_length=1)
+  synth.layout.update(height=32, width=32)
+  return common.test_set('printed-v1', synth)

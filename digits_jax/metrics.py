@@ -85,15 +85,16 @@ def summarise(records: Mapping[str, np.ndarray]) -> dict:
   """The rates of a test set, in plain Python numbers that json can write.
 
   Args:
-    records: all of RECORDS, and all of `confidence.RECORDS` or not, each of shape [examples]; examples with a False
-      mask are not counted. Other names are ignored.
+    records: all of RECORDS, and all of `confidence.RECORDS` or not, and `is_in_top_5` (bool: the label is among the
+      five most probable symbols) or not, each of shape [examples]; examples with a False mask are not counted. Other
+      names are ignored.
 
   Returns:
     sequence_accuracy, a fraction in [0, 1]; interval, its 95% Wilson interval [lo, hi]; character_error_rate,
     edits per label symbol (above 1 where more is read than is there); character_accuracy_by_position, hits
     per label symbol in [0, 1]; infeasible, empty and examples, which are counts; by_length, {label length as
     a string: [right, count]}, shortest first. Where no label has a symbol, both rates per symbol divide by 1. With
-    confidences also the rates of `confidence.summarise`.
+    confidences also the rates of `confidence.summarise`; with is_in_top_5 also top_5_accuracy.
 
   Raises:
     ValueError: a record is missing, or no example is left to count.
@@ -117,6 +118,8 @@ def summarise(records: Mapping[str, np.ndarray]) -> dict:
     'examples': examples,
     'by_length': _right_by_length(kept['label_length'], kept['is_right']),
   }
+  if 'is_in_top_5' in records:
+    summary['top_5_accuracy'] = float(np.mean(np.asarray(records['is_in_top_5'], bool)[mask]))
   return summary | (confidence.summarise(kept) if kept.keys() >= confidence.RECORDS.keys() else {})
 
 

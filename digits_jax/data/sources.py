@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from digits_jax import structs
+from digits_jax.errors import InputError
 from digits_jax.synth import sequence
 
 
@@ -39,4 +41,32 @@ def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:
     constants=bank,
     feed=lambda step, first, count: np.arange(first, first + count, dtype=np.int32),
     example=lambda key, bank, item: draw(key, bank),
+  )
+
+
+def each_glyph(bank: structs.GlyphBank, *, height: int, width: int, examples: int) -> Source:
+  """The glyphs of a bank as they are, in the middle of a canvas: a test set of single symbols without any chance in it.
+
+  Item i is the glyph i G / examples: each once where there are as many examples as glyphs, evenly spread over the bank
+  (which is sorted) where there are fewer. Items from `examples` on begin again. Raises InputError on more examples than
+  glyphs, and on glyph images that do not fit the canvas.
+  """
+  count, h, w = bank.images.shape
+  if examples > count:
+    raise InputError(f'there are {count} glyphs, and each is shown once: {examples} examples are too many')
+  if h > height or w > width:
+    raise InputError(f'glyph images of {h}x{w} pixels do not fit the canvas of {height}x{width}')
+  top, left = (height - h) // 2, (width - w) // 2
+  chosen = np.arange(examples) * count // examples
+
+  def example(key, bank, glyph):
+    del key
+    image = jnp.pad(bank.images[glyph], ((top, height - h - top), (left, width - w - left))) / jnp.float32(255)
+    box = bank.boxes[glyph] + jnp.array([left, top, left, top], jnp.float32)
+    return structs.Batch(image[:, :, None], bank.labels[glyph][None], jnp.int32(1), box[None], jnp.bool_(True))
+
+  return Source(
+    constants=bank,
+    feed=lambda step, first, count: chosen[np.arange(first, first + count) % examples].astype(np.int32),
+    example=example,
   )

@@ -83,11 +83,7 @@ def relu_pool(x: jax.Array, gain: jax.Array, offset: jax.Array, window: tuple[in
     gain, offset: float32[B, C].
     window: (p, q), which must divide H and W; InputError where it does not.
   """
-  batch, height, width, channels = x.shape
-  p, q = window
-  if height % p or width % q:
-    raise InputError(f'features of {height}x{width} cannot be pooled by {p}x{q}: change model.pools')
-  activations = _activations(x.reshape(batch, height // p, p, width // q, q, channels), gain, offset)
+  activations = _activations(windows_of(x, window), gain, offset)
   return activations.max((2, 4))  # by reshape and max: reduce_window and its gradient are slow on a CPU
 
 
@@ -117,28 +113,62 @@ def _relu_pool_backward(window, residual, d_pooled):
 relu_pool.defvjp(_relu_pool_forward, _relu_pool_backward)
 
 
+def maxout_pool(x: jax.Array, gain: jax.Array, offset: jax.Array, window: tuple[int, int], pieces: int) -> jax.Array:
+  """max-pooling of the largest of each `pieces` neighbouring channels of gain * x + offset.
+
+  [B, H, W, features * pieces] -> [B, H/p, W/q, features]; otherwise as `relu_pool`. Source: Goodfellow et al,
+  "Maxout networks", ICML 2013.
+  """
+  wide = lambda values: values[:, None, None]
+  x = (x * wide(gain) + wide(offset)).astype(x.dtype)
+  x = x.reshape(*x.shape[:3], -1, pieces).max(4)
+  return windows_of(x, window).max((2, 4))
+
+
+def windows_of(x: jax.Array, window: tuple[int, int]) -> jax.Array:
+  """[B, H, W, C] -> [B, H/p, p, W/q, q, C]; raises InputError where the window does not divide H and W."""
+  batch, height, width, channels = x.shape
+  p, q = window
+  if height % p or width % q:
+    raise InputError(f'features of {height}x{width} cannot be pooled by {p}x{q}: change model.pools')
+  return x.reshape(batch, height // p, p, width // q, q, channels)
+
+
 class ConvBlock(nn.Module):
-  """3x3 convolution, GroupNorm, relu, max-pooling: [B, H, W, C] -> [B, H/p, W/q, features]."""
+  """Convolution, GroupNorm, relu, max-pooling: [B, H, W, C] -> [B, H/p, W/q, features].
+
+  With maxout above 1 each feature is the largest of so many convolutions, without relu.
+  """
 
   features: int
+  kernel: int
+  maxout: int
   groups: int
   pool: tuple[int, int]
   dtype: jnp.dtype
 
   @nn.compact
   def __call__(self, x):
-    x = nn.Conv(self.features, (3, 3), use_bias=False, dtype=self.dtype)(x)
-    return relu_pool(x, *GroupNorm(self.groups)(x), tuple(self.pool))
+    x = nn.Conv(self.features * self.maxout, (self.kernel, self.kernel), use_bias=False, dtype=self.dtype)(x)
+    affine, window = GroupNorm(self.groups)(x), tuple(self.pool)
+    if self.maxout > 1:
+      return maxout_pool(x, *affine, window, self.maxout)
+    return relu_pool(x, *affine, window)
 
 
 class Trunk(nn.Module):
-  """Patches, then blocks of convolution and pooling: [B, H, W, C] -> [B, H', W', widths[-1]]."""
+  """Patches, then blocks of convolution and pooling: [B, H, W, C] -> [B, H', W', widths[-1]].
+
+  Every model has one under the name 'trunk'; maxout is of the first block alone.
+  """
 
   patch: tuple[int, int]
   widths: Sequence[int]
   pools: Sequence[tuple[int, int]]
   groups: int
   dtype: jnp.dtype
+  kernel: int = 3
+  maxout: int = 1
 
   @nn.compact
   def __call__(self, x):
@@ -151,9 +181,16 @@ class Trunk(nn.Module):
       if width % self.groups:
         raise InputError(f'model.widths: {width} features cannot be normalised in {self.groups} model.groups')
     x = space_to_depth(x, self.patch).astype(self.dtype)
-    for width, pool in zip(self.widths, self.pools, strict=True):
-      x = ConvBlock(width, self.groups, pool, self.dtype)(x)
+    for i, (width, pool) in enumerate(zip(self.widths, self.pools, strict=True)):
+      x = ConvBlock(width, self.kernel, self.maxout if i == 0 else 1, self.groups, pool, self.dtype)(x)
     return x
+
+
+def dense_stack(x: jax.Array, features: Sequence[int], dtype: jnp.dtype) -> jax.Array:
+  """Dense layers with relu, `dense_0`, `dense_1`, ... of the module that calls it: [B, F] -> [B, features[-1]]."""
+  for i, width in enumerate(features):
+    x = nn.relu(nn.Dense(width, dtype=dtype, name=f'dense_{i}')(x))
+  return x
 
 
 class Recurrent(nn.Module):

@@ -11,6 +11,9 @@ from digits_jax.errors import InputError
 from digits_jax.models import crnn
 from digits_jax.tasks.base import Task
 
+OPTIONS = ('decoder', 'beams', 'n_best')  # of config.evaluation
+FIELDS = ('patch', 'widths', 'pools', 'groups', 'frame_features', 'recurrent', 'recurrent_features')  # of config.model
+FIELDS += ('recurrent_layers', 'is_bidirectional', 'dtype')
 DECODERS = ('beam', 'greedy')
 
 

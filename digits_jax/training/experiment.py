@@ -119,7 +119,7 @@ def check_numbers(config: ConfigDict) -> None:
     if value < least:
       raise InputError(f'config.{name}={value} must be at least {least}')
   for name, value in config.model.items():
-    if not isinstance(value, str) and min(jax.tree.leaves(value), default=1) < 1 and name != 'is_bidirectional':
+    if not isinstance(value, str | bool | float) and min(jax.tree.leaves(value), default=1) < 1:
       raise InputError(f'config.model.{name}={value} must be at least 1')
   if 'test' not in config.tests:
     raise InputError('config.tests needs a test set called `test`: validation is drawn as it is')

@@ -182,3 +182,16 @@ def test_a_canvas_that_does_not_fit(changes, problem):
   fields = {'patch': (4, 4), 'widths': (8, 16), 'pools': ((2, 1), (2, 1)), 'groups': 4, 'dtype': jnp.float32} | changes
   with pytest.raises(InputError, match=problem):
     jax.eval_shape(layers.Trunk(**fields).init, jax.random.key(0), np.zeros((1, 16, 24, 1), np.float32))
+
+
+def test_maxout_keeps_the_largest_of_its_pieces_and_of_each_window():
+  x = RNG.normal(size=(2, 6, 8, 6)).astype(np.float32)
+  gain, offset = RNG.normal(size=(2, 2, 6)).astype(np.float32) - np.float32([[[0]], [[3]]])
+  expected = np.zeros((2, 2, 4, 2), np.float32)
+  for b, i, j, feature in np.ndindex(2, 2, 4, 2):
+    pieces = slice(3 * feature, 3 * feature + 3)
+    window = x[b, 3 * i : 3 * i + 3, 2 * j : 2 * j + 2, pieces] * gain[b, pieces] + offset[b, pieces]
+    expected[b, i, j, feature] = window.max()
+  found = layers.maxout_pool(x, gain, offset, (3, 2), 3)
+  assert (expected < 0).any()  # there is no relu
+  np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import glyphs, sources
 from digits_jax.data.canvas import CanvasSpec
+from digits_jax.errors import InputError
 from digits_jax.synth import clutter, layout, number, photo, sequence, warp
 from digits_jax.training.evaluate import FixedSet
 
@@ -40,17 +41,29 @@ def train(config: ConfigDict, alphabet: Alphabet) -> sources.Source:
 def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
   """Drawn as the test set `test` is, from the glyphs and numbers of validation."""
   bank = _load_bank(config, alphabet, 'validation')
-  source = _source(config, alphabet, 'validation', config.tests.test.synth, bank)
-  return FixedSet('validation', source, config.validation.seed, config.validation.examples)
+  seed, examples = config.validation.seed, config.validation.examples
+  return _fixed_set(config, alphabet, 'validation', bank, config.tests.test, 'validation', seed, examples)
 
 
 def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
   """Each drawn as it says itself, from the glyphs and numbers of the test."""
   bank = _load_bank(config, alphabet, 'test')
   return {
-    name: FixedSet(test.name, _source(config, alphabet, 'test', test.synth, bank), test.seed, test.examples)
+    name: _fixed_set(config, alphabet, 'test', bank, test, test.name, test.seed, test.examples)
     for name, test in config.tests.items()
   }
+
+
+def _fixed_set(config, alphabet, split, bank, test, name, seed, examples):
+  """What a test set shows of the glyphs of a split."""
+  if test.draw == 'numbers':
+    source = _source(config, alphabet, split, test.synth, bank)
+  elif test.draw == 'glyphs':
+    size = test.synth.layout
+    source = sources.each_glyph(bank, height=size.height, width=size.width, examples=examples)
+  else:
+    raise InputError(f'config.tests: {test.name} has draw={test.draw!r}; it is numbers or glyphs')
+  return FixedSet(name, source, seed, examples)
 
 
 def _source(config, alphabet, split, synth, bank):

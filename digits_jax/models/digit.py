@@ -1,0 +1,30 @@
+"""A classifier of single symbols: the shared trunk, dense layers over all that it leaves, a logit for each symbol."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from digits_jax.models import layers
+
+
+class Digit(nn.Module):
+  """images float32[B, H, W, C] in [0, 1] -> logits float32[B, A], unnormalised; symbol a of the alphabet is logit a.
+
+  The trunk is the CRNN's, under the same name: with the same patch, widths and groups its parameters fit there.
+  """
+
+  symbols: int
+  patch: tuple[int, int]
+  widths: Sequence[int]
+  pools: Sequence[tuple[int, int]]
+  groups: int
+  dense_features: Sequence[int]
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, images):
+    x = layers.standardise(images)
+    x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
+    x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype)  # of [B, H'*W'*F]
+    return nn.Dense(self.symbols, dtype=jnp.float32, name='head')(x.astype(jnp.float32))

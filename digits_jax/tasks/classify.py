@@ -1,0 +1,87 @@
+"""Naming single symbols: a classifier with label smoothing, the most probable symbols listed."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from digits_jax import confidence, metrics
+from digits_jax.alphabet import Alphabet
+from digits_jax.errors import InputError
+from digits_jax.models import digit
+from digits_jax.tasks.base import Task
+
+OPTIONS = ('n_best',)  # of config.evaluation
+FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'label_smoothing', 'dtype')  # of config.model
+TOP = 5  # of `is_in_top_5`
+
+
+def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) -> Task:
+  """The task.
+
+  Args:
+    n_best: the symbols that `score` lists, at most all of the alphabet.
+    label_smoothing: share of each training target that is spread over all symbols (Szegedy et al. 2016, section 7).
+    model: the fields of `models.digit.Digit` but for its symbols.
+
+  loss metrics: `infeasible` (1 where a label is no single symbol and costs nothing). Outputs of predict: {'logits':
+  float32[B, A]}. score gives the records of `metrics.sequence_records` and of `confidence.RECORDS` (a symbol is a
+  number of length 1), `is_in_top_5`, the loss without smoothing, and what was read.
+
+  Raises InputError on a label_smoothing outside [0, 1).
+  """
+  if not 0 <= label_smoothing < 1:
+    raise InputError(f'config.model.label_smoothing={label_smoothing} must be in [0, 1)')
+  module = digit.Digit(symbols=len(alphabet.symbols), **model)
+  apply = lambda params, images: module.apply({'params': params}, images)
+
+  def init(key, batch):
+    slots = batch.labels.shape[1]
+    if slots > 1:
+      raise InputError(
+        f'the task classify names one symbol, and numbers have up to {slots}: set synth.number.max_length=1, or '
+        'another config.task'
+      )
+    return module.init(key, batch.images)['params']
+
+  def task_loss(params, batch, key):
+    del key  # the model has no randomness of its own
+    targets, is_feasible = _targets(batch)
+    logits = apply(params, batch.images)
+    smoothed = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[1]), label_smoothing)
+    losses = optax.softmax_cross_entropy(logits, smoothed)
+    return jnp.where(is_feasible, losses, 0.0), {'infeasible': 1.0 - is_feasible.astype(jnp.float32)}
+
+  def predict(params, images):
+    return {'logits': apply(params, images)}
+
+  def score(outputs, batch):
+    targets, is_feasible = _targets(batch)
+    log_probs = jax.nn.log_softmax(outputs['logits'])  # [B, A]
+    count = log_probs.shape[1]
+    listed_log_probs, listed = jax.lax.top_k(log_probs, min(n_best, count))
+    found, ones = (listed + 1)[:, :, None], jnp.ones_like(listed)  # [B, n, 1], [B, n]
+    losses = -jnp.take_along_axis(log_probs, targets[:, None], 1)[:, 0]
+    is_top = jnp.any(jax.lax.top_k(log_probs, min(TOP, count))[1] == targets[:, None], 1)
+    records = metrics.sequence_records(batch.labels, batch.label_lengths, found[:, 0], ones[:, 0])
+    return records | {
+      'is_feasible': is_feasible,
+      'is_in_top_5': is_top & is_feasible,
+      'loss': jnp.where(is_feasible, losses, 0.0),
+      'confidence': jnp.exp(listed_log_probs[:, 0]),
+      'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, found, ones),
+      'n_best': jnp.full(found.shape[0], found.shape[1], jnp.int32),
+      'predicted': found[:, 0],
+      'predicted_length': ones[:, 0],
+    }
+
+  def table(params_key, batch):
+    return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
+
+  return Task(init, task_loss, predict, score, table)
+
+
+def _targets(batch):
+  """The logits that are to win, int32[B], and whether the label is one symbol, bool[B]."""
+  is_feasible = batch.label_lengths == 1
+  return jnp.where(is_feasible, batch.labels[:, 0] - 1, 0), is_feasible

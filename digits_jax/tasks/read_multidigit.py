@@ -1,0 +1,67 @@
+"""Reading a number as its length and the symbol at each position, after Goodfellow et al. 2013; exact n-best."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from digits_jax import confidence, metrics, positions
+from digits_jax.alphabet import Alphabet
+from digits_jax.errors import InputError
+from digits_jax.models import multidigit
+from digits_jax.tasks.base import Task
+
+OPTIONS = ('n_best',)  # of config.evaluation
+FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions', 'dtype')  # of model
+
+
+def make(*, alphabet: Alphabet, n_best: int, **model) -> Task:
+  """The task.
+
+  Args:
+    n_best: the readings that `score` lists.
+    model: the fields of `models.multidigit.MultiDigit` but for its symbols.
+
+  loss metrics: `infeasible` (1 where a label has more symbols than positions and costs nothing), `empty` (1 where the
+  likeliest length is 0). Outputs of predict: `multidigit.Heads`. score gives the records of `metrics.sequence_records`
+  and of `confidence.RECORDS`, the loss, and what was read.
+  """
+  module = multidigit.MultiDigit(symbols=len(alphabet.symbols), **model)
+  apply = lambda params, images: module.apply({'params': params}, images)
+
+  def init(key, batch):
+    slots = batch.labels.shape[1]
+    if slots > module.positions:
+      raise InputError(
+        f'numbers of {slots} symbols do not fit the {module.positions} positions of this model: raise '
+        'model.positions, or lower synth.number.max_length'
+      )
+    return module.init(key, batch.images)['params']
+
+  def task_loss(params, batch, key):
+    del key  # the model has no randomness of its own
+    heads = apply(params, batch.images)
+    log_probs, is_feasible = positions.log_prob(*heads, batch.labels, batch.label_lengths)
+    return -log_probs, {
+      'infeasible': 1.0 - is_feasible.astype(jnp.float32),
+      'empty': (jnp.argmax(heads.lengths, -1) == 0).astype(jnp.float32),
+    }
+
+  def score(outputs, batch):
+    log_probs, is_feasible = positions.log_prob(*outputs, batch.labels, batch.label_lengths)
+    found = positions.n_best(*outputs, n=n_best)
+    predicted, predicted_lengths = found.labels[:, 0], found.lengths[:, 0]
+    records = metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths)
+    return records | {
+      'is_feasible': is_feasible,
+      'loss': -log_probs,
+      'confidence': jnp.exp(found.log_probs[:, 0]),
+      'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, found.labels, found.lengths),
+      'n_best': jnp.full(len(predicted), n_best, jnp.int32),
+      'predicted': predicted,
+      'predicted_length': predicted_lengths,
+    }
+
+  def table(params_key, batch):
+    return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
+
+  return Task(init, task_loss, apply, score, table)
