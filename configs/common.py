@@ -65,11 +65,12 @@ def get_config() -> ConfigDict:
   config.selection.min_rate_scale = 0.01  # of the first rate, where it ends
 
   config.data = ConfigDict()
-  config.data.source = 'synthetic'  # what examples are: a name of digits_jax/training/feeds
+  config.data.source = 'synthetic'  # what examples are: a name of digits_jax/training/feeds, such as 'svhn'
+  config.data.svhn_splits = ('train',)  # of SVHN, that are trained on: 'train', 'extra' or both
   config.data.glyphs = 'fonts'  # or 'mnist', or your own digits at glyph_path: 'folder' or 'csv'
   config.data.glyph_path = ''  # a folder with folders 0 to 9 of images, or a CSV file of labels and 784 pixels
-  config.data.split_seed = 0  # of the hash that splits your own images
-  config.data.held_out = (0.1, 0.1)  # shares of your own images for validation and test
+  config.data.split_seed = 0  # of the hash that splits your own images, or SVHN's
+  config.data.held_out = (0.1, 0.1)  # shares of your own images for validation and test; of SVHN's the first
   config.data.data_dir = ''  # what `prepare --data_dir` wrote; '' is TFDS's default folder
   config.data.font_dir = ''  # folder of TTF and OTF files; '' is the faces that matplotlib ships
   config.data.test_font_dir = ''  # another folder for the test; '' tests on the faces of font_dir
@@ -78,10 +79,19 @@ def get_config() -> ConfigDict:
   config.data.test_families = ()  # nor validation
   config.data.hold_out_numbers = True  # numbers of 3 and more digits of the test are never trained on
 
+  config.photos = ConfigDict()  # of source 'svhn': what is cut out of photos
+  config.photos.crop_px = 64  # both sides of a crop
+  config.photos.margin = 0.3  # by which the box of all digits is expanded, about its centre
+  config.photos.is_square = False  # expand the longer side, and cut a square of it; else each side by itself
+  config.photos.max_digits = 6  # numbers of more are left out of training and validation, and counted
+  config.photos.keep = 'device'  # crops in training: there, on the 'host', or 'none': decoded for each step
+  config.photos.workers = 0  # processes that make the file of crops, once; threads that decode, where none are kept
+  config.augment = augment()  # of photos, in training; validation and the test see the centre of a crop
+
   config.synth = synth()  # what training draws
   config.validation = ConfigDict()  # drawn as the test set `test` is, from validation glyphs and numbers
   config.validation.seed = 1  # of its images
-  config.validation.examples = 1000  # images
+  config.validation.examples = 1000  # images; where there are fewer photos, those
   config.tests = ConfigDict()
   config.tests.test = test_set('plates-v1', synth())  # drawn from test glyphs and numbers; more may stand beside it
   config.evaluation = ConfigDict()
@@ -92,6 +102,24 @@ def get_config() -> ConfigDict:
   config.evaluation.sheet = 48  # test images on the sheet of readings
   config.lock()  # a config file that sets a field which does not exist fails, with a suggestion
   config.tests.unlock()  # but for further test sets
+  return config
+
+
+def augment() -> ConfigDict:
+  """The defaults of what happens to the crop of a photo: a random window, other colours."""
+  config = ConfigDict()
+  config.size = 54  # pixels, both sides of the image that is read
+  config.window = (0.84375, 0.84375)  # side of the window as a share of the crop's; 54 of 64 pixels copies them
+  config.aspect = (1.0, 1.0)  # the window's width by its height
+  config.spread = 1.0  # 1 any place that fits, 0 centred
+  config.convolution = 0.0  # share of images that a random convolution gives other textures
+  config.convolution_px = 3  # the largest kernel; 1, 3, ... are as frequent
+  config.brightness = 0.5  # factor 1 +- this
+  config.contrast = 0.5  # factor 1 +- this, about the mean grey
+  config.saturation = 0.5  # factor 1 +- this, about each pixel's grey
+  config.hue = 0.5  # +- this, in turns; 0.5 is any hue
+  config.blur_px = (0.0, 0.0)  # standard deviation
+  config.noise = (0.0, 0.0)  # standard deviation of each pixel and colour
   return config
 
 

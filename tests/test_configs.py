@@ -16,9 +16,10 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageDraw
 
 from configs import common, fonts, testsets
-from digits_jax.data import images, mnist_builder
+from digits_jax.data import images, mnist_builder, svhn_builder
 from digits_jax.errors import InputError
-from digits_jax.training import experiment
+from digits_jax.training import experiment, feeds
+from tests.data import made_svhn
 from tests.data.test_mnist import idx_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -45,13 +46,18 @@ PARAMETERS = {
   ('speedrun', None): 405_451,
   ('speedrun', 'default'): 405_451,
   ('speedrun', 'tiny'): 3_883,
+  ('svhn', None): 5_553_995,
+  ('svhn', 'default'): 5_553_995,
+  ('svhn', 'extra'): 5_553_995,
+  ('svhn', 'small'): 671_499,
+  ('svhn', 'tiny'): 3_091,
 }
 
 
 @pytest.fixture(scope='session')
 def data_dir(tmp_path_factory):
-  """A small MNIST of our own making: digits drawn in Pillow's font, 600 to train on and 200 for the test."""
-  folder = tmp_path_factory.mktemp('mnist')
+  """A small MNIST and SVHN of our own making: digits drawn in Pillow's font."""
+  folder = tmp_path_factory.mktemp('data')
   rng = np.random.default_rng(0)
 
   def draw(count):
@@ -70,6 +76,8 @@ def data_dir(tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('XDG_CACHE_HOME', str(folder / 'cache'))
     assert mnist_builder.prepare(str(folder), str(folder / 'downloads'), mirrors=[], archives=archives)
+    made_svhn.write(folder / 'photos', {'train': 40, 'test': 20, 'extra': 10})
+    svhn_builder.prepare(str(folder), str(folder / 'photos'), wanted=['train', 'test', 'extra'], mirrors=[])
     yield folder
 
 
@@ -104,8 +112,8 @@ def test_it_builds_and_has_its_parameters(name, argument, data_dir):
   config = get(name, argument, data_dir)
   built = experiment.build(config)
   batch = built.blank_batch
-  layout = config.synth.layout
-  assert batch.images.shape == (1, layout.height, layout.width, 1)
+  assert batch.images.shape == (1, *feeds.of(config).canvas(config).shape)
+  assert batch.labels.shape == (1, feeds.of(config).slots(config))
   params = jax.eval_shape(built.task.init, jax.random.key(0), batch)
   assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS.get((name, argument))
 
@@ -218,8 +226,8 @@ def test_fonts_tiny_trains_end_to_end(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['mnist', 'digit'])
-def test_mnist_tiny_trains_end_to_end(tmp_path, data_dir, name):
+@pytest.mark.parametrize('name', ['mnist', 'digit', 'svhn'])
+def test_tiny_configs_train_end_to_end(tmp_path, data_dir, name):
   out = train(name, tmp_path / 'run', f'--config.data.data_dir={data_dir}')
   assert_whole(tmp_path / 'run', out, get(name, 'tiny', data_dir), PARAMETERS[name, 'tiny'])
 

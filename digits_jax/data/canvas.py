@@ -1,6 +1,6 @@
 """One image of any kind and size -> the canvas that the model was trained on, and the way back to the image's columns.
 
-Assumes that an image shows one number on paper of about one colour. NumPy and Pillow only.
+Assumes that an image shows one number, on paper of about one colour or as a crop of a photo. NumPy and Pillow only.
 """
 
 import os
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from digits_jax.data import crop
 from digits_jax.data import images as image_files
 from digits_jax.errors import InputError
 
@@ -26,11 +27,12 @@ class CanvasSpec(NamedTuple):
   width: int
   ink: int  # 1: bright on dark paper always, -1: dark on bright paper always, 0: both
   ink_px: tuple[float, float]  # the least and the greatest height of a number's ink, if it lies level
+  fit: str = 'paper'  # or, of photos in colour, 'stretch' or 'edges': see `fill`
 
   @property
   def shape(self) -> tuple[int, int, int]:
     """(H, W, C) of an image."""
-    return self.height, self.width, 1
+    return self.height, self.width, 1 if self.fit == 'paper' else 3
 
 
 class Placement(NamedTuple):
@@ -48,10 +50,12 @@ class Placement(NamedTuple):
 
 
 def load(image: Any, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
-  """The canvas float32[H, W, 1] in [0, 1] of a path, a Pillow image or an array (see `to_grey`), and its placement.
+  """The canvas float32[H, W, C] in [0, 1] of a path, a Pillow image or an array (see `to_grey`), and its placement.
 
   Raises InputError on what is no such image.
   """
+  if spec.fit != 'paper':
+    return fill(to_colours(image), spec)
   found, placement = place(to_grey(image), spec)
   return found[:, :, None], placement
 
@@ -63,10 +67,42 @@ def to_grey(image: Any) -> np.ndarray:
     image: a path (str or PathLike), a Pillow image, or an array [h, w], [h, w, 1], [h, w, 3] (RGB) or [h, w, 4] (RGBA),
       uint8 in [0, 255] or floats in [0, 1].
   """
+  pixels = _pixels(image)
+  if pixels.dtype != np.uint8:
+    return np.minimum(pixels @ _LUMA, 1.0) if pixels.ndim == 3 else pixels
+  if pixels.ndim == 3:
+    pixels = np.asarray(Image.fromarray(pixels).convert('L'))
+  return pixels.astype(np.float32) / 255
+
+
+def to_colours(image: Any) -> np.ndarray:
+  """The same image as uint8[h, w, 3]; one without colours has three equal channels."""
+  pixels = _pixels(image)
+  if pixels.dtype != np.uint8:
+    pixels = np.rint(255 * pixels).astype(np.uint8)
+  return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, 2)
+
+
+def fill(photo: np.ndarray, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
+  """The canvas float32[H, W, 3] of a photo uint8[h, w, 3], as crops are made, and where the photo stands on it.
+
+  fit 'stretch' resizes each side by itself; 'edges' keeps the aspect, and beyond the photo repeats its edge.
+  """
+  size, shape = np.array(photo.shape[1::-1], np.float64), (spec.height, spec.width)  # (x, y)
+  scale = np.array(shape[::-1]) / size
+  if spec.fit == 'edges':
+    scale = np.full(2, scale.min())
+  side = np.array(shape[::-1]) / scale
+  low = (size - side) / 2
+  return crop.cut(photo, low, side, shape).astype(np.float32) / 255, Placement(0.0, low[0], scale[0], photo.shape[1])
+
+
+def _pixels(image):
+  """uint8[h, w] or [h, w, 3] in [0, 255], or float32 of these shapes in [0, 1]."""
   if isinstance(image, str | os.PathLike):
-    return _grey_of_bytes(image_files.read_image(image))
+    return image_files.read_image(image)
   if isinstance(image, Image.Image):
-    return _grey_of_bytes(image_files.from_pillow(image))
+    return image_files.from_pillow(image)
   if not hasattr(image, '__array__'):
     raise InputError(f'an image is a path, an array or a Pillow image, not a {type(image).__name__}')
   pixels = np.asarray(image)
@@ -76,7 +112,7 @@ def to_grey(image: Any) -> np.ndarray:
   if channels == 1:
     pixels = pixels.reshape(pixels.shape[:2])
   if pixels.dtype == np.uint8:
-    return _grey_of_bytes(pixels if channels == 1 else image_files.from_pillow(Image.fromarray(pixels)))
+    return pixels if channels == 1 else image_files.from_pillow(Image.fromarray(pixels))
   if not np.issubdtype(pixels.dtype, np.floating):
     raise InputError(f'an image array holds uint8 from 0 to 255 or floats from 0 to 1, not {pixels.dtype}')
   if not (pixels.min() >= 0 and pixels.max() <= 1):  # false for NaN too
@@ -85,7 +121,7 @@ def to_grey(image: Any) -> np.ndarray:
   if channels == 4:
     opacity = pixels[:, :, 3:]
     pixels = pixels[:, :, :3] * opacity + (1 - opacity)
-  return np.minimum(pixels @ _LUMA, 1.0) if channels > 1 else pixels
+  return pixels
 
 
 def place(image: np.ndarray, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
@@ -159,9 +195,3 @@ def _ink(image, paper):
   skewness = float(np.vdot(square, difference)) / image.size / spread if spread else 0.0
   return int(skewness > _CLEAR) - int(skewness < -_CLEAR)
 
-
-def _grey_of_bytes(pixels):
-  """uint8[h, w] or uint8[h, w, 3] -> float32[h, w] in [0, 1]."""
-  if pixels.ndim == 3:
-    pixels = np.asarray(Image.fromarray(pixels).convert('L'))
-  return pixels.astype(np.float32) / 255

@@ -93,16 +93,27 @@ def fault(data_dir: str | None, record: dict) -> str | None:
   return None
 
 
-def check(data_dir: str | None, split: str) -> dict:
-  """The record of a split that is whole. Raises InputError, with the command that puts it right, where it is not."""
-  found = records(data_dir)
+def check(data_dir: str | None, *splits: str) -> dict[str, dict]:
+  """The records of splits that are whole. Raises InputError, with the command that puts it right, where one is not."""
+  _known(splits)
+  found, where = records(data_dir), folder(data_dir)
   flag = f' --data_dir={shlex.quote(data_dir)}' if data_dir else ''
-  remedy = f'`python -m digits_jax.prepare svhn --splits={split}{flag}`'
-  if split not in found:
-    raise InputError(f'there is no {split} split of SVHN in {folder(data_dir)}: {remedy} prepares it')
-  if problem := fault(data_dir, found[split]):
-    raise InputError(f'SVHN in {folder(data_dir)} is incomplete, {problem}: {remedy} prepares it again')
-  return found[split]
+  remedy = lambda wanted: f'`python -m digits_jax.prepare svhn --splits={",".join(wanted)}{flag}`'
+  if missing := [split for split in splits if split not in found]:
+    raise InputError(
+      f'there is no {" and no ".join(missing)} split of SVHN in {where}: {remedy(missing)} prepares it, from '
+      f'{" and ".join(f"{split}.tar.gz" for split in missing)}, downloaded or in a folder given as --archives=DIR'
+    )
+  for split in splits:
+    if problem := fault(data_dir, found[split]):
+      raise InputError(f'SVHN in {where} is incomplete, {problem}: {remedy([split])} prepares it again')
+  return {split: found[split] for split in splits}
+
+
+def _known(splits: Sequence[str]) -> None:
+  """Raises InputError unless these are some of SPLITS, each once."""
+  if not splits or not set(splits) <= set(SPLITS) or len(set(splits)) != len(splits):
+    raise InputError(f'SVHN has the splits {", ".join(SPLITS)}: name some of them once, not {list(splits)}')
 
 
 def load_index(data_dir: str | None, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -132,8 +143,7 @@ def select(
   """
   if part not in PARTS:
     raise InputError(f'SVHN has the parts {", ".join(PARTS)}, not {part!r}')
-  if not splits or not set(splits) <= set(SPLITS) or len(set(splits)) != len(splits):
-    raise InputError(f'SVHN has the splits {", ".join(SPLITS)}: name some of them once, not {list(splits)}')
+  check(data_dir, *splits)
   limit, found, too_long = round(validation_frac * 2**64), [], 0
   for split in splits:
     for row, (name, label) in enumerate(zip(*load_index(data_dir, split), strict=True)):

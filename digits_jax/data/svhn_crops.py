@@ -1,7 +1,7 @@
 """SVHN's photos by index: decoded, cropped to their number, resized; or the same once and for all, in a cache file.
 
 Assumes what `python -m digits_jax.prepare svhn` wrote. Nothing here is random: order and augmentation are for
-`sources.photos` and synth/augment.py.
+svhn_feed and synth/augment.
 """
 
 import contextlib
@@ -17,57 +17,11 @@ import numpy as np
 from tqdm import tqdm
 
 from digits_jax.data import images, mnist, svhn
+from digits_jax.data.crop import CropSpec, crop
 from digits_jax.errors import InputError
 
 _PART = 256  # photos that a process crops at a time
 _CACHE_FORMAT = 1  # part of a cache file's name: raise it when its contents change
-
-
-@dataclasses.dataclass(frozen=True)
-class CropSpec:
-  """What is cut out of a photo."""
-
-  size: int = 64  # pixels, both sides, after resizing
-  margin: float = 0.3  # by how much the box of all digits is expanded, about its centre
-  is_square: bool = False  # expand the longer side, and cut a square of it; else each side by itself
-  slots: int = 6  # digits that have room; SVHN's longest number has 6
-
-  def __post_init__(self):
-    if self.size < 1 or self.margin < 0 or self.slots < 1:
-      raise InputError(f'a crop needs size and slots of at least 1 and a margin of at least 0, not {self}')
-
-  @property
-  def dtype(self) -> np.dtype:
-    """One crop: image uint8[size, size, 3]; boxes float32[slots, 4] of the digits in it, zeros in the padding."""
-    return np.dtype([('image', np.uint8, (self.size, self.size, 3)), ('boxes', np.float32, (self.slots, 4))])
-
-
-def crop(photo: np.ndarray, boxes: np.ndarray, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
-  """The crop uint8[size, size, 3] of a number, and its digits' boxes float32[n, 4] there.
-
-  What lies outside the photo repeats its edge. Resized with Pillow's bilinear filter, which smooths as it shrinks.
-
-  Args:
-    photo: uint8[H, W, 3].
-    boxes: float32[n, 4], the digits in the photo.
-    spec: what is cut out.
-  """
-  from PIL import Image
-
-  low, high = boxes[:, :2].min(0).astype(np.float64), boxes[:, 2:].max(0).astype(np.float64)  # (x, y)
-  side = high - low
-  if spec.is_square:
-    side = np.full(2, side.max())
-  centre, side = (low + high) / 2, np.maximum(side * (1 + spec.margin), 1.0)
-  low, high = centre - side / 2, centre + side / 2
-  reach = np.ceil(np.maximum(side / spec.size, 1)).astype(int)  # of the filter, beyond the crop
-  first, last = np.floor(low).astype(int) - reach, np.ceil(high).astype(int) + reach
-  rows = np.clip(np.arange(first[1], last[1]), 0, photo.shape[0] - 1)
-  columns = np.clip(np.arange(first[0], last[0]), 0, photo.shape[1] - 1)
-  around = Image.fromarray(np.ascontiguousarray(photo[rows[:, None], columns]))
-  image = around.resize((spec.size, spec.size), Image.Resampling.BILINEAR, box=(*(low - first), *(high - first)))
-  scale = np.tile(spec.size / side, 2)
-  return np.asarray(image), ((boxes - np.tile(low, 2)) * scale).astype(np.float32)
 
 
 class Crops:
@@ -119,7 +73,7 @@ def cached(data_dir: str | None, split: str, spec: CropSpec, workers: int = 0) -
 
   Raises InputError as Crops does, and if the file cannot be written.
   """
-  record = svhn.check(data_dir, split)
+  record = svhn.check(data_dir, split)[split]
   made_from = [_CACHE_FORMAT, record['digest'], dataclasses.astuple(spec)]
   digest = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=16).hexdigest()
   path = os.path.join(mnist.cache_folder(), f'svhn-{split}-{digest}.npy')

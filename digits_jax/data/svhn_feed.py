@@ -15,6 +15,7 @@ import numpy as np
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import svhn, svhn_crops
+from digits_jax.data.crop import CropSpec
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 
@@ -46,7 +47,7 @@ class Numbers:
     crop = self._crops[self._selection.splits[i]][self._selection.rows[i]]
     return {
       'image': crop['image'],  # uint8[size, size, 3]
-      'boxes': crop['boxes'],  # float32[slots, 4]
+      'boxes': crop['boxes'][: self._labels.shape[1]],  # float32[slots, 4]
       'labels': self._labels[i],  # int32[slots]
       'label_length': self._lengths[i],  # int32[]
     }
@@ -55,16 +56,20 @@ class Numbers:
 def load(
   data_dir: str | None,
   selection: svhn.Selection,
-  spec: svhn_crops.CropSpec,
+  spec: CropSpec,
   *,
   alphabet: Alphabet,
+  slots: int,
   is_cached: bool,
   workers: int = 0,
 ) -> Numbers:
-  """The numbers of a selection, decoded at each reading, or cropped once by `workers` processes and kept in a file."""
+  """The numbers of a selection, of at most `slots` digits, and no more than spec.slots.
+
+  They are decoded at each reading, or cropped once by `workers` processes and kept in a file.
+  """
   read = functools.partial(svhn_crops.cached, workers=workers) if is_cached else svhn_crops.Crops
   crops = {split: read(data_dir, split, spec) for split in sorted(set(selection.splits))}
-  return Numbers(selection, crops, alphabet=alphabet, slots=spec.slots)
+  return Numbers(selection, crops, alphabet=alphabet, slots=slots)
 
 
 def source(
@@ -91,7 +96,7 @@ def source(
   """
   if keep not in KEEPS:
     raise InputError(f'crops are kept on {", ".join(KEEPS)}, not {keep!r}')
-  order = _order(len(numbers), seed)
+  order, limit = _order(len(numbers), seed), len(numbers) if seed is None else None
   places = lambda step, first, count: order(step * batch_size + first + np.arange(count)).astype(np.int32)
 
   def example(key, constants, item):
@@ -101,10 +106,10 @@ def source(
     return structs.Batch(image, item['labels'], item['label_length'], boxes, jnp.bool_(True))
 
   if keep == 'device':
-    return Source(_stack(numbers, range(len(numbers))), places, example)
+    return Source(_stack(numbers, range(len(numbers))), places, example, limit)
   if keep == 'none' and threads:
-    return Source((), _Ahead(numbers, places, threads), example)
-  return Source((), lambda *batch: _stack(numbers, places(*batch)), example)
+    return Source((), _Ahead(numbers, places, threads), example, limit)
+  return Source((), lambda *batch: _stack(numbers, places(*batch)), example, limit)
 
 
 def _order(count, seed):

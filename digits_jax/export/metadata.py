@@ -50,9 +50,16 @@ def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict,
 def preprocessing(run: Run) -> dict:
   """What a caller does to a picture, so that it looks as in training; `data.canvas` does it for the reader."""
   spec = run.canvas
-  return {
-    'height': spec.height,
-    'width': spec.width,
+  known = {'height': spec.height, 'width': spec.width}
+  if spec.fit != 'paper':
+    return known | {
+      'colours': 'red, green, blue, 0 dark, 1 bright; of a grey image three equal channels',
+      'resize': {
+        'stretch': 'each side by itself, to height x width',
+        'edges': 'to fit height x width, aspect kept; the image in the middle, its edges repeated beyond it',
+      }[spec.fit],
+    }
+  return known | {
     'grey': 'one channel, 0 black, 1 white; of colours 0.299 red + 0.587 green + 0.114 blue',
     'resize': 'to fit height x width, aspect kept; digits higher or lower than ink_height to its middle',
     'ink_height': [round(float(pixels), 1) for pixels in spec.ink_px],  # least and greatest of training, pixels

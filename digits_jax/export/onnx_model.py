@@ -130,8 +130,8 @@ def crnn(graph: Graph, run: Run) -> tuple[int, int]:
 
 
 def _standardise(graph, x):
-  """Mean 0 and deviation 1 for each image, as `layers.standardise`."""
-  axes = graph.weight(np.array([1, 2, 3], np.int64))
+  """Mean 0 and deviation 1 for each channel of each image, as `layers.standardise`."""
+  axes = graph.weight(np.array([1, 2], np.int64))
   x = graph.add('Sub', x, graph.add('ReduceMean', x, axes))
   variance = graph.add('ReduceMean', graph.add('Mul', x, x), axes)
   return graph.add('Div', x, graph.add('Max', graph.add('Sqrt', variance), graph.weight(1e-3)))

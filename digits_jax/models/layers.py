@@ -14,13 +14,13 @@ from digits_jax.errors import InputError
 
 
 def standardise(images: jax.Array) -> jax.Array:
-  """Each image float[B, H, W, C] with mean 0 and deviation 1; a blank image becomes zeros.
+  """Each channel of each image float[B, H, W, C] with mean 0 and deviation 1; a blank one becomes zeros.
 
-  Takes brightness and contrast out of what must be learnt, and keeps the paper near 0, so that the first GroupNorm
-  sees ink, not paper.
+  Takes brightness, contrast and the light's colour out of what must be learnt (instance normalisation), and keeps the
+  paper near 0, so that the first GroupNorm sees ink, not paper.
   """
-  mean = jnp.mean(images, (1, 2, 3), keepdims=True)
-  deviation = jnp.std(images, (1, 2, 3), keepdims=True)
+  mean = jnp.mean(images, (1, 2), keepdims=True)
+  deviation = jnp.std(images, (1, 2), keepdims=True)
   return (images - mean) / jnp.maximum(deviation, 1e-3)
 
 

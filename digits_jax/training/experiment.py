@@ -25,6 +25,8 @@ SCHEMA_VERSION = 3
 # The fields that count something, and the least that each may be.
 LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
 LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 'sheet')}
+LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size')}
+LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
 LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
 LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
 
@@ -138,7 +140,7 @@ def check_tuples(fields: ConfigDict, prefix: str = 'config') -> None:
     if isinstance(value, ConfigDict):
       check_tuples(value, where)
     elif isinstance(value, tuple | list):
-      kind, noun = (str, 'a name') if name.endswith('families') else (int | float, 'a number')
+      kind, noun = (str, 'a name') if name.endswith(('families', 'splits')) else (int | float, 'a number')
       for leaf in jax.tree.leaves(value):
         if not isinstance(leaf, kind):
           raise InputError(f'{where}: {leaf!r} in {value} is not {noun}')

@@ -157,3 +157,29 @@ def test_blank_images_of_any_size(size):
   found, placement = canvas.place(np.full(size, 0.5, np.float32), SPEC)
   np.testing.assert_allclose(found, np.full((64, 128), 0.5), atol=1e-6)
   assert placement.span(0, 128) == (0.0, size[1])
+
+
+def test_a_photo_is_stretched_as_crops_are():
+  spec = canvas.CanvasSpec(32, 48, 0, (0.0, 32.0), fit='stretch')
+  photo = bytes_of(90, 64, 3)
+  found, placement = canvas.load(photo, spec)
+  assert found.shape == spec.shape == (32, 48, 3) and found.dtype == np.float32
+  wanted = Image.fromarray(photo).resize((48, 32), Image.Resampling.BILINEAR)
+  inner = slice(2, -2)  # at the edge it sees the photo's edge repeated, where Pillow sees nothing
+  np.testing.assert_array_equal(found[inner, inner], np.asarray(wanted, np.float32)[inner, inner] / 255)
+  assert placement.span(0, 48) == (0.0, 64.0) and placement.span(12, 24) == (16.0, 32.0)
+  small = bytes_of(32, 48, 3)
+  np.testing.assert_array_equal(canvas.load(small, spec)[0], small.astype(np.float32) / 255)
+  np.testing.assert_array_equal(canvas.load(small.astype(np.float64) / 255, spec)[0], small.astype(np.float32) / 255)
+  grey, _ = canvas.load(small[:, :, 0], spec)
+  np.testing.assert_array_equal(grey, np.repeat(small[:, :, :1], 3, 2).astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize('height, width, left', [(32, 16, 8), (16, 32, 0)])
+def test_beyond_a_photo_stands_its_edge(height, width, left):
+  photo = bytes_of(height, width, 3)
+  found, placement = canvas.load(photo, canvas.CanvasSpec(32, 32, 0, (0.0, 32.0), fit='edges'))
+  columns, rows = 16 - width // 2, 16 - height // 2
+  wanted = np.pad(photo, ((rows, rows), (columns, columns), (0, 0)), 'edge')
+  np.testing.assert_array_equal(found, wanted.astype(np.float32) / 255)
+  assert placement.span(left, left + 4) == (0.0, 4.0) and placement.span(0, 32) == (0.0, width)

@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 
-from configs import fonts
+from configs import fonts, svhn
 from digits_jax.alphabet import Alphabet
 from digits_jax.reading import run as reading
 from digits_jax.training import checkpoint, experiment, rundir
@@ -41,7 +41,19 @@ def random_params(config):
 @functools.cache
 def make_run(**model):
   """A run as `reading.run.load` gives it."""
-  config = make_config(**model)
+  return as_run(make_config(**model))
+
+
+@functools.cache
+def make_photo_run():
+  """The same of a reader of photos, 24x24 in colour."""
+  config = svhn.get_config('tiny')
+  config.model.update(SMALL | {'pools': ((2, 1), (2, 1))})
+  config.augment.size = 24
+  return as_run(config)
+
+
+def as_run(config):
   alphabet = Alphabet(config.alphabet)
   task = experiment.make_task(config, alphabet)
   return reading.Run(config, alphabet, task, random_params(config), 7, TEMPERATURE)
@@ -59,5 +71,5 @@ def write_run(workdir, config, *, with_params=True):
   return workdir
 
 
-def draw_images(count, canvas=(24, 48)):
-  return np.random.default_rng(1).uniform(size=(count, *canvas, 1)).astype(np.float32)
+def draw_images(count, shape=(24, 48, 1)):
+  return np.random.default_rng(1).uniform(size=(count, *shape)).astype(np.float32)

@@ -49,6 +49,18 @@ def test_it_computes_what_jax_computes(name, tmp_path):
     assert 1e-3 < apart < 0.3  # the run itself is no reference for it
 
 
+def test_a_reader_of_photos_in_colour(tmp_path):
+  run = runs.make_photo_run()
+  onnx_model.write(tmp_path / 'model.onnx', run)
+  images = runs.draw_images(3, (24, 24, 3))
+  images[1, :, :, 2] = 0.5  # a channel without deviation
+  np.testing.assert_allclose(onnx_model.load(tmp_path / 'model.onnx')(images)['logits'], logits(run, images), atol=2e-5)
+  stored = {entry.key: entry.value for entry in onnx.load(tmp_path / 'model.onnx').metadata_props}
+  assert json.loads(stored['input']) == {'images': 'float32[batch, 24, 24, 3] in [0, 1]'}
+  told = json.loads(stored['preprocessing'])
+  assert (told['height'], told['width']) == (24, 24) and 'red' in told['colours'] and 'each side' in told['resize']
+
+
 def test_what_is_stored(tmp_path):
   run = runs.make_run()
   onnx_model.write(tmp_path / 'model.onnx', run)

@@ -15,9 +15,9 @@ from types import ModuleType
 from ml_collections import ConfigDict
 
 from digits_jax.errors import InputError
-from digits_jax.training.feeds import synthetic
+from digits_jax.training.feeds import svhn, synthetic
 
-FEEDS = {'synthetic': synthetic}
+FEEDS = {'synthetic': synthetic, 'svhn': svhn}
 
 
 def of(config: ConfigDict) -> ModuleType:

@@ -1,0 +1,101 @@
+"""House numbers: SVHN's photos, cropped as config.photos and for training augmented as config.augment says.
+
+Training and validation are parts of the splits config.data.svhn_splits; the test is SVHN's own.
+"""
+
+import functools
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import svhn, svhn_feed
+from digits_jax.data.canvas import CanvasSpec
+from digits_jax.data.crop import CropSpec
+from digits_jax.data.sources import Source
+from digits_jax.errors import InputError
+from digits_jax.synth.augment import AugmentSpec, augment
+from digits_jax.training.evaluate import FixedSet
+
+
+def canvas(config: ConfigDict) -> CanvasSpec:
+  """The window that is read, in colour; a photo that is given to a reader shows the number as that window does."""
+  size = config.augment.size
+  return CanvasSpec(size, size, 0, (0.0, size), fit='edges' if config.photos.is_square else 'stretch')
+
+
+def slots(config: ConfigDict) -> int:
+  """Digits of the longest number that is trained on."""
+  return config.photos.max_digits
+
+
+def train(config: ConfigDict, alphabet: Alphabet) -> Source:
+  """Epoch after epoch of the photos for training, each time augmented anew."""
+  spec = AugmentSpec(**config.augment)
+  return _source(config, alphabet, 'train', spec, keep=config.photos.keep, seed=config.seed)
+
+
+def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
+  """A share of the splits, the same whichever splits stand beside them; at most config.validation.examples."""
+  return _fixed(config, alphabet, 'validation', 'validation', config.validation)
+
+
+def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
+  """SVHN's test split, or the first config.tests.test.examples of it by their hashes."""
+  if list(config.tests) != ['test']:
+    raise InputError(f'config.tests: source svhn has one test set, `test`, not {", ".join(config.tests)}')
+  test = config.tests.test
+  return {'test': _fixed(config, alphabet, test.name, 'all', test)}
+
+
+def _fixed(config, alphabet, name, part, fields):
+  """The centres of crops, fed from the host: they are few."""
+  share = config.augment.size / config.photos.crop_px
+  if share > 1:
+    raise InputError(
+      f'config.augment.size={config.augment.size} is more than the config.photos.crop_px={config.photos.crop_px} '
+      'that it is cut from'
+    )
+  spec = AugmentSpec(size=config.augment.size, window=(share, share))
+  keep = 'host' if config.photos.keep == 'device' else config.photos.keep
+  source = _source(config, alphabet, part, spec, keep=keep, seed=None)
+  return FixedSet(name, source, fields.seed, min(fields.examples, source.limit))
+
+
+def _source(config, alphabet, part, spec, *, keep, seed):
+  data, photos = config.data, config.photos
+  data_dir, splits, is_test = data.data_dir or None, tuple(data.svhn_splits), part == 'all'
+  if 'test' in splits:
+    raise InputError(f'config.data.svhn_splits={splits}: the test split is for the test alone')
+  svhn.check(data_dir, *splits, 'test')  # all that a run needs, before any of it is cropped
+  selection = svhn.select(
+    data_dir,
+    ('test',) if is_test else splits,
+    part,
+    validation_frac=data.held_out[0],
+    seed=data.split_seed,
+    most_digits=0 if is_test else photos.max_digits,  # what is too long to be trained on is an error in the test
+  )
+  if selection.too_long:
+    logging.warning(
+      'SVHN, %s: %d numbers of more than %d digits (config.photos.max_digits) are left out',
+      part, selection.too_long, photos.max_digits,
+    )  # fmt: skip
+  longest = max(photos.max_digits, *map(len, selection.texts))
+  numbers = svhn_feed.load(
+    data_dir,
+    selection,
+    CropSpec(photos.crop_px, photos.margin, photos.is_square, slots=max(6, longest)),
+    alphabet=alphabet,
+    slots=longest,
+    is_cached=keep != 'none',
+    workers=photos.workers,
+  )
+  return svhn_feed.source(
+    numbers,
+    functools.partial(augment, spec=spec),
+    batch_size=config.batch_size,
+    seed=seed,
+    keep=keep,
+    threads=photos.workers,
+  )
