@@ -10,11 +10,14 @@ Not yet run on the whole of SVHN; experiments/svhn has what was measured on a sm
 
 from configs import common
 
-VARIANTS = ('default', 'extra', 'small', 'tiny')
+VARIANTS = ('default', 'extra', 'small', 'goodfellow', 'tiny')
 
 
 def get_config(argument=None):
-  """`default`: 16 epochs of train. `extra`: of train and extra. `small`: less than 1M parameters. `tiny`: for tests.
+  """`default`: 16 epochs of train. `extra`: of train and extra. `small`: less than 1M parameters.
+
+  `goodfellow`: the network of Goodfellow et al. 2013, with a softmax for the length and one for each digit, on squares.
+  `tiny`: 4 steps, for tests.
 
   A tenth of what is trained on, by the hash of a photo's name, is for validation; the test is SVHN's.
   """
@@ -37,6 +40,11 @@ def get_config(argument=None):
   if variant == 'small':
     config.model.update(widths=(32, 64, 128, 128, 192), pools=((1, 1), (3, 1), (1, 1), (3, 1), (1, 1)))
     config.model.update(frame_features=128, recurrent_features=96)
+  if variant == 'goodfellow':
+    config.task = 'read_multidigit'
+    config.photos.update(is_square=True, max_digits=5)  # which leaves out one photo of train
+    pools = ((2, 2), (1, 1), (3, 3), (1, 1), (1, 1), (3, 3), (1, 1), (1, 1))
+    config.model.update(common.goodfellow(), pools=pools)
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
     config.photos.crop_px, config.augment.size = 32, 27

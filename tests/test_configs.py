@@ -50,6 +50,7 @@ PARAMETERS = {
   ('svhn', 'default'): 5_553_995,
   ('svhn', 'extra'): 5_553_995,
   ('svhn', 'small'): 671_499,
+  ('svhn', 'goodfellow'): 19_263_560,
   ('svhn', 'tiny'): 3_091,
 }
 
