@@ -38,14 +38,15 @@ class CRNN(nn.Module):
     x = layers.standardise(images)
     x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
     batch, height, frames, features = x.shape
-    x = x.transpose(0, 2, 1, 3).reshape(batch, frames, height * features)  # [B, T, H'*F]
-    x = nn.relu(nn.Dense(self.frame_features, dtype=self.dtype, name='frames')(x))
+    x = x.transpose(2, 0, 1, 3).reshape(frames, batch, height * features)  # [T, B, H'*F]
+    x = nn.relu(layers.Dense(self.frame_features, self.dtype, name='frames')(x))
     if self.recurrent != 'none':
       for i in range(self.recurrent_layers):
         x = layers.Recurrent(
           self.recurrent, self.recurrent_features, self.is_bidirectional, self.dtype, name=f'recurrent_{i}'
         )(x)
-    return nn.Dense(self.classes, dtype=jnp.float32, bias_init=_mostly_blank, name='head')(x.astype(jnp.float32))
+    x = layers.Dense(self.classes, jnp.float32, _mostly_blank, name='head')(x)
+    return x.transpose(1, 0, 2)  # [B, T, K]
 
 
 def _mostly_blank(key, shape, dtype=jnp.float32):

@@ -17,36 +17,36 @@ def sigmoid(x):
 
 
 def recurrence(kind, params, x, features, xp=np):
-  """[B, T, F] -> [B, T, features * directions], frame by frame, in the precision of what is given."""
+  """[T, B, F] -> [T, B, features * directions], frame by frame, in the precision of what is given."""
   kernel, bias, recurrent = params['input']['kernel'], params['input']['bias'], params['recurrent']
   logistic = sigmoid if xp is np else jax.nn.sigmoid
-  inputs = xp.einsum('btf,fg->btg', x, kernel) + bias[None, None]
+  inputs = xp.einsum('tbf,fg->tbg', x, kernel) + bias[None, None]
   outputs = []
   for direction in range(len(recurrent)):
     size = recurrent.shape[2]
     own = inputs[:, :, direction * size : (direction + 1) * size]
-    hidden = cell = xp.zeros((len(x), features), x.dtype)
-    frames = [None] * x.shape[1]
-    for t in range(x.shape[1]) if direction == 0 else reversed(range(x.shape[1])):
+    hidden = cell = xp.zeros((x.shape[1], features), x.dtype)
+    frames = [None] * len(x)
+    for t in range(len(x)) if direction == 0 else reversed(range(len(x))):
       mixed = xp.einsum('bf,fg->bg', hidden, recurrent[direction])
       if kind == 'lstm':
-        update, forget, candidate, output = xp.split(own[:, t] + mixed, 4, -1)
+        update, forget, candidate, output = xp.split(own[t] + mixed, 4, -1)
         cell = logistic(forget + 1) * cell + logistic(update) * xp.tanh(candidate)
         hidden = logistic(output) * xp.tanh(cell)
       else:
-        r, z, n = xp.split(own[:, t], 3, -1)
+        r, z, n = xp.split(own[t], 3, -1)
         r_h, z_h, n_h = xp.split(mixed + params['recurrent_bias'][direction], 3, -1)
         z, n = logistic(z + z_h), xp.tanh(n + logistic(r + r_h) * n_h)
         hidden = z * hidden + (1 - z) * n
       frames[t] = hidden
-    outputs.append(xp.stack(frames, 1))
+    outputs.append(xp.stack(frames))
   return xp.concatenate(outputs, -1)
 
 
 def recurrent_layer(kind, is_bidirectional, *, features=5, frames=7):
   """A layer, its parameters with every bias away from 0, and an input."""
   layer = layers.Recurrent(kind, features, is_bidirectional, jnp.float32)
-  x = RNG.normal(size=(3, frames, 4)).astype(np.float32)
+  x = RNG.normal(size=(frames, 3, 4)).astype(np.float32)
   params = jax.jit(layer.init)(jax.random.key(0), x)['params']
   params = jax.tree.map(lambda leaf: leaf + RNG.normal(size=leaf.shape).astype(np.float32) / 4, params)
   return layer, params, x
@@ -58,7 +58,7 @@ def test_recurrence_and_its_gradient(kind, is_bidirectional):
   layer, params, x = recurrent_layer(kind, is_bidirectional)
   found = jax.jit(layer.apply)({'params': params}, x)
   double = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (params, x))
-  assert found.shape == (3, 7, 10 if is_bidirectional else 5) and found.dtype == jnp.float32
+  assert found.shape == (7, 3, 10 if is_bidirectional else 5) and found.dtype == jnp.float32
   np.testing.assert_allclose(found, recurrence(kind, *double, 5), atol=2e-6)
 
   weights = RNG.normal(size=found.shape).astype(np.float32)
@@ -75,10 +75,10 @@ def test_recurrence_and_its_gradient(kind, is_bidirectional):
 def test_one_direction_looks_back_alone_and_two_both_ways(kind):
   layer, params, x = recurrent_layer(kind, True)
   changed = x.copy()
-  changed[:, 3] += 1
+  changed[3] += 1
   one, other = (np.asarray(jax.jit(layer.apply)({'params': params}, image)) for image in (x, changed))
-  assert (np.abs(one - other).max((0, 2)) > 1e-6).all()
-  assert (one[:, :3, :5] == other[:, :3, :5]).all() and (one[:, 4:, 5:] == other[:, 4:, 5:]).all()
+  assert (np.abs(one - other).max((1, 2)) > 1e-6).all()
+  assert (one[:3, :, :5] == other[:3, :, :5]).all() and (one[4:, :, 5:] == other[4:, :, 5:]).all()
 
 
 def test_bfloat16_recurrence_is_near_float32():
@@ -95,6 +95,26 @@ def test_bfloat16_recurrence_is_near_float32():
   assert found.dtype == jnp.bfloat16
   np.testing.assert_allclose(np.asarray(found, np.float64), recurrence('lstm', params, x, 5), atol=0.05)
   assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype('float32')}
+
+
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_dense_and_its_gradient_against_flax(dtype):
+  x = RNG.normal(size=(6, 3, 4)).astype(np.float32)
+  params = {'kernel': RNG.normal(size=(4, 5)).astype(np.float32), 'bias': RNG.normal(size=5).astype(np.float32)}
+  weights = RNG.normal(size=(6, 3, 5)).astype(np.float32)
+
+  def run(layer, params, x):
+    out = layer.apply({'params': params}, x)
+    return jnp.sum(out * weights), out
+
+  compute = jax.value_and_grad(run, (1, 2), has_aux=True)
+  (_, ours), gradients = compute(layers.Dense(5, dtype), params, x)
+  (_, theirs), expected = compute(nn.Dense(5, dtype=dtype), params, x)
+  assert ours.dtype == dtype and jax.tree.structure(gradients) == jax.tree.structure(expected)
+  tolerance = 1e-5 if dtype == jnp.float32 else 0.1
+  np.testing.assert_allclose(ours.astype(np.float32), theirs.astype(np.float32), atol=tolerance)
+  jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=tolerance), gradients, expected)
+  assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype('float32')}
 
 
 def test_space_to_depth():
