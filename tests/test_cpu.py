@@ -1,6 +1,7 @@
 """What commands say to jax before it starts, in processes of their own."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from digits_jax import cpu
 
 PROGRAM = """
 import os
+import platform
 from digits_jax import cpu
 cpu.prepare()
 import jax, jax.numpy as jnp
@@ -33,3 +35,26 @@ def test_flags_are_for_the_cpu_alone(platforms, alone, monkeypatch):
   monkeypatch.setattr(cpu, 'keep_memory', lambda: None)
   cpu.prepare()
   assert os.environ['XLA_FLAGS'] == '--xla_dump_to=there' + (f' {cpu.FUSION}=dot' if alone else '')
+
+
+FAULTS = """
+import resource, threading
+import numpy as np
+from digits_jax import cpu
+cpu.keep_memory()
+def touch():
+  for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.full(100 << 20, 1, np.uint8)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+thread = threading.Thread(target=touch)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='other C libraries keep what they like')
+def test_memory_that_a_thread_frees_is_kept_for_its_next_call():
+  done = subprocess.run([sys.executable, '-c', FAULTS], capture_output=True, text=True, check=True)
+  first, *others = map(int, done.stdout.split())
+  assert first > 20 * max(others)  # pages of 4 KB: 25,600, or fewer where they are larger
