@@ -159,7 +159,7 @@ def _trunk(graph, params, shape, model):
 
 
 def _recurrent(graph, x, params, kind, frames):
-  """`layers.Recurrent`: [T, B, F] -> [T, B, features * directions]."""
+  """`recurrence.Recurrent`: [T, B, F] -> [T, B, features * directions]."""
   recurrent = np.asarray(params['recurrent'])  # [D, F, gates * F]
   directions, features = recurrent.shape[:2]
   # Ours are update, forget, candidate, output and reset, update, candidate.
@@ -170,7 +170,7 @@ def _recurrent(graph, x, params, kind, frames):
   bias = by_direction(params['input']['bias'])  # [D, gates * F]
   if kind == 'lstm':
     second = np.zeros_like(bias)
-    second[:, features : 2 * features] = 1  # layers._lstm_step adds it to the forget gate
+    second[:, features : 2 * features] = 1  # recurrence._lstm_step adds it to the forget gate
     attributes = {}
   else:
     second = np.asarray(params['recurrent_bias'])[:, 0]

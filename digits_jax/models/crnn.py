@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from digits_jax.alphabet import BLANK
 from digits_jax.errors import InputError
-from digits_jax.models import layers
+from digits_jax.models import layers, recurrence
 
 RECURRENTS = ('lstm', 'gru', 'none')
 
@@ -42,7 +42,7 @@ class CRNN(nn.Module):
     x = nn.relu(layers.Dense(self.frame_features, self.dtype, name='frames')(x))
     if self.recurrent != 'none':
       for i in range(self.recurrent_layers):
-        x = layers.Recurrent(
+        x = recurrence.Recurrent(
           self.recurrent, self.recurrent_features, self.is_bidirectional, self.dtype, name=f'recurrent_{i}'
         )(x)
     x = layers.Dense(self.classes, jnp.float32, _mostly_blank, name='head')(x)
