@@ -26,6 +26,8 @@ def get_config() -> ConfigDict:
   config.checkpoint_every = 250  # steps
   config.alphabet = '0123456789'  # digits; with fonts also '.' and '-' behind them
   config.task = 'read_ctc'  # what is learnt: 'read_ctc', 'read_multidigit' or 'classify'
+  config.init_from = ''  # run directory whose best parameters this run begins with; '' begins from scratch
+  config.init_subtrees = ()  # of them, such as ('trunk',); () is every one that fits
 
   config.model = ConfigDict()  # the trunk, which all tasks have (patch to groups), then what some tasks put on it
   config.model.patch = (4, 4)  # pixels that make one position of the first convolution
@@ -54,6 +56,7 @@ def get_config() -> ConfigDict:
   config.optim.weight_decay = 1e-4  # of matrices and kernels, not of scales and biases; 0 with 'adam'
   config.optim.momentum = 0.9  # of 'sgd'
   config.optim.clip_norm = 1.0  # global norm of the gradient; 0 does not clip
+  config.optim.frozen = ()  # subtrees of the parameters that training leaves as they are, such as ('trunk',)
   config.optim.average_decay = 0.99  # of the running average of parameters that is read with; 0 keeps none
 
   config.selection = ConfigDict()  # what validation decides

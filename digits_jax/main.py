@@ -32,10 +32,11 @@ def main(argv):
   lead = parallel.is_lead()
   built = experiment.build(config)
   table = layer_table(built)
+  checkpoints = checkpoint.Checkpoints(workdir)
+  loop.check_start(built, checkpoints)
   rundir.open_run(workdir, config, is_lead=lead)
   if lead:
     describe(built, table, workdir)
-  checkpoints = checkpoint.Checkpoints(workdir)
   if received := loop.train(built, workdir, checkpoints, profile_steps=_PROFILE.value):
     return 128 + received
   result = finish.finish(built, workdir, checkpoints, is_lead=lead)

@@ -58,6 +58,12 @@ class Checkpoints:
     """The best parameters, as NumPy arrays, in the shapes and dtypes given. Needs a checkpoint."""
     return self._restore('best', {'params': params})['params']
 
+  def best_shapes(self) -> Any:
+    """The shapes and dtypes of the best parameters, whatever model they are of. Needs a checkpoint."""
+    folder = self._root / 'best' / str(self.best_step()) / 'default'
+    found = self._ocp.StandardCheckpointer().metadata(folder).item_metadata['params']
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found)
+
   def tidy(self) -> None:
     """Deletes what stands beside the newest of each kind: a run that was killed may have left the one before."""
     for manager in self._managers.values() if self._root.is_dir() else ():

@@ -29,6 +29,7 @@ LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.s
 LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
 LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
 LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
+OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Experiment:
     def initial_state():
       key = jax.random.fold_in(jax.random.key(self.config.seed), 2**31 - 1)  # no step has this number
       params = self.task.init(key, self.blank_batch)
-      return states.create(params, self.optimiser, has_average=self.config.optim.average_decay > 0)
+      optim = self.config.optim
+      return states.create(params, self.optimiser, has_average=optim.average_decay > 0, frozen=tuple(optim.frozen))
 
     return jax.jit(initial_state)
 
@@ -128,6 +130,8 @@ def check_numbers(config: ConfigDict) -> None:
   if not 0 <= config.optim.average_decay < 1:
     raise InputError(f'config.optim.average_decay={config.optim.average_decay} must be in [0, 1)')
   stopping.check_metric(config.selection.metric)
+  if config.init_subtrees and not config.init_from:
+    raise InputError('config.init_subtrees says what to copy and config.init_from not whence: give both or neither')
   if config.optim.learning_rate <= 0:
     raise InputError(f'config.optim.learning_rate={config.optim.learning_rate} must be above 0')
   parallel.check_batch_size(config.batch_size, 'config.batch_size')
@@ -140,7 +144,7 @@ def check_tuples(fields: ConfigDict, prefix: str = 'config') -> None:
     if isinstance(value, ConfigDict):
       check_tuples(value, where)
     elif isinstance(value, tuple | list):
-      kind, noun = (str, 'a name') if name.endswith(('families', 'splits')) else (int | float, 'a number')
+      kind, noun = (str, 'a name') if name.endswith(OF_NAMES) else (int | float, 'a number')
       for leaf in jax.tree.leaves(value):
         if not isinstance(leaf, kind):
           raise InputError(f'{where}: {leaf!r} in {value} is not {noun}')

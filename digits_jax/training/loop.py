@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, logbook, parallel, profile, rundir, stopping
+from digits_jax.training import evaluate, logbook, parallel, profile, rundir, stopping, transfer
 from digits_jax.training import state as states
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
@@ -69,6 +69,7 @@ def train(
     batch_size=config.batch_size,
     steps_per_call=steps_per_call,
     average_decay=config.optim.average_decay,
+    frozen=tuple(config.optim.frozen),
   )
   book = logbook.Logbook(
     workdir,
@@ -121,18 +122,35 @@ def train(
 
 
 def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.TrainState, states.Progress]:
-  """The newest checkpoint, else step 0. Raises InputError where the run is past config.steps."""
-  shapes = jax.eval_shape(experiment.initial_state)
+  """The state to go on from. Raises InputError where the run is past config.steps, or cannot begin as its config says.
+
+  1. The run's own newest checkpoint, wherever it began: nothing else is looked at any more.
+  2. Else the parameters of the run at config.init_from, those of config.init_subtrees.
+  3. The same where config.init_subtrees is empty: all that fit.
+  4. Else from scratch, as config.seed says.
+  """
+  config, shapes = experiment.config, jax.eval_shape(experiment.initial_state)
   progress = states.create_progress(metric_names(experiment, shapes))
   if checkpoints.latest_step() is None:
-    return experiment.initial_state(), progress
-  state, progress = checkpoints.restore_latest(shapes, progress)
-  if int(state.step) > experiment.config.steps:
+    state = experiment.initial_state()
+    if config.init_from:  # 2, 3
+      state = transfer.begin(state, config.init_from, tuple(config.init_subtrees))
+    return state, progress
+  state, progress = checkpoints.restore_latest(shapes, progress)  # 1
+  if int(state.step) > config.steps:
     raise InputError(
-      f'this run is at step {int(state.step)} already and config.steps is {experiment.config.steps}: '
+      f'this run is at step {int(state.step)} already and config.steps is {config.steps}: '
       'raise config.steps, or choose another --workdir'
     )
   return state, progress
+
+
+def check_start(experiment: Experiment, checkpoints: Checkpoints) -> None:
+  """Raises InputError, before a run directory is made, where a first start could not copy what its config says."""
+  config = experiment.config
+  if config.init_from and checkpoints.latest_step() is None:
+    params = jax.eval_shape(experiment.initial_state).params
+    transfer.check(params, config.init_from, tuple(config.init_subtrees))
 
 
 def is_over(step: int, progress: states.Progress, config) -> bool:

@@ -4,7 +4,7 @@ State and constants have no device axis; what is mapped is what the source feeds
 from fold_in(fold_in(key, s), i), i its place in the global batch, so no number depends on the device count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -82,6 +82,7 @@ def make_train_call(
   batch_size: int,
   steps_per_call: int,
   average_decay: float,
+  frozen: Sequence[str] = (),
 ) -> Callable:
   """Several training steps in one dispatch, on all devices.
 
@@ -89,7 +90,8 @@ def make_train_call(
   `count` <= steps_per_call steps from `step` on. metrics are {name: float32[steps_per_call]}, means over the
   valid examples of each global batch; rows from `count` on are zeros. constants are (key, source.constants). The
   state given is donated. is_stopping int32[] is above 0 when any process passed wants_stop. One program serves
-  every count, so that a run interrupted anywhere computes the same bits as one that was not.
+  every count, so that a run interrupted anywhere computes the same bits as one that was not. Of the subtrees of the
+  parameters named in `frozen` no gradient is made, so that the backward pass ends where they begin.
   """
   check_batch_size(batch_size, 'config.batch_size')
   share = batch_size // jax.device_count()
@@ -102,14 +104,17 @@ def make_train_call(
     valid = jax.lax.psum(jnp.sum(batch.mask, dtype=jnp.float32), AXIS)
     keep = lambda value: jnp.where(batch.mask, value, 0.0)
 
-    def mean_loss(params):
+    def mean_loss(trained):
+      params = states.join(state.params, trained, frozen)
       losses, metrics = task.loss(params, batch, jax.random.fold_in(key, state.step))
       metrics = {name: jnp.sum(keep(value)) / valid for name, value in metrics.items()}
       return jnp.sum(keep(losses)) / valid, metrics
 
-    (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(states.trained(state.params, frozen))
     loss, metrics, gradients = jax.lax.psum((loss, metrics, gradients), AXIS)
-    new = states.apply_gradients(state, gradients, optimiser, rate_scale=rate_scale, decay=average_decay)
+    new = states.apply_gradients(
+      state, gradients, optimiser, rate_scale=rate_scale, decay=average_decay, frozen=frozen
+    )
     metrics |= {
       'loss': loss,
       'gradient_norm': optax.tree.norm(gradients),

@@ -1,5 +1,6 @@
 """What training changes: the state on the devices, and what the host keeps beside it. Both are checkpointed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 
+from digits_jax.errors import InputError
 from digits_jax.training import stopping
 
 
@@ -31,28 +33,59 @@ class Progress:
   seconds: np.ndarray  # float64[], of all starts, up to this save
 
 
-def create(params, optimiser: optax.GradientTransformation, *, has_average: bool) -> TrainState:
-  """The state before the first step."""
+def create(
+  params, optimiser: optax.GradientTransformation, *, has_average: bool, frozen: Sequence[str] = ()
+) -> TrainState:
+  """The state before the first step. The optimiser never sees the subtrees of params whose names are in `frozen`."""
   averaged = jax.tree.map(jnp.copy, params) if has_average else ()
-  return TrainState(jnp.int32(0), params, averaged, optimiser.init(params))
+  return TrainState(jnp.int32(0), params, averaged, optimiser.init(trained(params, frozen)))
+
+
+def trained(params, frozen: Sequence[str]):
+  """The parameters without the subtrees whose names are in `frozen`; all of them, of any pytree, where none is.
+
+  Raises InputError on a name that params do not have, and where nothing is left.
+  """
+  if not frozen:
+    return params
+  for name in frozen:
+    if name not in params:
+      raise InputError(f'config.optim.frozen: there are no parameters {name!r}; there are {", ".join(sorted(params))}')
+  left = {name: subtree for name, subtree in params.items() if name not in frozen}
+  if not left:
+    raise InputError('config.optim.frozen: nothing is left to train; leave at least one of them out')
+  return left
 
 
 def apply_gradients(
-  state: TrainState, gradients, optimiser: optax.GradientTransformation, *, rate_scale: jax.Array, decay: float
+  state: TrainState,
+  gradients,
+  optimiser: optax.GradientTransformation,
+  *,
+  rate_scale: jax.Array,
+  decay: float,
+  frozen: Sequence[str] = (),
 ) -> TrainState:
   """One step of the optimiser, its update multiplied by rate_scale float32[], and of the running average.
 
-  The average forgets by min(decay, (1 + step) / (10 + step)), so that early steps do not linger in it.
+  The average forgets by min(decay, (1 + step) / (10 + step)), so that early steps do not linger in it. Gradients are
+  of the parameters that are not in `frozen`; the others, and their average, keep their bits.
   """
-  updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+  before, averaged = trained(state.params, frozen), state.averaged
+  updates, opt_state = optimiser.update(gradients, state.opt_state, before)
   updates = jax.tree.map(lambda u: u * rate_scale.astype(u.dtype), updates)
-  params = optax.apply_updates(state.params, updates)
-  averaged = state.averaged
+  params = optax.apply_updates(before, updates)
   if decay:
     step = state.step.astype(jnp.float32)
     keep = jnp.minimum(decay, (1 + step) / (10 + step))
-    averaged = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, averaged, params)
-  return TrainState(state.step + 1, params, averaged, opt_state)
+    new_average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, trained(averaged, frozen), params)
+    averaged = join(averaged, new_average, frozen)
+  return TrainState(state.step + 1, join(state.params, params, frozen), averaged, opt_state)
+
+
+def join(params, new, frozen: Sequence[str]):
+  """The `new` parameters, in the shapes of `trained`, and those of params that are frozen."""
+  return {**params, **new} if frozen else new
 
 
 def reading_params(state: TrainState):
