@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
   config.log_every = 50  # steps; these three and `steps` may change when a run is resumed
   config.eval_every = 250  # steps
   config.checkpoint_every = 250  # steps
+  config.blank_patience = 1000  # steps after warm-up before training warns that only blanks are read; 0 never warns
   config.alphabet = '0123456789'  # digits; with fonts also '.' and '-' behind them
   config.task = 'read_ctc'  # what is learnt: 'read_ctc', 'read_multidigit' or 'classify'
   config.init_from = ''  # run directory whose best parameters this run begins with; '' begins from scratch
@@ -60,7 +61,7 @@ def get_config() -> ConfigDict:
   config.optim.average_decay = 0.99  # of the running average of parameters that is read with; 0 keeps none
 
   config.selection = ConfigDict()  # what validation decides
-  config.selection.metric = 'sequence_accuracy'  # or 'character_error_rate' or 'loss'
+  config.selection.metric = 'sequence_accuracy'  # or another of digits_jax/training/stopping.METRICS, such as 'loss'
   config.selection.min_delta = 0.0  # what counts as an improvement
   config.selection.patience = 0  # evaluations without improvement before training stops; 0 never stops
   config.selection.plateau_patience = 5  # the same before schedule 'plateau' lowers the rate

@@ -24,7 +24,7 @@ def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
 def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
   """The test sets of a config, the run's own or another, as this run can read them.
 
-  Images of the run's own config are left as they are; others are placed on its canvas as the reader does. Labels become
+  Images of the run's own config are left as they are, of whatever width, as at the end of training; others are placed on its canvas as the reader does. Labels become
   classes of the run's alphabet. Raises InputError where the sets hold symbols that the run does not know.
   """
   alphabet = Alphabet(config.alphabet)
@@ -36,7 +36,7 @@ def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
   sets = feeds.of(config).tests(config, alphabet)
   for name, fixed in sets.items():
     source = fixed.source if alphabet == run.alphabet else _relabelled(fixed.source, alphabet, run.alphabet)
-    if config is not run.config or parallel.example_shapes(source).images.shape[1:] != run.canvas.shape:
+    if config is not run.config:
       source = _placed(source, fixed.seed, run.canvas)
     sets[name] = evaluate.FixedSet(fixed.name, source, fixed.seed, fixed.examples)
   return sets

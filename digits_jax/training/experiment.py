@@ -28,6 +28,7 @@ LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 
 LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size')}
 LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
 LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
+LEAST |= {'blank_patience': 0}
 LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
 OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, logbook, parallel, profile, rundir, stopping, transfer
+from digits_jax.training import blanks, evaluate, logbook, parallel, profile, rundir, stopping, transfer
 from digits_jax.training import state as states
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
@@ -79,6 +79,7 @@ def train(
     batch_size=config.batch_size,
     is_lead=parallel.is_lead(),
   )
+  watch = blanks.Watch(warmup_steps=config.optim.warmup_steps, patience=config.blank_patience)
   constants = parallel.replicate((jax.random.key(config.seed), experiment.train.constants))
   state = parallel.replicate(state)
   trace = profile.Trace(workdir / 'profile', steps=profile_steps)
@@ -99,7 +100,10 @@ def train(
       is_interrupted |= is_stopping
 
       if step % config.log_every == 0:
-        book.train(step, {name: float(total) / int(progress.summed_steps) for name, total in progress.sums.items()})
+        means = {name: float(total) / int(progress.summed_steps) for name, total in progress.sums.items()}
+        book.train(step, means)
+        if sentence := watch.see(step, means):
+          book.say(sentence)
         progress = states.forget_sums(progress)
       is_best = False
       if step == pause and (step % config.eval_every == 0 or step == config.steps):
@@ -190,7 +194,7 @@ def decide(progress: states.Progress, step: int, summary: dict, config) -> tuple
   updated, is_best = stopping.update(
     progress.selection,
     step=step,
-    value=summary[selection.metric],
+    value=stopping.value_of(summary, selection.metric),
     metric=selection.metric,
     min_delta=selection.min_delta,
     plateau_patience=selection.plateau_patience if config.optim.schedule == 'plateau' else 0,

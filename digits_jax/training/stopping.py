@@ -4,13 +4,23 @@ A Selection is a pytree of NumPy scalars that lives on the host, is saved in the
 replaced. Every decision looks at validation alone.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from flax import struct
 
 from digits_jax.errors import InputError
 
 # Metric of the validation summary -> whether larger is better.
-METRICS = {'sequence_accuracy': True, 'character_error_rate': False, 'loss': False}
+METRICS = {
+  'sequence_accuracy': True,
+  'character_error_rate': False,
+  'character_accuracy_by_position': True,
+  'loss': False,
+  'coverage_at_98': True,
+  'coverage_at_99': True,
+  'calibration_error': False,
+}
 
 
 @struct.dataclass
@@ -31,9 +41,17 @@ def initial() -> Selection:
 
 
 def check_metric(metric: str) -> None:
-  """Raises InputError unless validation reports `metric`."""
+  """Raises InputError unless validation can be decided by `metric`."""
   if metric not in METRICS:
     raise InputError(f'config.selection.metric: there is no {metric!r}; it is one of {", ".join(METRICS)}')
+
+
+def value_of(summary: Mapping, metric: str) -> float:
+  """The metric's value in a validation summary; raises InputError where this task does not report it."""
+  if metric not in summary:
+    known = ', '.join(name for name in METRICS if name in summary)
+    raise InputError(f'config.selection.metric: validation of this task reports no {metric!r}; there is {known}')
+  return summary[metric]
 
 
 def update(

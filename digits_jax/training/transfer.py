@@ -109,5 +109,5 @@ def misfit(own: Any, other: Any) -> str | None:
     here, there = shapes[0].get(name), shapes[1].get(name)
     if here != there:
       describe = lambda shape: 'missing' if shape is None else f'of shape {shape}'
-      return f'{name} is {describe(there)} there and {describe(here)} here'
+      return f'{name or "it"} is {describe(there)} there and {describe(here)} here'
   return None

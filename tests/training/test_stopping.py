@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digits_jax.errors import InputError
-from digits_jax.training import stopping
+from digits_jax.training import evaluate, stopping
 
 OPTIONS = {
   'metric': 'sequence_accuracy',
@@ -13,6 +13,15 @@ OPTIONS = {
   'plateau_factor': 0.5,
   'min_rate_scale': 0.1,
 }
+
+
+# What validation says of three readings, by the code that a run evaluates with.
+SUMMARY = evaluate.summarise(
+  {'mask': np.ones(3, bool), 'label_length': np.ones(3, int), 'is_right': np.array([True, True, False])}
+  | {'edit_distance': np.array([0, 0, 1]), 'position_hits': np.array([1, 1, 0]), 'is_empty': np.zeros(3, bool)}
+  | {'is_feasible': np.ones(3, bool), 'loss': np.ones(3), 'confidence': np.array([0.9, 0.8, 0.3])}
+  | {'rank': np.array([0, 0, 2]), 'n_best': np.full(3, 5)}
+)
 
 
 def after(values, **options):
@@ -36,7 +45,7 @@ def test_the_best_is_the_largest_accuracy_and_of_equals_the_last():
   assert (float(selection.best_value), int(selection.best_step)) == (0.5, 40)
 
 
-@pytest.mark.parametrize('metric', ['loss', 'character_error_rate'])
+@pytest.mark.parametrize('metric', ['loss', 'character_error_rate', 'calibration_error'])
 def test_the_best_is_the_smallest_loss(metric):
   selection, flags = after([3.0, 4.0, 2.0, 2.5], metric=metric)
   assert flags == [True, False, True, False]
@@ -72,6 +81,26 @@ def test_a_plateau_does_not_restart_the_patience_for_stopping():
   assert int(selection.stale) == 5
 
 
+@pytest.mark.parametrize('metric', stopping.METRICS)
+def test_patience_works_with_every_metric_that_validation_reports(metric):
+  """Better, level, worse, worse: two evaluations without improvement after the third, whichever way is up."""
+  sign = 1 if stopping.METRICS[metric] else -1
+  values = [stopping.value_of(SUMMARY | {metric: 0.5 + sign * gain}, metric) for gain in (0.0, 0.1, 0.1, -0.2)]
+  selection, flags = after(values, metric=metric)
+  assert flags == [True, True, True, False]
+  assert stopping.should_stop(selection, 2) and not stopping.should_stop(selection, 3)
+
+
+def test_validation_reports_every_metric_there_is():
+  assert set(stopping.METRICS) <= set(SUMMARY)
+  assert all(isinstance(SUMMARY[name], float) for name in stopping.METRICS)
+
+
+def test_a_metric_that_the_task_does_not_report_names_those_it_does():
+  with pytest.raises(InputError, match="reports no 'coverage_at_99'; there is sequence_accuracy, loss"):
+    stopping.value_of({'loss': 1.0, 'sequence_accuracy': 0.5, 'examples': 3}, 'coverage_at_99')
+
+
 def test_an_unknown_metric_names_those_there_are():
-  with pytest.raises(InputError, match="'acuracy'; it is one of sequence_accuracy, character_error_rate, loss"):
+  with pytest.raises(InputError, match="'acuracy'; it is one of sequence_accuracy, character_error_rate, "):
     stopping.check_metric('acuracy')
