@@ -5,7 +5,7 @@ python -m digits_jax.main --config=configs/digit.py
 python -m digits_jax.main --config=configs/digit.py:fonts
 """
 
-from configs import common, testsets
+from configs import common, fonts, testsets
 
 VARIANTS = ('default', 'fonts', 'tiny')
 
@@ -19,6 +19,7 @@ def get_config(argument=None):
   config.optim.average_decay = 0.998
   config.model.label_smoothing = 0.1
   if variant == 'fonts':  # the trunk of fonts.py
+    config.model.update(**fonts.FINE)
     config.data.hold_out_numbers = False
     config.tests.test = testsets.printed()
     config.synth = config.tests.test.synth.copy_and_resolve_references()

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from configs import common, fonts, testsets
 from digits_jax.data import images, mnist_builder, svhn_builder
 from digits_jax.errors import InputError
-from digits_jax.training import experiment, feeds
+from digits_jax.training import experiment, feeds, parallel
 from tests.data import made_svhn
 from tests.data.test_mnist import idx_files
 
@@ -30,11 +30,15 @@ ALL = [(name, argument) for name, module in MODULES.items() for argument in (Non
 PARAMETERS = {
   ('digit', None): 278_922,
   ('digit', 'default'): 278_922,
-  ('digit', 'fonts'): 385_290,
+  ('digit', 'fonts'): 451_082,
   ('digit', 'tiny'): 1_210,
-  ('fonts', None): 328_139,
-  ('fonts', 'default'): 328_139,
+  ('fonts', None): 393_931,
+  ('fonts', 'default'): 393_931,
+  ('fonts', 'plates'): 393_931,
   ('fonts', 'quick'): 328_139,
+  ('fonts', 'five'): 393_931,
+  ('fonts', 'transfer'): 393_931,
+  ('fonts', 'twelve'): 393_931,
   ('fonts', 'tiny'): 4_075,
   ('mnist', None): 328_139,
   ('mnist', 'strings'): 328_139,
@@ -163,6 +167,22 @@ def test_a_misspelt_field_in_a_config_file_fails():
     with pytest.raises((AttributeError, KeyError), match='Did you mean'):
       setattr(group, field, 3)
   config.tests.seven = testsets.seven()  # but test sets may be added
+
+
+def test_the_sets_of_twelve_and_five_digits():
+  """As plates-v1, but for what their names say; twelve of the widest digits fit their canvas."""
+  plates, five, twelve = testsets.plates(), testsets.five(), testsets.twelve()
+  assert (five.name, five.seed, five.examples) == ('five-v1', 3, 5000) and five.synth == plates.synth
+  assert (twelve.name, twelve.seed, twelve.examples) == ('twelve-v1', 2, 5000)
+  changed = plates.synth.copy_and_resolve_references()
+  changed.number.update(min_length=12, max_length=12)
+  changed.layout.width = 288
+  assert twelve.synth == changed
+  config = fonts.get_config('tiny')
+  config.data.font_sizes = (25,)
+  config.tests.test = testsets.twelve()
+  built = experiment.build(config)  # refuses what does not fit
+  assert parallel.example_shapes(built.tests['test'].source).images.shape == (1, 64, 288, 1)
 
 
 def test_further_test_sets_are_built():

@@ -24,8 +24,9 @@ def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
 def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
   """The test sets of a config, the run's own or another, as this run can read them.
 
-  Images of the run's own config are left as they are, of whatever width, as at the end of training; others are placed on its canvas as the reader does. Labels become
-  classes of the run's alphabet. Raises InputError where the sets hold symbols that the run does not know.
+  Images of the run's own config are left as they are, whatever their width, as when training ended; others are placed
+  on its canvas as the reader does. Labels become classes of the run's alphabet. Raises InputError where the sets hold
+  symbols that the run does not know.
   """
   alphabet = Alphabet(config.alphabet)
   if unknown := sorted(set(alphabet.symbols) - set(run.alphabet.symbols)):
