@@ -1,0 +1,193 @@
+"""Trains a config over a product, or a zip, of changes: one run directory each, and one table of all results.
+
+python experiments/sweep.py --config=configs/fonts.py:quick --out=runs/rates \
+  --vary optim.learning_rate 1e-3 2e-3 4e-3 --vary seed 0 1 2 --set steps=1500
+python experiments/sweep.py --config=configs/fonts.py:quick --out=runs/sizes --zip \
+  --vary batch_size 16 32 64 --vary steps 6000 3000 1500 -- --preallocate
+
+Each combination is `python -m digits_jax.main --config=... --workdir=OUT/NAME` with its fields as flags; what stands
+behind `--` goes to every run. OUT/NAME.log holds what it said. A run with a result.json is finished and skipped; one
+that was interrupted goes on from its last checkpoint; one that fails is named, the others go on, the exit code is 1.
+So the same command finishes a sweep that died. OUT/results.csv has a row for each test set of each finished run.
+"""
+
+import argparse
+import csv
+import hashlib
+import itertools
+import json
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+
+COLUMNS = (
+  'revision', 'config', 'overrides', 'seed', 'steps', 'minutes', 'hardware', 'test_set', 'examples', 'right',
+  'sequence_accuracy', 'interval_low', 'interval_high', 'character_error_rate', 'validation',
+)  # fmt: skip
+PRINTED = ('overrides', 'seed', 'steps', 'minutes', 'test_set', 'sequence_accuracy', 'interval_low', 'interval_high')
+_MARK = 'revision '  # begins the first line of a log
+
+
+def main(argv):
+  """Runs what is missing, writes and prints the table; 0, or 1 where a run failed."""
+  arguments, extra = parse(argv)
+  out = pathlib.Path(arguments.out)
+  runs = combinations(arguments.vary, is_zip=arguments.zip)
+  open_sweep(out, arguments)
+  failed = []
+  for i, changes in enumerate(runs):
+    name = name_of(changes)
+    print(f'[{i + 1}/{len(runs)}] {name}: ', end='', flush=True)
+    if (out / name / 'result.json').is_file():
+      print('finished before')
+      continue
+    code = train(out, name, arguments, changes, extra)
+    if code:
+      failed.append(name)
+    print(f'failed with exit code {code}, see {out / name}.log: {last_line(out / f"{name}.log")}' if code else 'done')
+  rows = [row for changes in runs for row in rows_of(out, changes, arguments)]
+  write_table(out / 'results.csv', rows)
+  print_table(rows)
+  if failed:
+    print(f'{len(failed)} of {len(runs)} runs failed: {", ".join(failed)}', file=sys.stderr)
+  return 1 if failed else 0
+
+
+def parse(argv):
+  """(arguments, the flags behind `--`)."""
+  end = argv.index('--') if '--' in argv else len(argv)
+  own, extra = argv[:end], argv[end + 1 :]
+  parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  parser.add_argument('--config', required=True, help='the config that all runs start from')
+  parser.add_argument('--out', required=True, help='folder of the sweep')
+  parser.add_argument(
+    '--vary', required=True, nargs='+', action='append', metavar=('FIELD', 'VALUE'), help='a field and its values'
+  )
+  parser.add_argument('--zip', action='store_true', help='first values together, second values together, ...')
+  parser.add_argument('--set', action='append', default=[], metavar='FIELD=VALUE', help='a field of all runs')
+  arguments = parser.parse_args(own)
+  fields = [field for field, *_ in arguments.vary]
+  if len(set(fields)) < len(fields):
+    parser.error('a field is varied twice')
+  if empty := [field for field, *values in arguments.vary if not values]:
+    parser.error(f'--vary {empty[0]} has no values')
+  if arguments.zip and len({len(values) for _, *values in arguments.vary}) > 1:
+    parser.error('--zip takes as many values of each field')
+  if wrong := [one for one in arguments.set if '=' not in one]:
+    parser.error(f'--set {wrong[0]} is not FIELD=VALUE')
+  return arguments, extra
+
+
+def combinations(vary, *, is_zip):
+  """[{field: value}] of `vary`, lists of a field and its values; of a product the last field changes fastest."""
+  fields, values = [field for field, *_ in vary], [values for _, *values in vary]
+  rows = zip(*values, strict=True) if is_zip else itertools.product(*values)
+  return [dict(zip(fields, row, strict=True)) for row in rows]
+
+
+def name_of(changes):
+  """The run directory of the changes: readable, and another one for other changes."""
+  text = ','.join(f'{field}={value}' for field, value in changes.items())
+  name = re.sub(r'[^\w.,=+-]', '_', text)
+  return name if name == text and len(name) < 100 else f'{name[:90]}-{hashlib.sha1(text.encode()).hexdigest()[:8]}'
+
+
+def open_sweep(out, arguments):
+  """Makes the folder, or checks that it is one of the same config: finished runs of another would be taken for this."""
+  path, ours = out / 'sweep.json', {'config': arguments.config, 'set': sorted(arguments.set)}
+  if path.is_file():
+    if (theirs := json.loads(path.read_text())) != ours:
+      sys.exit(f'{out} is a sweep of {theirs}, not of {ours}: choose another --out')
+  else:
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(ours) + '\n')
+
+
+def train(out, name, arguments, changes, extra):
+  """Starts a run, or goes on with it, and waits for it; its exit code."""
+  fields = [*arguments.set, *(f'{field}={value}' for field, value in changes.items())]
+  command = [sys.executable, '-m', 'digits_jax.main', f'--config={arguments.config}', f'--workdir={out / name}']
+  command += [f'--config.{field}' for field in fields] + extra
+  with (out / f'{name}.log').open('a') as log:
+    print(f'{_MARK}{revision()}\n{" ".join(command)}', file=log, flush=True)
+    return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+
+
+def revision():
+  """The commit of the code, with a + where files differ from it; '' outside a git checkout."""
+  git = lambda *words: subprocess.run(['git', *words], capture_output=True, text=True, check=False)
+  try:
+    commit = git('rev-parse', '--short', 'HEAD').stdout.strip()
+    return commit + '+' * bool(git('status', '--porcelain', '--untracked-files=no').stdout.strip())
+  except FileNotFoundError:
+    return ''
+
+
+def last_line(log):
+  """What a run said last."""
+  lines = [line for line in log.read_text(errors='replace').replace('\r', '\n').splitlines() if line.strip()]
+  return lines[-1]
+
+
+def rows_of(out, changes, arguments):
+  """A row for each test set of a finished run; none of another."""
+  name = name_of(changes)
+  path = out / name / 'result.json'
+  if not path.is_file():
+    return
+  result, config = (json.loads((out / name / file).read_text()) for file in ('result.json', 'config.json'))
+  log = out / f'{name}.log'
+  lines = log.read_text(errors='replace').splitlines() if log.is_file() else []
+  for test in result['tests'].values():
+    low, high = test['interval']
+    yield {
+      'revision': next((line.removeprefix(_MARK) for line in reversed(lines) if line.startswith(_MARK)), ''),
+      'config': arguments.config,
+      'overrides': ' '.join([*arguments.set, *(f'{field}={value}' for field, value in changes.items())]),
+      'seed': config['seed'],
+      'steps': result['steps'],
+      'minutes': round(result['seconds'] / 60, 1),
+      'hardware': hardware(result['devices']),
+      'test_set': test['set'],
+      'examples': test['examples'],
+      'right': round(test['sequence_accuracy'] * test['examples']),
+      'sequence_accuracy': round(test['sequence_accuracy'], 4),
+      'interval_low': round(low, 4),
+      'interval_high': round(high, 4),
+      'character_error_rate': round(test['character_error_rate'], 5),
+      'validation': round(next(iter(result['validation'].values())), 4),
+    }
+
+
+def hardware(devices):
+  """jax's devices; of a CPU also its cores and its name."""
+  if not devices.endswith('cpu'):
+    return devices
+  file = pathlib.Path('/proc/cpuinfo')
+  found = re.search(r'model name\s*: (.*)', file.read_text()) if file.is_file() else None
+  cores = len(re.findall(r'^processor', file.read_text(), re.M)) if found else '?'
+  return f'{devices}, {cores} cores ({found[1] if found else platform.processor()})'
+
+
+def write_table(path, rows):
+  """results.csv, replaced as a whole."""
+  temporary = path.with_suffix('.tmp')
+  with temporary.open('w', newline='') as file:
+    writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+  temporary.replace(path)
+
+
+def print_table(rows):
+  """The columns that a person looks at."""
+  cells = [PRINTED, *([str(row[column]) for column in PRINTED] for row in rows)]
+  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+  for row in cells:
+    print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))
