@@ -69,12 +69,15 @@ def get_config() -> ConfigDict:
   config.selection.min_rate_scale = 0.01  # of the first rate, where it ends
 
   config.data = ConfigDict()
-  config.data.source = 'synthetic'  # what examples are: a name of digits_jax/training/feeds, such as 'svhn'
+  config.data.source = 'synthetic'  # what examples are: 'synthetic', 'svhn' or 'folder'
   config.data.svhn_splits = ('train',)  # of SVHN, that are trained on: 'train', 'extra' or both
   config.data.glyphs = 'fonts'  # or 'mnist', or your own digits at glyph_path: 'folder' or 'csv'
   config.data.glyph_path = ''  # a folder with folders 0 to 9 of images, or a CSV file of labels and 784 pixels
   config.data.split_seed = 0  # of the hash that splits your own images, or SVHN's
   config.data.held_out = (0.1, 0.1)  # shares of your own images for validation and test; of SVHN's the first
+  config.data.folder = ''  # source 'folder': your own labelled images, a folder or a CSV file
+  config.data.skip_unreadable = False  # of these, files that cannot be read are left out; else they stop the run
+  config.data.ink_frac = (0.25, 0.9)  # of the canvas's height: how high their numbers stand on canvases of another size
   config.data.data_dir = ''  # what `prepare --data_dir` wrote; '' is TFDS's default folder
   config.data.font_dir = ''  # folder of TTF and OTF files; '' is the faces that matplotlib ships
   config.data.test_font_dir = ''  # another folder for the test; '' tests on the faces of font_dir

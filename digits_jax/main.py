@@ -74,11 +74,14 @@ def layer_table(built):
 
 
 def describe(built, table, workdir):
-  """Prints the resolved config and the layer table, and stores the table."""
+  """Prints the resolved config, what was found of data and the layer table, and stores the latter two."""
   import jax
 
   (workdir / 'model.txt').write_text(table)
   print(built.config)
+  if built.train.report:
+    (workdir / 'data.txt').write_text(built.train.report)
+    print(built.train.report)
   print(table)
   print(f'{jax.device_count()} x {jax.devices()[0].device_kind}; run directory: {workdir}', flush=True)
 

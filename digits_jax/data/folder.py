@@ -1,4 +1,4 @@
-"""Your own labelled images: a CSV file with the columns filename,label, as `synthesise` writes it too.
+"""Your own labelled images: a CSV file with the columns filename,label, or numbers in the names of the files.
 
 Filenames are relative to the CSV file's folder. Assumes that somebody typed it: what is wrong is one sentence that
 names the file and the line.
@@ -10,9 +10,12 @@ import os
 import pathlib
 
 from digits_jax.alphabet import Alphabet
+from digits_jax.data.images import SUFFIXES
 from digits_jax.errors import InputError
 
 COLUMNS = ('filename', 'label')
+SPLIT_COLUMN = 'split'
+SPLITS = ('train', 'validation', 'test')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,19 +24,53 @@ class LabelledFiles:
 
   paths: tuple[pathlib.Path, ...]
   texts: tuple[str, ...]
+  splits: tuple[str, ...] = ()  # of SPLITS, for each file; () where nobody says
 
 
-def read_labels(path: str | os.PathLike, alphabet: Alphabet) -> LabelledFiles:
+def find(path: str | os.PathLike, alphabet: Alphabet) -> LabelledFiles:
+  """The labelled images of a folder (or of a CSV file), with their splits where these are given.
+
+  A folder holds folders `train`, `validation` and `test`, each as follows; or `labels.csv`, with or without a column
+  `split` of these names; or images called by their number, with anything behind an underscore: 12345.png, 12345_7.png.
+
+  Raises InputError where there is none of that, or read_labels does.
+  """
+  path = pathlib.Path(path).expanduser()
+  if path.is_file():
+    return read_labels(path, alphabet, has_splits=True)
+  if not path.is_dir():
+    raise InputError(f'there is no folder of labelled images {path}')
+  if (path / 'labels.csv').is_file():
+    return read_labels(path / 'labels.csv', alphabet, has_splits=True)
+  given = [split for split in SPLITS if (path / split).is_dir()]
+  if not given:
+    return _read_names(path, alphabet)
+  if missing := [split for split in SPLITS if split not in given]:
+    raise InputError(f'{path} holds {" and ".join(given)} and no folder {missing[0]}: give all of {", ".join(SPLITS)}')
+  paths, texts, splits = (), (), ()
+  for split in SPLITS:
+    file = path / split / 'labels.csv'
+    found = read_labels(file, alphabet) if file.is_file() else _read_names(path / split, alphabet)
+    paths, texts = paths + found.paths, texts + found.texts
+    splits += (split,) * len(found.paths)
+  return LabelledFiles(paths, texts, splits)
+
+
+def read_labels(path: str | os.PathLike, alphabet: Alphabet, *, has_splits: bool = False) -> LabelledFiles:
   """Reads a CSV file of labels, UTF-8, in its order; further columns are passed over, spaces around fields dropped.
+
+  has_splits: a column `split` is not passed over.
 
   Raises InputError on a file that is missing, unreadable or without rows, and on the first row that lacks a field,
   names no file or one that was named before, or has a label with a character outside the alphabet.
   """
   path = pathlib.Path(path).expanduser()
   rows = _read_rows(path)
-  found = {}
-  for line, filename, label in rows:
+  found, splits = {}, []
+  for line, filename, label, split in rows:
     where = f'{path}, line {line}'
+    if has_splits and split not in (None, *SPLITS):
+      raise InputError(f'{where}: the split is {split!r}, not one of {", ".join(SPLITS)}')
     if not filename or not label:
       raise InputError(f'{where}: the {COLUMNS[0 if not filename else 1]} is empty')
     file = pathlib.Path(os.path.normpath(path.parent / filename))
@@ -46,13 +83,34 @@ def read_labels(path: str | os.PathLike, alphabet: Alphabet) -> LabelledFiles:
     except InputError as error:
       raise InputError(f'{where}: the label {error}') from None
     found[file] = label
+    splits.append(split)
   if not found:
     raise InputError(f'{path} holds no row: write one for each image, such as 000.png,1234')
-  return LabelledFiles(tuple(found), tuple(found.values()))
+  is_split = has_splits and None not in splits
+  return LabelledFiles(tuple(found), tuple(found.values()), tuple(splits) if is_split else ())
+
+
+def _read_names(path, alphabet):
+  """The images in a folder, sorted, whose names begin with their numbers."""
+  files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in SUFFIXES and f.name[0] != '.' and f.is_file()]
+  if not files:
+    raise InputError(
+      f'{path} holds no labelled image: it needs labels.csv (columns filename,label), or images called by their '
+      'number, such as 12345.png or 12345_7.png'
+    )
+  texts = tuple(file.stem.split('_')[0] for file in files)
+  for file, text in zip(files, texts, strict=True):
+    try:
+      if not text:
+        raise InputError('is empty')
+      alphabet.encode(text)
+    except InputError as error:
+      raise InputError(f'{file}: the number before the underscore {error}; or write a labels.csv') from None
+  return LabelledFiles(tuple(files), texts)
 
 
 def _read_rows(path):
-  """[(line, filename, label)] with spaces around the fields dropped; an empty line is no row."""
+  """[(line, filename, label, split or None)], spaces around the fields dropped; an empty line is no row."""
   try:
     with path.open(newline='', encoding='utf-8-sig') as file:
       reader = csv.DictReader(file, skipinitialspace=True, strict=True)
@@ -60,7 +118,9 @@ def _read_rows(path):
       if missing := [name for name in COLUMNS if name not in columns]:
         raise InputError(f'{path} lacks the column {missing[0]}: its first line is filename,label')
       reader.fieldnames = columns
-      return [(reader.line_num, *((row[name] or '').strip() for name in COLUMNS)) for row in reader]
+      strip = lambda field: (field or '').strip()
+      split_of = lambda row: strip(row[SPLIT_COLUMN]) if SPLIT_COLUMN in columns else None
+      return [(reader.line_num, *(strip(row[name]) for name in COLUMNS), split_of(row)) for row in reader]
   except FileNotFoundError as error:
     raise InputError(f'there is no file of labels {path}') from error
   except OSError as error:

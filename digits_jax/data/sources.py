@@ -26,12 +26,14 @@ class Source:
     the step's global batch, on the host.
   example: (key, constants, fed item) -> Batch without its leading axis; pure, on the device.
   limit: how many different examples a step can have; None where they are endless.
+  report: what was found where data was read, in lines; '' where there is nothing to say.
   """
 
   constants: Any
   feed: Callable[[int, int, int], Any]
   example: Callable[[jax.Array, Any, Any], structs.Batch]
   limit: int | None = None
+  report: str = ''
 
 
 def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:

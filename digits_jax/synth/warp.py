@@ -130,7 +130,7 @@ def render(key: jax.Array, glyph: jax.Array, linear: jax.Array, anchor: jax.Arra
     spec: the ranges.
   """
   corner = jnp.floor(anchor - patch / 2)
-  inverse = _inverse(linear)
+  inverse = invert(linear)
   offsets = jnp.arange(patch) + 0.5
   x = (corner[0] + offsets - anchor[0])[None, :]
   y = (corner[1] + offsets - anchor[1])[:, None]
@@ -144,7 +144,7 @@ def render(key: jax.Array, glyph: jax.Array, linear: jax.Array, anchor: jax.Arra
 
 
 def bilinear(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-  """Samples image uint8[h, w] at float pixel centres (x, y), any shape; 0 outside. Returns float32, 0 to 255."""
+  """Samples image [h, w] at float pixel centres (x, y), any shape; 0 outside. Returns float32, in the image's range."""
   height, width = image.shape
   stride = width + 3
   flat = jnp.pad(image, ((1, 2), (1, 2))).reshape(-1).astype(jnp.float32)
@@ -196,6 +196,7 @@ def _shear(degrees):
   return jnp.stack([jnp.stack([jnp.ones_like(t), t]), jnp.stack([jnp.zeros_like(t), jnp.ones_like(t)])])
 
 
-def _inverse(m):
+def invert(m: jax.Array) -> jax.Array:
+  """The inverse of a map float32[2, 2]."""
   determinant = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
   return jnp.array([[m[1, 1], -m[0, 1]], [-m[1, 0], m[0, 0]]]) / determinant

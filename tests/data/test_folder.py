@@ -80,3 +80,59 @@ def test_no_file(tmp_path):
     folder.read_labels(tmp_path / 'none.csv', ALPHABET)
   with pytest.raises(InputError, match=r'the labels .* cannot be read: Is a directory'):
     folder.read_labels(tmp_path, ALPHABET)
+
+
+def make(folder, *names):
+  folder.mkdir(parents=True, exist_ok=True)
+  for name in names:
+    (folder / name).touch()
+
+
+def test_numbers_in_file_names(tmp_path):
+  make(tmp_path, '12345.png', '12345_7.png', '007_a_b.JPG', '.hidden.png', 'notes.txt')
+  found = folder.find(tmp_path, ALPHABET)
+  assert [path.name for path in found.paths] == ['007_a_b.JPG', '12345.png', '12345_7.png']
+  assert found.texts == ('007', '12345', '12345') and found.splits == ()
+  make(tmp_path / 'signs', '-1.5_2.png')
+  assert folder.find(tmp_path / 'signs', Alphabet('0123456789.-')).texts == ('-1.5',)
+
+
+def test_a_file_of_labels_comes_before_names(write, tmp_path):
+  path = write('filename,label,split\na.png,12,test\nmore/a.png,3,train\n')
+  expected = folder.LabelledFiles((tmp_path / 'a.png', tmp_path / 'more' / 'a.png'), ('12', '3'), ('test', 'train'))
+  assert folder.find(tmp_path, ALPHABET) == folder.find(path, ALPHABET) == expected
+  assert folder.read_labels(path, ALPHABET).splits == ()  # an evaluation takes all of them
+  write('filename,label\na.png,12\n')
+  assert folder.find(tmp_path, ALPHABET).splits == ()
+
+
+def test_folders_of_splits(tmp_path):
+  make(tmp_path / 'train', '1.png', '2.png')
+  make(tmp_path / 'validation', '3.png')
+  make(tmp_path / 'test', 'a.png')
+  (tmp_path / 'test' / 'labels.csv').write_text('filename,label\na.png,44\n')
+  found = folder.find(tmp_path, ALPHABET)
+  assert found.texts == ('1', '2', '3', '44') and found.splits == ('train', 'train', 'validation', 'test')
+  (tmp_path / 'validation').rename(tmp_path / 'valid')
+  with pytest.raises(InputError, match='holds train and test and no folder validation: give all of train, validation'):
+    folder.find(tmp_path, ALPHABET)
+
+
+@pytest.mark.parametrize(
+  ('names', 'content', 'message'),
+  [
+    ([], None, 'holds no labelled image: it needs labels.csv .* such as 12345.png or 12345_7.png'),
+    (['12.png', 'scan12.png'], None, r"scan12\.png: the number before the underscore 'scan12' holds 's'"),
+    (['_7.png'], None, r'_7\.png: the number before the underscore is empty'),
+    (['1.png'], 'filename,label,split\n1.png,1,valid\n', "line 2: the split is 'valid', not one of train, validation"),
+    (['1.png'], 'filename,label,split\n1.png,1,\n', "line 2: the split is ''"),
+  ],
+)
+def test_wrong_folders(tmp_path, names, content, message):
+  make(tmp_path, *names)
+  if content:
+    (tmp_path / 'labels.csv').write_text(content)
+  with pytest.raises(InputError, match=message):
+    folder.find(tmp_path, ALPHABET)
+  with pytest.raises(InputError, match='there is no folder of labelled images'):
+    folder.find(tmp_path / 'none', ALPHABET)

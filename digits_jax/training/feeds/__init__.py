@@ -15,9 +15,9 @@ from types import ModuleType
 from ml_collections import ConfigDict
 
 from digits_jax.errors import InputError
-from digits_jax.training.feeds import svhn, synthetic
+from digits_jax.training.feeds import folder, svhn, synthetic
 
-FEEDS = {'synthetic': synthetic, 'svhn': svhn}
+FEEDS = {'synthetic': synthetic, 'folder': folder, 'svhn': svhn}
 
 
 def of(config: ConfigDict) -> ModuleType:

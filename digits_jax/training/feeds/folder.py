@@ -1,0 +1,102 @@
+"""Your own labelled images: those of config.data.folder on the canvas of config.synth.layout, as a reader places them.
+
+Training moves and exposes them anew each time, by the ranges of whole numbers in config.synth.warp and those of
+config.synth.clutter and config.synth.photo; validation and the test are as the files are. Images lie in host memory, a
+byte a pixel.
+"""
+
+import dataclasses
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import collection, svhn_feed
+from digits_jax.data.canvas import CanvasSpec
+from digits_jax.data.sources import Source
+from digits_jax.errors import InputError
+from digits_jax.synth import clutter, jitter, photo, warp
+from digits_jax.training.evaluate import FixedSet
+
+
+def canvas(config: ConfigDict) -> CanvasSpec:
+  """Images are brought to bright ink on dark paper where training inverts none, else left as they are."""
+  layout = config.synth.layout
+  low, high = config.data.ink_frac
+  if not 0 < low <= high <= 1:
+    raise InputError(f'config.data.ink_frac: {(low, high)} is not (low, high) in (0, 1] with low <= high')
+  ink = 0 if config.synth.photo.inversion else 1
+  return CanvasSpec(layout.height, layout.width, ink, (low * layout.height, high * layout.height))
+
+
+def slots(config: ConfigDict) -> int:
+  """Symbols of the longest number that is read."""
+  return config.synth.number.max_length
+
+
+def train(config: ConfigDict, alphabet: Alphabet) -> Source:
+  """Epoch after epoch of the images for training, each time changed anew."""
+  spec, camera = warp.WarpSpec(**config.synth.warp), photo.PhotoSpec(**config.synth.photo)
+  blobs = clutter.ClutterSpec(**config.synth.clutter)
+  jitter.check(spec, camera)
+  change = lambda key, image: jitter.jitter(key, image, spec, blobs, camera)
+  return _source(config, alphabet, 'train', change, seed=config.seed)
+
+
+def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
+  """At most config.validation.examples of the images for validation."""
+  return _fixed(config, alphabet, 'validation', 'validation', config.validation)
+
+
+def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
+  """At most config.tests.test.examples of the images for the test."""
+  if list(config.tests) != ['test']:
+    raise InputError(f'config.tests: source folder has one test set, `test`, not {", ".join(config.tests)}')
+  return {'test': _fixed(config, alphabet, 'test', config.tests.test.name, config.tests.test)}
+
+
+def _fixed(config, alphabet, split, name, fields):
+  source = _source(config, alphabet, split, lambda key, image: image, seed=None)
+  return FixedSet(name, source, fields.seed, min(fields.examples, source.limit))
+
+
+def _source(config, alphabet, split, change, *, seed):
+  found = collection.load(
+    config.data.folder,
+    canvas(config),
+    alphabet=alphabet,
+    seed=config.data.split_seed,
+    held_out=tuple(config.data.held_out),
+    skips_unreadable=config.data.skip_unreadable,
+  )
+  longest = max(found.texts, key=len)
+  if len(longest) > slots(config):
+    raise InputError(
+      f'{config.data.folder} holds the number {longest}, of {len(longest)} symbols: raise '
+      f'config.synth.number.max_length from {slots(config)} to {len(longest)}'
+    )
+  images = _Images(*found.select(split), alphabet, slots(config))
+  source = svhn_feed.source(
+    images,
+    lambda key, image, boxes: (change(key, image[:, :, 0])[:, :, None], boxes),
+    batch_size=config.batch_size,
+    seed=seed,
+    keep='host',
+  )
+  limit = len(images) if seed is None else None
+  return dataclasses.replace(source, limit=limit, report=collection.report(found, config.data.folder))
+
+
+class _Images:
+  """Images with their labels, by place: what `svhn_feed.source` feeds."""
+
+  def __init__(self, images, texts, alphabet, slots):
+    self._images, (self._labels, self._lengths) = images, alphabet.pack(texts, slots)
+    self._boxes = np.zeros((slots, 4), np.float32)  # nobody said where the digits are
+
+  def __len__(self):
+    return len(self._lengths)
+
+  def __getitem__(self, i):
+    item = {'image': self._images[i][:, :, None], 'boxes': self._boxes}
+    return item | {'labels': self._labels[i], 'label_length': self._lengths[i]}
