@@ -40,6 +40,9 @@ PARAMETERS = {
   ('fonts', 'transfer'): 393_931,
   ('fonts', 'twelve'): 393_931,
   ('fonts', 'tiny'): 4_075,
+  ('forkme', None): 328_139,
+  ('forkme', 'default'): 328_139,
+  ('forkme', 'tiny'): 4_075,
   ('mnist', None): 328_139,
   ('mnist', 'strings'): 328_139,
   ('mnist', 'triplets'): 405_451,
@@ -47,6 +50,9 @@ PARAMETERS = {
   ('mnist', 'grid_softmax'): 880_696,
   ('mnist', 'grid_goodfellow'): 18_076_712,
   ('mnist', 'tiny'): 3_819,
+  ('own', None): 393_931,
+  ('own', 'default'): 393_931,
+  ('own', 'tiny'): 3_723,
   ('speedrun', None): 405_451,
   ('speedrun', 'default'): 405_451,
   ('speedrun', 'tiny'): 3_883,
@@ -82,6 +88,9 @@ def data_dir(tmp_path_factory):
     patch.setenv('XDG_CACHE_HOME', str(folder / 'cache'))
     assert mnist_builder.prepare(str(folder), str(folder / 'downloads'), mirrors=[], archives=archives)
     made_svhn.write(folder / 'photos', {'train': 40, 'test': 20, 'extra': 10})
+    (folder / 'own').mkdir()
+    for i in range(60):
+      images.write_png(folder / 'own' / f'{i}.png', rng.integers(0, 256, (64, 128), np.uint8))
     svhn_builder.prepare(str(folder), str(folder / 'photos'), wanted=['train', 'test', 'extra'], mirrors=[])
     yield folder
 
@@ -89,6 +98,8 @@ def data_dir(tmp_path_factory):
 def get(name, argument, data_dir=''):
   config = MODULES[name].get_config(argument)
   config.data.data_dir = str(data_dir)
+  if config.data.source == 'folder':
+    config.data.folder = str(data_dir / 'own')
   if config.tests.test.draw == 'glyphs':  # each of them once, and the small MNIST has fewer
     config.validation.examples, config.tests.test.examples = 12, min(config.tests.test.examples, 200)
   return config
@@ -197,8 +208,9 @@ def test_further_test_sets_are_built():
 
 
 def train(name, workdir, *arguments):
-  """Trains configs/NAME.py:tiny as a user does; returns its output."""
-  line = [sys.executable, '-m', 'digits_jax.main', f'--config=configs/{name}.py:tiny', f'--workdir={workdir}']
+  """Trains configs/NAME.py:tiny, or FILE:tiny, as a user does; returns its output."""
+  file = name if isinstance(name, pathlib.Path) else f'configs/{name}.py'
+  line = [sys.executable, '-m', 'digits_jax.main', f'--config={file}:tiny', f'--workdir={workdir}']
   # Nobody waits for these few steps: what XLA saves by compiling fast is most of the time.
   environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '--xla_backend_optimization_level=0'}
   done = subprocess.run(
@@ -259,3 +271,24 @@ def test_softmax_heads_train_end_to_end(tmp_path):
   config = fonts.get_config('tiny')
   config.task = 'read_multidigit'
   assert_whole(tmp_path / 'run', out, config, 278_552)
+
+
+def test_forkme_is_forked(tmp_path):
+  """As a researcher would: copied under another name, a field changed, trained."""
+  source = (ROOT / 'configs' / 'forkme.py').read_text()
+  fork = tmp_path / 'mine.py'
+  fork.write_text(source.replace("'forkme", "'mine").replace("recurrent='lstm'", "recurrent='none'"))
+  out = train(fork, tmp_path / 'run', '--config.seed=5')
+  written = json.loads((tmp_path / 'run' / 'config.json').read_text())
+  assert (written['name'], written['seed'], written['model']['recurrent']) == ('mine-tiny', 5, 'none')
+  result = json.loads((tmp_path / 'run' / 'result.json').read_text())
+  assert result['config'] == 'mine-tiny' and result['parameters'] == 2_475 and 'of 20 numbers right' in out
+
+
+def test_every_choice_of_forkme_is_commented():
+  """Each line that sets something says why, itself or the comment above its paragraph."""
+  lines = (ROOT / 'configs' / 'forkme.py').read_text().split('def get_config')[1].splitlines()
+  paragraph = False
+  for line in lines[1:]:
+    paragraph = (paragraph and bool(line.strip())) or '#' in line
+    assert paragraph or 'config.' not in line, line

@@ -1,0 +1,43 @@
+r"""Your own labelled images: point it at a folder.
+
+python -m digits_jax.main --config=configs/own.py --config.data.folder=DIR --workdir=runs/own
+
+DIR holds `labels.csv` (columns filename,label, and split where you give train, validation and test yourself), or
+folders `train`, `validation` and `test`, or images called by their number (12345.png, 12345_7.png). What
+`python -m digits_jax.synthesise --out=DIR` writes is such a folder. Not yet run at its full length.
+
+Few images: fine-tune a run on drawn numbers, whose model this one has:
+
+python -m digits_jax.main --config=configs/own.py --config.data.folder=DIR --config.init_from=runs/fonts-plates \
+  --config.optim.learning_rate=5e-4 --config.steps=1500 --workdir=runs/own
+"""
+
+from configs import common, fonts
+
+VARIANTS = ('default', 'tiny')
+
+
+def get_config(argument=None):
+  """`default`: as long as `fonts.py:plates`. `tiny`: 4 steps, for tests; reads nothing well."""
+  variant = common.choose(argument, VARIANTS)
+  config = common.get_config()
+  config.name = 'own' if variant == 'default' else 'own-tiny'
+  config.data.source = 'folder'
+  config.tests.test.update(name='own', examples=1_000_000)  # all images for the test
+  config.validation.examples = 2000  # at most: each evaluation takes its time
+  # The longest number, and the canvas: images of another size are scaled to fit it, as `predict` does.
+  config.synth.number.max_length = 8
+  config.synth.layout.update(height=64, width=128)
+  # No two passes over the images are alike: moved, turned and exposed a little otherwise each time.
+  config.synth.warp.update(shift_px=2.0, zoom=(0.85, 1.0), turn_degrees=2.0, shear_degrees=3.0)
+  config.synth.photo.update(contrast=(0.7, 1.0), background=(0.0, 0.2), blur_px=(0.0, 0.5), noise=(0.0, 0.05))
+  config.data.hold_out_numbers = False  # of drawn numbers; here images are split, not numbers
+  config.update(steps=8000, batch_size=32, eval_every=500, checkpoint_every=500)
+  config.model.update(**fonts.FINE)
+  if variant == 'tiny':
+    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+    config.validation.examples = 12
+    config.tests.test.examples = 20
+    config.evaluation.update(batch_size=8, sheet=12)
+  return config
