@@ -154,6 +154,15 @@ def test_missing_mnist_names_the_command(call, tmp_path):
   assert_one_sentence(*done, f'no MNIST in {tmp_path}', f'`python -m digits_jax.prepare mnist --data_dir={tmp_path}`')
 
 
+def test_missing_svhn_names_the_command_and_the_files(call, tmp_path):
+  folder = f'--config.data.data_dir={tmp_path}'
+  for argument, splits in (('', 'train,test'), (':extra', 'train,extra,test')):
+    done = call(f'--config=configs/svhn.py{argument}', folder, f'--workdir={tmp_path / "run"}')
+    command_line = f'`python -m digits_jax.prepare svhn --splits={splits} --data_dir={tmp_path}`'
+    assert_one_sentence(*done, f'split of SVHN in {tmp_path}', command_line, 'train.tar.gz and ', '--archives=DIR')
+  assert os.listdir(tmp_path) == []
+
+
 def test_a_font_folder_without_a_usable_face_says_why(call, tmp_path):
   (tmp_path / 'broken.ttf').write_bytes(b'no font')
   done = call(TINY, f'--config.data.font_dir={tmp_path}', f'--workdir={tmp_path / "run"}')

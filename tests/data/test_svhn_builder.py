@@ -15,7 +15,7 @@ import pytest
 from digits_jax.data import svhn, svhn_builder, svhn_shards
 from digits_jax.data.download import Archive
 from digits_jax.errors import InputError
-from tests.data import svhn_files
+from tests.data import made_svhn, svhn_files
 from tests.data.test_download import serving
 
 ROW = svhn_files.row
@@ -109,6 +109,19 @@ def test_needs_no_tensorflow(made, tmp_path):
     "assert not sys.modules.keys() & {'tensorflow', 'jax'}\n"
   )
   subprocess.run([sys.executable, '-c', program, str(tmp_path), str(made)], check=True)
+
+
+@pytest.mark.slow
+def test_thousands_of_photos_take_little_memory(tmp_path):
+  made_svhn.write(tmp_path, {'train': 3000})
+  program = (
+    'import resource, sys\nfrom digits_jax.data import svhn_builder\n'
+    "svhn_builder.prepare(sys.argv[1], sys.argv[1], wanted=['train'], mirrors=[])\n"
+    'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n'
+  )
+  done = subprocess.run([sys.executable, '-c', program, str(tmp_path)], check=True, capture_output=True, text=True)
+  record = svhn.records(str(tmp_path))['train']
+  assert record['photos'] == 3000 and sum(record['by_length'].values()) == 3000 and int(done.stdout) < 512
 
 
 def test_long_numbers_are_left_out_and_counted(made, tmp_path):
