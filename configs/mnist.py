@@ -45,7 +45,8 @@ def get_config(argument=None):
   if variant == 'grid_softmax':  # the trunk of digit.py, and a vector for each cell
     config.model.update(patch=(2, 2), widths=(64, 64, 128, 128), pools=((1, 1), (2, 2), (1, 1), (7, 7)))
     config.model.update(kernel=3, maxout=1, dense_features=(512, 512))
-    config.steps = 4000
+    config.update(steps=2000, eval_every=500, checkpoint_every=500)
+    config.optim.update(learning_rate=3e-3, warmup_steps=100, weight_decay=1e-2, average_decay=0.995)
   if variant in ('strings', 'tiny'):
     # Harder than the test: what the test does not show, real handwriting has.
     config.synth.warp.update(rotation_degrees=12.0, slant_degrees=10.0, slant_jitter_degrees=5.0, elastic_px=0.6)
