@@ -7,7 +7,8 @@ A PATH is an image, a folder (of images, by their names' endings, not of those i
 --format=csv    columns path,text,confidence,status,reason,conditional_confidence, then text_2,confidence_2 ... text_N,
                 confidence_N with --nbest=N. Confidences are from 0 to 1.
 --format=json   one array of objects with the fields path, text, confidence, status, reason, conditional_confidence,
-                digits (each digit, confidence, left, right) and alternatives (each text, confidence).
+                digits (each digit, confidence, left, right) and alternatives (each text, confidence); left and right
+                are null where the run's task does not know where a digit stands.
 
 status is read, rejected (less sure than --min_confidence: no text) or error (not read: no text, a reason). confidence
 is the probability of the whole text; conditional_confidence, where a length is given, that among the allowed lengths.
@@ -111,9 +112,10 @@ def as_record(path: str, reading, min_confidence: float) -> dict:
   record |= {'confidence': reading.confidence, 'conditional_confidence': reading.conditional_confidence}
   if reading.confidence < min_confidence:
     return record | {'status': 'rejected', 'reason': f'confidence below {min_confidence:g}'}
+  spans = reading.spans or [(None, None)] * len(reading.text)
   digits = [
     {'digit': digit, 'confidence': confidence, 'left': left, 'right': right}
-    for digit, confidence, (left, right) in zip(reading.text, reading.digit_confidences, reading.spans, strict=True)
+    for digit, confidence, (left, right) in zip(reading.text, reading.digit_confidences, spans, strict=True)
   ]
   alternatives = [{'text': text, 'confidence': confidence} for text, confidence in reading.alternatives]
   return record | {'text': reading.text, 'status': 'read', 'digits': digits, 'alternatives': alternatives}
@@ -188,7 +190,8 @@ class Sheet:
     small = image_files.thumbnail(image, *_THUMBNAIL)
     scale = small.shape[1] / image.shape[1]
     self._images.append(small)
-    self._spans.append([(digit['left'] * scale, digit['right'] * scale) for digit in record['digits']])
+    placed = [digit for digit in record['digits'] if digit['left'] is not None]
+    self._spans.append([(digit['left'] * scale, digit['right'] * scale) for digit in placed])
     text = 'rejected' if record['status'] == 'rejected' else record['text'] or '(nothing)'
     self._captions.append(f'{text}  {record["confidence"]:.1%}')
 

@@ -75,6 +75,8 @@ def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
   from digits_jax.training import evaluate, experiment
 
   opened = run.load(workdir)
+  if opened.config.task != 'read_ctc':
+    raise InputError(f'{workdir} has the task {opened.config.task!r}, without a beam search: give a run of read_ctc')
   source, seed = experiment.build_source(opened.config, 'test')
   test = opened.config.tests.test
   if count > test.examples:

@@ -238,11 +238,12 @@ def count(built: experiment.Experiment) -> dict[str, float]:
   program = jax.jit(step, donate_argnums=0).lower(state, jax.random.key(0), built.train.constants).compile()
   costs, memory = program.cost_analysis(), program.memory_analysis()
   size = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-  model = config.model
-  frames = jax.eval_shape(built.task.predict, state.params, built.blank_batch.images)['logits'].shape[1]
-  directions = 2 if model.is_bidirectional else 1
-  product = 2 * config.batch_size * directions * GATES[model.recurrent] * model.recurrent_features**2
-  unseen = 2 * (frames - 1) * product * model.recurrent_layers
+  model, unseen = config.model, 0
+  if config.task == 'read_ctc':  # the only one with a recurrence
+    frames = jax.eval_shape(built.task.predict, state.params, built.blank_batch.images)['logits'].shape[1]
+    directions = 2 if model.is_bidirectional else 1
+    product = 2 * config.batch_size * directions * GATES[model.recurrent] * model.recurrent_features**2
+    unseen = 2 * (frames - 1) * product * model.recurrent_layers
   return {
     'flops': costs['flops'] + unseen,
     'bytes': costs['bytes accessed'],

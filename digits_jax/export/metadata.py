@@ -1,5 +1,7 @@
 """What is stored beside an exported model, as JSON: what goes in, what comes out, who wrote it."""
 
+from collections.abc import Iterable
+
 import jax
 import jaxlib
 
@@ -9,7 +11,14 @@ from digits_jax.errors import InputError
 from digits_jax.reading.run import Run
 
 SCHEMA_VERSION = 1
-TASK = 'read_ctc'  # the only one whose outputs are known here
+
+
+def check_task(run: Run, known: Iterable[str]) -> None:
+  """Raises InputError unless the run's task is among those that a format can hold."""
+  if run.config.task not in known:
+    raise InputError(
+      f'the task {run.config.task!r} cannot be exported in this format yet; {", ".join(map(repr, known))} can'
+    )
 
 
 def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict, versions: dict) -> dict:
@@ -20,11 +29,7 @@ def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict,
     decoding: how readings are found, or in words how the caller finds them.
     outputs: {name: what it is}.
     versions: what the format itself depends on, beside jax and digits_jax.
-
-  Raises InputError where the run has a task whose outputs are not known here.
   """
-  if run.config.task != TASK:
-    raise InputError(f'the task {run.config.task!r} cannot be exported yet; {TASK!r} can')
   return {
     'schema_version': SCHEMA_VERSION,
     'format': file_format,
@@ -32,7 +37,7 @@ def describe(run: Run, *, file_format: str, decoding: dict | str, outputs: dict,
     'step': run.step,
     'task': run.config.task,
     'alphabet': run.alphabet.symbols,
-    'classes': f'class {BLANK} is the CTC blank and the padding; symbol i of the alphabet is class i + 1',
+    'classes': f'class {BLANK} is the padding, of CTC the blank; symbol i of the alphabet is class i + 1',
     'temperature': run.temperature,
     'input': {'images': f'float32[batch, {", ".join(map(str, run.canvas.shape))}] in [0, 1]'},
     'preprocessing': preprocessing(run),

@@ -47,6 +47,7 @@ def load(path: str | pathlib.Path) -> Callable[[np.ndarray], dict[str, np.ndarra
 
 def build(run: Run) -> onnx.ModelProto:
   """The run's network and its metadata. Raises InputError where the run holds another task."""
+  metadata.check_task(run, ('read_ctc',))
   stored = metadata.describe(
     run,
     file_format='onnx',

@@ -21,12 +21,17 @@ from digits_jax.reading.run import Run
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 MODULE, METADATA = 'module.bin', 'metadata.json'
+METHODS = {
+  'read_ctc': 'CTC prefix beam search',
+  'read_multidigit': 'exact: length and symbols are independent given the image',
+  'classify': 'the most probable symbols',
+}
 OUTPUTS = {
   'labels': 'int32[batch, n_best, slots], classes, best reading first, right-padded with 0',
   'lengths': 'int32[batch, n_best], symbols in each reading',
   'log_probs': 'float32[batch, n_best], natural logarithms of their probabilities; -inf in unused slots',
   'allowed_log_prob': 'float32[batch], that the reading has an allowed length',
-  'first': 'int32[batch, slots], first frame of each symbol of the best reading; -1 in the padding',
+  'first': 'int32[batch, slots], first frame of each symbol of the best reading; -1 in the padding, or not known',
   'last': 'int32[batch, slots], last frame, included',
   'posteriors': 'float32[batch, slots], highest probability of each symbol over its frames',
 }
@@ -81,7 +86,7 @@ def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> Non
   stored = metadata.describe(
     run,
     file_format='stablehlo',
-    decoding={'method': 'CTC prefix beam search', **decoding},
+    decoding={'method': METHODS[run.config.task], **decoding},
     outputs=OUTPUTS,
     versions={'calling_convention': exported.calling_convention_version, 'platforms': list(exported.platforms)},
   )
@@ -93,13 +98,10 @@ def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> Non
 def make_decoder(run: Run, *, beams: int, n_best: int, min_length: int, max_length: int | None) -> Callable:
   """The run as one jitted function: images float32[B, H, W, C] -> arrays as in OUTPUTS.
 
-  Raises InputError where no reading can have min_length symbols.
+  Raises InputError where no reading can have min_length symbols, and on a task that is not in METHODS.
   """
-  images = jax.ShapeDtypeStruct((1, *run.canvas.shape), jnp.float32)
-  frames = jax.eval_shape(run.task.predict, run.params, images)['logits'].shape[1]
-  if min_length > frames:
-    raise InputError(f'readings of {min_length} symbols do not fit the {frames} frames of this model')
-  program = make_program(
-    run.task.predict, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length
-  )
-  return jax.jit(lambda images: program(run.params, images, jnp.float32(run.temperature))._asdict())
+  metadata.check_task(run, METHODS)
+  program = make_program(run.task, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length)
+  decode = jax.jit(lambda images: program(run.params, images, jnp.float32(run.temperature))._asdict())
+  jax.eval_shape(decode, jax.ShapeDtypeStruct((1, *run.canvas.shape), jnp.float32))  # the task's refusals
+  return decode

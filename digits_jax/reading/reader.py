@@ -1,6 +1,6 @@
 """From images to numbers: `Reader.load('runs/quick').read(images)`.
 
-Assumes a trained run whose task gives frames (`logits`). Images are loaded a batch ahead of the reading, never all
+Assumes a trained run whose task reads. Images are loaded a batch ahead of the reading, never all
 together, and a reader compiles at most one program per batch size and set of options.
 """
 
@@ -33,8 +33,9 @@ class Reading:
 
   text: str
   confidence: float  # the probability of the whole text, whatever lengths were asked for
-  digit_confidences: tuple[float, ...]  # of each symbol, its highest probability in a frame where it stands
-  spans: tuple[tuple[float, float], ...]  # of each symbol, (left, right) in pixels of the image, upright, half-open
+  digit_confidences: tuple[float, ...]  # of each symbol, its own probability; of CTC, the highest where it stands
+  # Of each symbol, (left, right) in pixels of the image, upright, half-open; none where the task knows no places.
+  spans: tuple[tuple[float, float], ...]
   alternatives: tuple[tuple[str, float], ...]  # the next best (text, confidence), best first
   conditional_confidence: float | None  # the probability given that the length is allowed; None if every length is
 
@@ -49,8 +50,6 @@ class Reader:
       raise InputError(f'beams={beams}: a search keeps at least 1')
     self.run = run
     self.beams = beams
-    example = jax.ShapeDtypeStruct((1, *run.canvas.shape), np.float32)
-    self.frames = jax.eval_shape(run.task.predict, run.params, example)['logits'].shape[1]
     self._programs = {}
 
   @classmethod
@@ -99,17 +98,15 @@ class Reader:
       raise InputError(f'nbest={nbest} must be at least 1 and at most the {self.beams} beams of this reader')
     if min_length < 0 or (max_length is not None and max_length < min_length):
       raise InputError(f'no number has at least {min_length} and at most {max_length} digits')
-    # With one symbol all neighbours are equal, and need a blank between them.
-    longest = self.frames if len(self.run.alphabet.symbols) > 1 else (self.frames + 1) // 2
-    if min_length > longest:
-      raise InputError(f'this model reads at most {longest} digits, and min_length is {min_length}')
-    options = (nbest, min_length, max_length)
+    run, options = self.run, (nbest, min_length, max_length)
     if options not in self._programs:
-      program = make_program(
-        self.run.task.predict, beams=self.beams, n_best=nbest, min_length=min_length, max_length=max_length
+      program = jax.jit(
+        make_program(run.task, beams=self.beams, n_best=nbest, min_length=min_length, max_length=max_length)
       )
-      self._programs[options] = jax.jit(program)
-    return functools.partial(self._programs[options], self.run.params, temperature=np.float32(self.run.temperature))
+      image = jax.ShapeDtypeStruct((1, *run.canvas.shape), np.float32)
+      jax.eval_shape(program, run.params, image, temperature=np.float32(1))  # the task's refusals, before any image
+      self._programs[options] = program
+    return functools.partial(self._programs[options], run.params, temperature=np.float32(run.temperature))
 
   def _read(self, images, program, is_constrained, return_errors):
     items = enumerate(images)
@@ -150,14 +147,15 @@ class Reader:
     log_probs = decoded.log_probs.tolist()
     ranked = [(text, math.exp(score)) for text, score in zip(texts, log_probs, strict=True) if score > -math.inf]
     (text, confidence), *alternatives = ranked
-    columns = self.run.canvas.width / self.frames  # of the canvas, a frame
+    columns = self.run.canvas.width / len(decoded.first)  # of the canvas, a frame
     places = zip(decoded.first[: len(text)].tolist(), decoded.last[: len(text)].tolist(), strict=True)
+    spans = (placement.span(columns * first, columns * (last + 1)) for first, last in places if first >= 0)
     conditional = math.exp(min(log_probs[0] - float(decoded.allowed_log_prob), 0.0)) if is_constrained else None
     return Reading(
       text=text,
       confidence=confidence,
       digit_confidences=tuple(decoded.posteriors[: len(text)].tolist()),
-      spans=tuple(placement.span(columns * first, columns * (last + 1)) for first, last in places),
+      spans=tuple(spans),
       alternatives=tuple(alternatives),
       conditional_confidence=conditional,
     )

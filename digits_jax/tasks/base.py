@@ -1,17 +1,29 @@
-"""The hinge between what is learnt and how it is trained: a Task is four pure functions and a description.
+"""The hinge between what is learnt and how it is trained: a Task is some pure functions and a description.
 
 The training loop never asks which task it runs. A new kind of model is one new file in this folder.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from digits_jax import structs
 
 Params = Any
+
+
+class Decoded(NamedTuple):
+  """The n best readings of each image, best first, and where the digits of the best one stand."""
+
+  labels: jax.Array  # int32[B, n_best, N], classes, right-padded with 0
+  lengths: jax.Array  # int32[B, n_best]
+  log_probs: jax.Array  # float32[B, n_best], exact; -inf in unused slots; not conditioned on the constraint
+  allowed_log_prob: jax.Array  # float32[B], that the reading has an allowed length
+  first: jax.Array  # int32[B, N], of N frames those of the best reading's symbols; -1 in the padding, or all not known
+  last: jax.Array  # int32[B, N], included
+  posteriors: jax.Array  # float32[B, N], each symbol's own probability, the highest over its frames; 0 in the padding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +36,9 @@ class Task:
   score: (outputs, batch) -> {name: array[B, ...]}: per-example records, from which evaluation computes rates; among
     them `loss`, float32[B], which says how well the outputs, divided by a temperature or not, fit the batch.
   table: (key, batch) -> the layers with their shapes and parameters, as text for people.
+  read: (outputs, *, beams, n_best, min_length, max_length) -> Decoded, for readers; None where a task reads nothing.
+    At most n_best readings, of min_length to max_length symbols (None: no limit); beams are of a search, if there is
+    one. Raises InputError where no reading can have such a length.
   """
 
   init: Callable[[jax.Array, structs.Batch], Params]
@@ -31,6 +46,7 @@ class Task:
   predict: Callable[[Params, jax.Array], Any]
   score: Callable[[Any, structs.Batch], dict[str, jax.Array]]
   table: Callable[[jax.Array, structs.Batch], str]
+  read: Callable[..., Decoded] | None = None
 
 
 def divide(outputs: Any, temperature: jax.Array) -> Any:

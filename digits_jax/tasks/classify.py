@@ -9,7 +9,7 @@ from digits_jax import confidence, metrics
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import digit
-from digits_jax.tasks.base import Task
+from digits_jax.tasks.base import Decoded, Task
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'label_smoothing', 'dtype')  # of config.model
@@ -78,7 +78,26 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, predict, score, table)
+  return Task(init, task_loss, predict, score, table, read)
+
+
+def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
+  """The n most probable symbols, each a reading of length 1; nothing is said of where it stands."""
+  del beams
+  if min_length > 1 or max_length == 0:
+    raise InputError('this model reads one symbol in each image: no other length can be asked for')
+  logits = outputs['logits']
+  log_probs, listed = jax.lax.top_k(jax.nn.log_softmax(logits), min(n_best, logits.shape[1]))
+  nowhere = jnp.full((logits.shape[0], 1), -1)
+  return Decoded(
+    labels=(listed + 1)[:, :, None],
+    lengths=jnp.ones_like(listed),
+    log_probs=log_probs,
+    allowed_log_prob=jnp.zeros(logits.shape[0]),
+    first=nowhere,
+    last=nowhere,
+    posteriors=jnp.exp(log_probs[:, :1]),
+  )
 
 
 def _targets(batch):

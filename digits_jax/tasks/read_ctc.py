@@ -6,10 +6,10 @@ import jax.numpy as jnp
 
 from digits_jax import confidence, metrics
 from digits_jax.alphabet import Alphabet
-from digits_jax.ctc import align, beam, greedy, loss
+from digits_jax.ctc import align, beam, greedy, lengths, loss
 from digits_jax.errors import InputError
 from digits_jax.models import crnn
-from digits_jax.tasks.base import Task
+from digits_jax.tasks.base import Decoded, Task
 
 OPTIONS = ('decoder', 'beams', 'n_best')  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'frame_features', 'recurrent', 'recurrent_features')  # of config.model
@@ -92,7 +92,25 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, predict, score, table)
+  return Task(init, task_loss, predict, score, table, read)
+
+
+def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
+  """The n best by beam search, scored exactly, and the frames of the best one; arguments as in `ctc.beam`."""
+  logits, mask = outputs['logits'], _all_frames(outputs['logits'])
+  _, frames, classes = logits.shape
+  # With one symbol all neighbours are equal, and need a blank between them.
+  longest = frames if classes > 2 else (frames + 1) // 2
+  if min_length > longest:
+    raise InputError(f'this model reads at most {longest} digits, and min_length is {min_length}')
+  found = beam.beam_search(logits, mask, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length)
+  ranked = beam.rescore(found, logits, mask)
+  placed = align.align(logits, mask, ranked.labels[:, 0], ranked.lengths[:, 0])
+  if min_length or max_length is not None:
+    allowed = lengths.length_log_prob(logits, mask, min_length=min_length, max_length=max_length)
+  else:
+    allowed = jnp.zeros(logits.shape[0])
+  return Decoded(*ranked, allowed, placed.first, placed.last, placed.posteriors)
 
 
 def _all_frames(logits):

@@ -8,7 +8,7 @@ from digits_jax import confidence, metrics, positions
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import multidigit
-from digits_jax.tasks.base import Task
+from digits_jax.tasks.base import Decoded, Task
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions', 'dtype')  # of model
@@ -64,4 +64,24 @@ def make(*, alphabet: Alphabet, n_best: int, **model) -> Task:
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, apply, score, table)
+  return Task(init, task_loss, apply, score, table, read)
+
+
+def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
+  """The n best, exactly; no search, and no places: the model does not say where a symbol stands."""
+  del beams
+  slots = outputs.symbols.shape[1]
+  if min_length > slots:
+    raise InputError(f'this model reads at most {slots} digits, and min_length is {min_length}')
+  found = positions.n_best(*outputs, n=n_best, min_length=min_length, max_length=max_length)
+  best, nowhere = found.labels[:, 0], jnp.full(found.labels[:, 0].shape, -1)
+  posteriors = jnp.take_along_axis(jax.nn.softmax(outputs.symbols), jnp.maximum(best - 1, 0)[:, :, None], 2)[:, :, 0]
+  return Decoded(
+    labels=found.labels,
+    lengths=jnp.maximum(found.lengths, 0),
+    log_probs=found.log_probs,
+    allowed_log_prob=jax.nn.logsumexp(positions.allowed(outputs.lengths, min_length, max_length), -1),
+    first=nowhere,
+    last=nowhere,
+    posteriors=jnp.where(best > 0, posteriors, 0.0),
+  )

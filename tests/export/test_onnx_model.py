@@ -95,5 +95,5 @@ def test_another_task():
   run = runs.make_run()
   config = run.config.copy_and_resolve_references()
   config.task = 'read_boxes'
-  with pytest.raises(InputError, match="the task 'read_boxes' cannot be exported yet; 'read_ctc' can"):
+  with pytest.raises(InputError, match="the task 'read_boxes' cannot be exported in this format yet; 'read_ctc' can"):
     onnx_model.build(Run(config, run.alphabet, run.task, run.params, run.step, run.temperature))

@@ -21,7 +21,11 @@ def make_run(workdir, **changes):
   task = experiment.make_task(config, Alphabet(config.alphabet))
   batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), run.blank_batch(config))
   params = jax.jit(task.init)(jax.random.key(3), batch)
-  params['head'] = {'kernel': 30 * params['head']['kernel'], 'bias': 3 * params['head']['bias']}  # surer of itself
+  for name in {'head', 'lengths', 'symbols'} & set(params):  # surer of itself
+    params[name] = {'kernel': 30 * params[name]['kernel'], 'bias': 3 * params[name]['bias']}
+  if 'lengths' in params:  # whatever the image, each length alike but 0
+    kernel, bias = params['lengths']['kernel'], params['lengths']['bias']
+    params['lengths'] = {'kernel': 0 * kernel, 'bias': bias.at[0].set(-30)}
   workdir.mkdir(parents=True)
   rundir.write_config(workdir, config)
   rundir.write_json(workdir / 'result.json', {'best_step': 4, 'temperature': TEMPERATURE})

@@ -72,7 +72,7 @@ def same(one, other):
 
 def test_readings_are_what_the_program_gives(reader, images, readings):
   run = reader.run
-  program = jax.jit(make_program(run.task.predict, beams=8, n_best=3))
+  program = jax.jit(make_program(run.task, beams=8, n_best=3))
   found = jax.device_get(program(run.params, images[..., None].astype(np.float32) / 255, run.temperature))
   assert len(readings) == COUNT and len({reading.text for reading in readings}) > COUNT / 2
   for i, reading in enumerate(readings):
