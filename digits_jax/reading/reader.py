@@ -50,6 +50,9 @@ class Reader:
       raise InputError(f'beams={beams}: a search keeps at least 1')
     self.run = run
     self.beams = beams
+    self._example = jax.ShapeDtypeStruct((1, *run.canvas.shape), np.float32)
+    read = make_program(run.task, beams=1, n_best=1)
+    self.frames = jax.eval_shape(read, run.params, self._example, np.float32(1)).labels.shape[-1]  # of any length, N
     self._programs = {}
 
   @classmethod
@@ -103,8 +106,7 @@ class Reader:
       program = jax.jit(
         make_program(run.task, beams=self.beams, n_best=nbest, min_length=min_length, max_length=max_length)
       )
-      image = jax.ShapeDtypeStruct((1, *run.canvas.shape), np.float32)
-      jax.eval_shape(program, run.params, image, temperature=np.float32(1))  # the task's refusals, before any image
+      jax.eval_shape(program, run.params, self._example, temperature=np.float32(1))  # the task's refusals, at once
       self._programs[options] = program
     return functools.partial(self._programs[options], run.params, temperature=np.float32(run.temperature))
 
@@ -147,7 +149,7 @@ class Reader:
     log_probs = decoded.log_probs.tolist()
     ranked = [(text, math.exp(score)) for text, score in zip(texts, log_probs, strict=True) if score > -math.inf]
     (text, confidence), *alternatives = ranked
-    columns = self.run.canvas.width / len(decoded.first)  # of the canvas, a frame
+    columns = self.run.canvas.width / self.frames  # of the canvas, a frame
     places = zip(decoded.first[: len(text)].tolist(), decoded.last[: len(text)].tolist(), strict=True)
     spans = (placement.span(columns * first, columns * (last + 1)) for first, last in places if first >= 0)
     conditional = math.exp(min(log_probs[0] - float(decoded.allowed_log_prob), 0.0)) if is_constrained else None

@@ -17,11 +17,11 @@ Params = Any
 class Decoded(NamedTuple):
   """The n best readings of each image, best first, and where the digits of the best one stand."""
 
-  labels: jax.Array  # int32[B, n_best, N], classes, right-padded with 0
+  labels: jax.Array  # int32[B, n_best, N], classes, right-padded with 0; without a limit of length N is the frames
   lengths: jax.Array  # int32[B, n_best]
   log_probs: jax.Array  # float32[B, n_best], exact; -inf in unused slots; not conditioned on the constraint
   allowed_log_prob: jax.Array  # float32[B], that the reading has an allowed length
-  first: jax.Array  # int32[B, N], of N frames those of the best reading's symbols; -1 in the padding, or all not known
+  first: jax.Array  # int32[B, N], frames of the best reading's symbols; -1 in the padding, or all not known
   last: jax.Array  # int32[B, N], included
   posteriors: jax.Array  # float32[B, N], each symbol's own probability, the highest over its frames; 0 in the padding
 
