@@ -31,7 +31,7 @@ def get_config(argument=None):
   config.model.update(**FINE)
   config.selection.metric = 'loss'  # near 100% it says more than 1,000 numbers read right or not
   if variant in ('five', 'transfer'):
-    config.steps = 3000
+    config.steps = 2000
   if variant == 'transfer':
     config.update(init_from='runs/digit-fonts', init_subtrees=('trunk',))
     config.optim.update(frozen=('trunk',), schedule='triangular', cycle_steps=1000)
