@@ -2,13 +2,16 @@
 
 python -m digits_jax.synthesise --config=configs/fonts.py --out=DIR --count=60000
 python -m digits_jax.synthesise --config=configs/fonts.py --preview=sheet.png
+python -m digits_jax.synthesise --config=configs/fonts.py --split=test --count=5000 --checksum
 
 DIR gets 000000.png ... and, last of all, labels.csv (filename,label): a folder without it is incomplete. Image i
 is a function of the config, --split, --seed and i alone. --split=test without --seed is the set of result.json.
+--checksum prints SHA-256 of the numbers and of the pixels, by which docs/benchmark.md tells the named test sets.
 """
 
 import concurrent.futures
 import csv
+import hashlib
 import os
 import pathlib
 from collections.abc import Iterator
@@ -28,6 +31,7 @@ _SPLIT = flags.DEFINE_enum(
 _SEED = flags.DEFINE_integer(
   'seed', None, 'Default: that of the split in the config.', lower_bound=0, upper_bound=2**31 - 1
 )
+_CHECKSUM = flags.DEFINE_bool('checksum', False, 'Print SHA-256 of the numbers and of the pixels of the images.')
 _PREVIEW = flags.DEFINE_string('preview', None, 'PNG file for a sheet of the first images.')
 
 BATCH = 256  # images drawn together
@@ -39,9 +43,9 @@ def main(arguments):
   """Raises InputError on flags that do not go together, and where there are too few distinct numbers."""
   if arguments:
     raise InputError(f'unexpected argument {arguments[0]!r}: the folder is given as --out=DIR')
-  if not (_OUT.value or _PREVIEW.value):
+  if not (_OUT.value or _PREVIEW.value or _CHECKSUM.value):
     raise InputError('where to? Give --out=DIR for images, --preview=FILE.png for a sheet of them, or both')
-  if _OUT.value and _COUNT.value is None:
+  if (_OUT.value or _CHECKSUM.value) and _COUNT.value is None:
     raise InputError('how many images? Give --count=60000, or another number')
   config = command.experiment_config()
   out = pathlib.Path(_OUT.value).expanduser() if _OUT.value else None
@@ -66,6 +70,9 @@ def main(arguments):
   if _PREVIEW.value:
     preview(numbers, ids[:PREVIEWED], _PREVIEW.value, title=f'{config.name}, {_SPLIT.value}')
     print(f'wrote {_PREVIEW.value}')
+  if _CHECKSUM.value:
+    labels, pixels = checksums(numbers, ids)
+    print(f'{count:,} numbers {labels}\n{count:,} images  {pixels}')
 
 
 class Numbers:
@@ -156,6 +163,18 @@ def write(numbers: Numbers, ids, out: pathlib.Path) -> None:
   with temporary.open('w', newline='') as file:
     csv.writer(file, lineterminator='\n').writerows([('filename', 'label'), *rows])
   os.replace(temporary, out / 'labels.csv')
+
+
+def checksums(numbers: Numbers, ids) -> tuple[str, str]:
+  """SHA-256, in hexadecimal, of the numbers of the ids, a line each, and of their pixels, uint8, image by image."""
+  from digits_jax.data import images as image_files
+
+  labels, pixels = hashlib.sha256(), hashlib.sha256()
+  for images, texts in numbers.batches(ids):
+    for image, text in zip(images, texts, strict=True):
+      labels.update(f'{text}\n'.encode())
+      pixels.update(image_files.to_uint8(image).tobytes())
+  return labels.hexdigest(), pixels.hexdigest()
 
 
 def preview(numbers: Numbers, ids, path: str, *, title: str) -> None:

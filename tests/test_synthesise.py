@@ -1,6 +1,7 @@
 """`python -m digits_jax.synthesise`: what lies on the disk is what training and the test of a run see."""
 
 import csv
+import hashlib
 import pathlib
 import sys
 
@@ -116,6 +117,26 @@ def test_distinct_numbers(run, tmp_path):
   np.testing.assert_array_equal(pixels[: len(kept)], drawn[kept])
 
 
+def test_checksums(run, tmp_path):
+  code, out, err = run(TINY, f'--out={tmp_path / "set"}', '--count=9', '--split=test', '--checksum')
+  assert code == 0, err
+  _, labels, pixels = read(tmp_path / 'set')
+  expected = (hashlib.sha256(''.join(f'{text}\n' for text in labels).encode()), hashlib.sha256(pixels.tobytes()))
+  assert out.splitlines()[1:] == [f'9 numbers {expected[0].hexdigest()}', f'9 images  {expected[1].hexdigest()}']
+
+
+def test_a_named_set_is_what_docs_benchmark_says(run):
+  """Not to be updated: numbers are the same everywhere, pixels wherever docs/benchmark.md says so."""
+  code, out, err = run('--config=configs/fonts.py:quick', '--count=64', '--split=test', '--checksum')
+  assert code == 0, err
+  numbers, pixels = (line.split()[2] for line in out.splitlines())
+  text = (ROOT / 'docs' / 'benchmark.md').read_text()
+  assert numbers in text
+  cpu = pathlib.Path('/proc/cpuinfo')
+  if cpu.is_file() and ' fma ' in cpu.read_text():  # products and sums are rounded once
+    assert pixels in text
+
+
 def test_too_few_distinct_numbers(run, tmp_path):
   code, _, err = run(TINY, *TWO_DIGITS, '--count=101', '--distinct', f'--out={tmp_path / "set"}')
   assert code == 2 and 'draws show 100 different numbers, and --count=101 asks for more' in err
@@ -150,6 +171,7 @@ def test_an_interrupted_folder_has_no_labels(run, tmp_path, monkeypatch):
   [
     ([TINY], 'Give --out=DIR for images, --preview=FILE.png'),
     ([TINY, '--out=new'], 'Give --count=60000'),
+    ([TINY, '--checksum'], 'Give --count=60000'),
     ([TINY, '--out=new', '--count=0'], '--count=0'),
     ([TINY, '--out=new', '--count=3', '--split=tset'], 'train|validation|test'),
     ([TINY, '--out=configs', '--count=3'], 'configs is not empty: choose another --out'),
