@@ -1,8 +1,11 @@
 """Single digits: MNIST's on 28x28, or printed ones, whose trunk a reader of printed numbers may start from.
 
 python -m digits_jax.prepare mnist
-python -m digits_jax.main --config=configs/digit.py
-python -m digits_jax.main --config=configs/digit.py:fonts
+python -m digits_jax.main --config=configs/digit.py --workdir=runs/digit
+python -m digits_jax.main --config=configs/digit.py:fonts --workdir=runs/digit-fonts
+
+MNIST: 99.70% of its 10,000 test images (99.57% to 99.79%), one seed, 278,922 parameters, 33 minutes on 2 CPU cores that
+other jobs kept busy (experiments/digit).
 """
 
 from configs import common, fonts, testsets

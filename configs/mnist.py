@@ -4,7 +4,9 @@ python -m digits_jax.prepare mnist
 python -m digits_jax.main --config=configs/mnist.py:strings
 
 The grid is read by CTC (configs/mnist.py:grid) or by one softmax a position (configs/mnist.py:grid_softmax, small, and
-configs/mnist.py:grid_goodfellow, of the size in Goodfellow et al. 2013; 18 million parameters, not yet run).
+configs/mnist.py:grid_goodfellow, of the size in Goodfellow et al. 2013; 18 million parameters, not yet run). With the
+trunk of a run of configs/digit.py, grid_softmax read 98.46% of grid-v1 (experiments/grid has the command); from scratch
+it is not yet run.
 """
 
 from configs import common, testsets
