@@ -3,9 +3,9 @@
 Training and validation are parts of the splits config.data.svhn_splits; the test is SVHN's own.
 """
 
+import dataclasses
 import functools
 
-from absl import logging
 from ml_collections import ConfigDict
 
 from digits_jax.alphabet import Alphabet
@@ -31,8 +31,9 @@ def slots(config: ConfigDict) -> int:
 
 def train(config: ConfigDict, alphabet: Alphabet) -> Source:
   """Epoch after epoch of the photos for training, each time augmented anew."""
-  spec = AugmentSpec(**config.augment)
-  return _source(config, alphabet, 'train', spec, keep=config.photos.keep, seed=config.seed)
+  spec, selection = AugmentSpec(**config.augment), _select(config, 'train')
+  source = _source(config, alphabet, selection, spec, keep=config.photos.keep, seed=config.seed)
+  return dataclasses.replace(source, report=_report(config, selection))
 
 
 def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
@@ -58,29 +59,38 @@ def _fixed(config, alphabet, name, part, fields):
     )
   spec = AugmentSpec(size=config.augment.size, window=(share, share))
   keep = 'host' if config.photos.keep == 'device' else config.photos.keep
-  source = _source(config, alphabet, part, spec, keep=keep, seed=None)
+  source = _source(config, alphabet, _select(config, part), spec, keep=keep, seed=None)
   return FixedSet(name, source, fields.seed, min(fields.examples, source.limit))
 
 
-def _source(config, alphabet, part, spec, *, keep, seed):
-  data, photos = config.data, config.photos
-  data_dir, splits, is_test = data.data_dir or None, tuple(data.svhn_splits), part == 'all'
+def _select(config, part):
+  data, is_test = config.data, part == 'all'
+  data_dir, splits = data.data_dir or None, tuple(data.svhn_splits)
   if 'test' in splits:
     raise InputError(f'config.data.svhn_splits={splits}: the test split is for the test alone')
   svhn.check(data_dir, *splits, 'test')  # all that a run needs, before any of it is cropped
-  selection = svhn.select(
+  return svhn.select(
     data_dir,
     ('test',) if is_test else splits,
     part,
     validation_frac=data.held_out[0],
     seed=data.split_seed,
-    most_digits=0 if is_test else photos.max_digits,  # what is too long to be trained on is an error in the test
+    most_digits=0 if is_test else config.photos.max_digits,  # nothing is left out of the test
   )
+
+
+def _report(config, selection):
+  """What was prepared of each split, and what is trained on."""
+  records = svhn.check(config.data.data_dir or None, *config.data.svhn_splits, 'test')
+  lines = [f'{split}: {svhn.summary(record)}' for split, record in records.items()]
+  lines.append(f'trained on: {len(selection.texts):,} photos')
   if selection.too_long:
-    logging.warning(
-      'SVHN, %s: %d numbers of more than %d digits (config.photos.max_digits) are left out',
-      part, selection.too_long, photos.max_digits,
-    )  # fmt: skip
+    lines[-1] += f'; {selection.too_long:,} of more than {config.photos.max_digits} digits left out'
+  return ''.join(f'{line}\n' for line in lines)
+
+
+def _source(config, alphabet, selection, spec, *, keep, seed):
+  data_dir, photos = config.data.data_dir or None, config.photos
   longest = max(photos.max_digits, *map(len, selection.texts))
   numbers = svhn_feed.load(
     data_dir,

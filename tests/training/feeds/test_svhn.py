@@ -1,4 +1,4 @@
-"""Kinds of sources: what a config says of its images without any data, and what it trains on and tests with."""
+"""Source svhn: a made SVHN, from its archives to what is trained on and tested with."""
 
 import functools
 
@@ -7,41 +7,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import fonts, mnist
-from configs import svhn as svhn_config
+from configs import svhn as configs_svhn
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import glyphs, svhn, svhn_builder, svhn_crops
+from digits_jax.data import svhn, svhn_builder, svhn_crops
 from digits_jax.data.crop import CropSpec
 from digits_jax.errors import InputError
 from digits_jax.training import evaluate, feeds, parallel
 from tests.data import made_svhn
-
-
-def stored(config):
-  """The config as a run directory gives it back."""
-  return ConfigDict(config.to_dict())
-
-
-def test_synthetic_numbers(monkeypatch):
-  monkeypatch.setattr(glyphs, 'load', lambda *_, **__: pytest.fail('data was loaded'))
-  canvas_of = lambda config: feeds.of(config).canvas(stored(config))
-  assert canvas_of(fonts.get_config()) == (64, 128, 1, (0.6 * 18, 0.8 * 25), 'paper')
-  assert canvas_of(fonts.get_config()).shape == (64, 128, 1)
-  config = mnist.get_config('triplets')
-  assert canvas_of(config) == (28, 84, 1, (20, 20), 'paper') and feeds.of(config).slots(stored(config)) == 3
-  assert canvas_of(mnist.get_config('strings')).ink_px == pytest.approx((15, 21 + 2 * 2))
-  config.synth.warp.update(scale=(0.5, 1.5), zoom=(0.5, 2.0))
-  config.synth.photo.inversion = 0.5
-  assert canvas_of(config) == (28, 84, 0, (5, 60), 'paper')
-  config.synth.photo.inversion = 1.0
-  assert canvas_of(config).ink == -1
-
-
-def test_an_unknown_kind():
-  config = fonts.get_config()
-  config.data.source = 'sinthetic'
-  with pytest.raises(InputError, match=r"config\.data\.source: there is no 'sinthetic'; did you mean 'synthetic'\?"):
-    feeds.of(config)
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +28,7 @@ def data_dir(tmp_path_factory):
 
 
 def photos(data_dir, **changes):
-  config = svhn_config.get_config('tiny')
+  config = configs_svhn.get_config('tiny')
   config.data.data_dir = str(data_dir)
   config.update_from_flattened_dict(changes)
   return config
@@ -64,8 +36,8 @@ def photos(data_dir, **changes):
 
 def test_photos(data_dir):
   config, alphabet = photos(data_dir), Alphabet()
-  kind = feeds.of(config)
-  assert kind.canvas(stored(config)).shape == (27, 27, 3) and kind.slots(stored(config)) == 6
+  kind, stored = feeds.of(config), ConfigDict(config.to_dict())  # as a run directory gives it back
+  assert kind.canvas(stored).shape == (27, 27, 3) and kind.slots(stored) == 6
   assert kind.canvas(config).fit == 'stretch'
   assert kind.canvas(photos('', **{'photos.is_square': True})).fit == 'edges'
   train, validation = kind.train(config, alphabet), kind.validation(config, alphabet)
@@ -110,14 +82,16 @@ def test_extra_photos_leave_validation_of_the_others_as_it_was(data_dir):
   assert set(texts[1]) < set(texts[0])
 
 
-def test_long_numbers_are_left_out_of_training_and_counted(data_dir, caplog):
+def test_long_numbers_are_left_out_of_training_and_counted(data_dir):
   texts = svhn.select(data_dir, ('train',), 'train').texts
   config = photos(data_dir, **{'photos.max_digits': 2})
   train = feeds.of(config).train(config, Alphabet())
   kept = sum(len(text) <= 2 for text in texts)
   assert 0 < kept < len(texts) == len(train.constants['labels']) + len(texts) - kept
   assert train.constants['labels'].shape == (kept, 2) and train.constants['boxes'].shape == (kept, 2, 4)
-  assert f'SVHN, train: {len(texts) - kept} numbers of more than 2 digits' in caplog.text
+  first, second, third = train.report.splitlines()
+  assert first.startswith('train: 40 photos from train.tar.gz') and second.startswith('test: 12 photos from')
+  assert third == f'trained on: {kept} photos; {len(texts) - kept} of more than 2 digits left out'
   longest = max(map(len, svhn.select(data_dir, ('test',), 'all').texts))
   test = feeds.of(config).tests(config, Alphabet())['test']  # the test is left whole
   assert test.examples == 12 and test.source.feed(0, 0, 1)['labels'].shape == (1, longest) and longest > 2

@@ -1,0 +1,36 @@
+"""Kinds of sources: what a config says of its images without any data."""
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs import fonts, mnist
+from digits_jax.data import glyphs
+from digits_jax.errors import InputError
+from digits_jax.training import feeds
+
+
+def stored(config):
+  """The config as a run directory gives it back."""
+  return ConfigDict(config.to_dict())
+
+
+def test_synthetic_numbers(monkeypatch):
+  monkeypatch.setattr(glyphs, 'load', lambda *_, **__: pytest.fail('data was loaded'))
+  canvas_of = lambda config: feeds.of(config).canvas(stored(config))
+  assert canvas_of(fonts.get_config()) == (64, 128, 1, (0.6 * 18, 0.8 * 25), 'paper')
+  assert canvas_of(fonts.get_config()).shape == (64, 128, 1)
+  config = mnist.get_config('triplets')
+  assert canvas_of(config) == (28, 84, 1, (20, 20), 'paper') and feeds.of(config).slots(stored(config)) == 3
+  assert canvas_of(mnist.get_config('strings')).ink_px == pytest.approx((15, 21 + 2 * 2))
+  config.synth.warp.update(scale=(0.5, 1.5), zoom=(0.5, 2.0))
+  config.synth.photo.inversion = 0.5
+  assert canvas_of(config) == (28, 84, 0, (5, 60), 'paper')
+  config.synth.photo.inversion = 1.0
+  assert canvas_of(config).ink == -1
+
+
+def test_an_unknown_kind():
+  config = fonts.get_config()
+  config.data.source = 'sinthetic'
+  with pytest.raises(InputError, match=r"config\.data\.source: there is no 'sinthetic'; did you mean 'synthetic'\?"):
+    feeds.of(config)
