@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from digits_jax.data import canvas
 from digits_jax.errors import InputError
 from digits_jax.reading import evaluation
 from digits_jax.reading.run import Run
@@ -15,9 +16,12 @@ TOLERANCE = 1e-3  # of a logit, a log-probability or a probability; anything els
 
 
 def draw_images(run: Run) -> np.ndarray:
-  """The first images of the run's test, on the model's canvas: float32[IMAGES, H, W, C]."""
+  """The first images of the run's test, float32[IMAGES, H, W, C]; of another size, placed on the canvas of the model."""
   test = evaluation.config_sets(run, run.config)['test']
-  return evaluate.draw_examples(test, np.arange(IMAGES)).images
+  images = evaluate.draw_examples(test, np.arange(IMAGES)).images
+  if images.shape[1:] == run.canvas.shape:
+    return images
+  return np.stack([canvas.load(image, run.canvas)[0] for image in images])
 
 
 def compare(read: Callable, reference: Callable, images: np.ndarray) -> float:
