@@ -16,7 +16,7 @@ TOLERANCE = 1e-3  # of a logit, a log-probability or a probability; anything els
 
 
 def draw_images(run: Run) -> np.ndarray:
-  """The first images of the run's test, float32[IMAGES, H, W, C]; of another size, placed on the canvas of the model."""
+  """The first images of the run's test, float32[IMAGES, H, W, C]; of another size, placed on the model's canvas."""
   test = evaluation.config_sets(run, run.config)['test']
   images = evaluate.draw_examples(test, np.arange(IMAGES)).images
   if images.shape[1:] == run.canvas.shape:
