@@ -19,7 +19,7 @@ def get_config(argument=None):
   config.optim.update(learning_rate=4e-3, warmup_steps=50, average_decay=0.995)
   # Handwriting that MNIST does not have, though less of it than a long training would want.
   config.synth.warp.update(rotation_degrees=8.0, slant_degrees=6.0, slant_jitter_degrees=4.0, elastic_px=0.5)
-  config.synth.warp.update(stroke_frac=(-0.2, 0.3), scale=(0.9, 1.02))
+  config.synth.warp.update(stroke_frac=(-0.2, 0.3), scale=(0.9, 1.0))
   config.update(eval_every=6000, checkpoint_every=6000)  # validation decides nothing
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=4)
