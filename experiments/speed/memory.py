@@ -74,7 +74,8 @@ def read(workdir, batch):
   for first in range(0, total, batch):
     if first <= EARLY_IMAGES < first + batch:
       print(resident(os.getpid()), flush=True)
-    reader.read([rng.random((rng.integers(20, 80), rng.integers(40, 200)), np.float32) for _ in range(batch)])
+    images = [rng.random((rng.integers(20, 80), rng.integers(40, 200)), np.float32) for _ in range(batch)]
+    assert len(list(reader.read(images))) == batch
   if total == EARLY_IMAGES:
     print(resident(os.getpid()))
   print(resident(os.getpid()))
