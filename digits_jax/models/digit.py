@@ -27,4 +27,4 @@ class Digit(nn.Module):
     x = layers.standardise(images)
     x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
     x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype)  # of [B, H'*W'*F]
-    return nn.Dense(self.symbols, dtype=jnp.float32, name='head')(x.astype(jnp.float32))
+    return layers.Dense(self.symbols, jnp.float32, name='head')(x)

@@ -42,7 +42,6 @@ class MultiDigit(nn.Module):
     trunk = (self.patch, self.widths, self.pools, self.groups, self.dtype, self.kernel, self.maxout)
     x = layers.Trunk(*trunk, name='trunk')(x)
     x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype)  # of [B, H'*W'*F]
-    x = x.astype(jnp.float32)
-    lengths = nn.Dense(self.positions + 1, dtype=jnp.float32, name='lengths')(x)
-    symbols = nn.Dense(self.positions * self.symbols, dtype=jnp.float32, name='symbols')(x)
+    lengths = layers.Dense(self.positions + 1, jnp.float32, name='lengths')(x)
+    symbols = layers.Dense(self.positions * self.symbols, jnp.float32, name='symbols')(x)
     return Heads(lengths, symbols.reshape(-1, self.positions, self.symbols))
