@@ -129,8 +129,8 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.Trai
   """The state to go on from. Raises InputError where the run is past config.steps, or cannot begin as its config says.
 
   1. The run's own newest checkpoint, wherever it began: nothing else is looked at any more.
-  2. Else the parameters of the run at config.init_from, those of config.init_subtrees.
-  3. The same where config.init_subtrees is empty: all that fit.
+  2. Else, of the run at config.init_from, the parameters that config.init_subtrees names.
+  3. Else, where that names none, all of that run's parameters that fit.
   4. Else from scratch, as config.seed says.
   """
   config, shapes = experiment.config, jax.eval_shape(experiment.initial_state)
