@@ -69,7 +69,7 @@ def get_config() -> ConfigDict:
   config.selection.min_rate_scale = 0.01  # of the first rate, where it ends
 
   config.data = ConfigDict()
-  config.data.source = 'synthetic'  # what examples are: 'synthetic', 'svhn' or 'folder'
+  config.data.source = 'synthetic'  # what examples are: 'synthetic', 'street', 'svhn' or 'folder'
   config.data.svhn_splits = ('train',)  # of SVHN, that are trained on: 'train', 'extra' or both
   config.data.glyphs = 'fonts'  # or 'mnist', or your own digits at glyph_path: 'folder' or 'csv'
   config.data.glyph_path = ''  # a folder with folders 0 to 9 of images, or a CSV file of labels and 784 pixels
@@ -96,6 +96,7 @@ def get_config() -> ConfigDict:
   config.augment = augment()  # of photos, in training; validation and the test see the centre of a crop
 
   config.synth = synth()  # what training draws
+  config.scene = scene()  # what source 'street' draws, with config.synth.number
   config.validation = ConfigDict()  # drawn as the test set `test` is, from validation glyphs and numbers
   config.validation.seed = 1  # of its images
   config.validation.examples = 1000  # images; where there are fewer photos, those
@@ -175,6 +176,69 @@ def synth() -> ConfigDict:
   config.photo.contrast = (1.0, 1.0)  # ink minus background
   config.photo.inversion = 0.0  # share of images with dark ink on bright paper
   config.photo.noise = (0.05, 0.05)  # standard deviation of each pixel
+  return config
+
+
+def scene() -> ConfigDict:
+  """The defaults of house numbers that are drawn. Lengths are in heights of a digit, where a name says nothing else."""
+  config = ConfigDict()
+  config.size = 54  # pixels, both sides of the crop that is read
+
+  config.shape = ConfigDict()  # where the digits stand, and how they are seen
+  config.shape.lengths = (0.2, 0.4, 0.26, 0.12, 0.02)  # shares of numbers of 1, 2, ... digits
+  config.shape.stretch = (0.7, 1.3)  # width of digits, a factor, one value a number
+  config.shape.scale = 0.06  # height of each digit, 1 +- this
+  config.shape.gap = (-0.04, 0.4)  # between inks, one value a number, small ones more often
+  config.shape.wander = 0.04  # baseline +- this, each digit
+  config.shape.rotation_degrees = 4.0  # +- this, each digit
+  config.shape.slant_degrees = 12.0  # +- this, one value a number
+  config.shape.weight = (-0.02, 0.03)  # by which strokes are wider on each side
+  config.shape.stairs_degrees = 12.0  # baseline of upright digits +- this
+  config.shape.stacked = 0.02  # share of numbers whose digits stand one below the other
+  config.shape.turn_degrees = 4.0  # the whole number, standard deviation
+  config.shape.steep = 0.15  # share of numbers turned four times as far
+  config.shape.shear_degrees = 8.0  # the whole number +- this, along both axes
+  config.shape.perspective = 0.2  # how much larger one side of a number may be than its middle
+  config.shape.loose = (-0.03, 0.1)  # by which a box is larger than the ink, each side
+  config.shape.margin = (0.0, 0.35)  # by how much the crop is larger than the box, each axis; SVHN's centre: 0.097
+  config.shape.shift = 1.0  # the box, +- this share of the room around it
+  config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them
+
+  config.paint = ConfigDict()  # colours
+  config.paint.contrast = (0.15, 0.95)  # difference of ink and ground in grey, small ones more often
+  config.paint.saturation = 0.3  # of either, at most; mostly less
+  config.paint.outline = 0.15  # share of numbers with an outline in a third colour
+  config.paint.outline_px = (0.03, 0.1)  # its width
+  config.paint.shadow = 0.35  # share of numbers that cast a shadow
+  config.paint.shadow_reach = 0.15  # how far it is moved, at most
+  config.paint.relief = 0.3  # share of numbers that are raised or cut in: one side bright, one dark
+  config.paint.relief_strength = (0.1, 0.5)  # grey levels
+  config.paint.bare = 0.15  # share of those in the colour of the ground
+  config.paint.worn = (0.0, 0.08)  # standard deviation of the ink's texture
+
+  config.ground = ConfigDict()  # what is behind
+  config.ground.texture = (0.0, 0.08)  # standard deviation of a surface's random texture, grey levels
+  config.ground.stripes = 0.15  # share of surfaces with bricks, boards or bars
+  config.ground.stripes_contrast = (0.02, 0.15)  # grey levels
+  config.ground.gradient = 0.25  # change of light across the canvas, +- this share
+  config.ground.edges = 2  # at most this many borders of other surfaces near the number
+  config.ground.plate = 0.5  # share of numbers on a plate
+  config.ground.plate_margin = (0.08, 0.6)  # from the ink to the plate's edge
+  config.ground.frame = 0.5  # share of plates with a line along their edge
+  config.ground.cast = 0.15  # share of images across which something casts a shadow
+  config.ground.strokes = 3  # at most this many lines of ink near the number
+
+  config.camera = ConfigDict()  # how it is photographed
+  config.camera.digit_px = (11.0, 70.0)  # height of a digit in the photo's own pixels, drawn by its logarithm
+  config.camera.blur_px = (0.2, 1.5)  # standard deviation, in the photo's pixels
+  config.camera.smear = 0.3  # share of images blurred along one axis alone, by movement
+  config.camera.fringe_px = 0.4  # colours are shifted against each other by +- this, in the photo's pixels
+  config.camera.sharpening = 1.5  # at most this much of the difference to a blurred image is added
+  config.camera.noise = (0.0, 0.04)  # standard deviation of each of the photo's pixels
+  config.camera.jpeg = 0.7  # share of images that were compressed
+  config.camera.jpeg_quality = (25.0, 95.0)  # 1 to 100
+  config.camera.gamma = (0.7, 1.4)  # exponent of grey levels, drawn by its logarithm
+  config.camera.haze = 0.4  # at most this much of the contrast is lost
   return config
 
 

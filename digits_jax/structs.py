@@ -27,6 +27,19 @@ class GlyphBank:
   counts: jax.Array  # int32[R, A], at least 1 everywhere
 
 
+FIELD_PX = 48  # side of a distance field
+FIELD_UNIT = 36  # of its pixels are the height of the highest digit of a face, which is the unit of length
+FIELD_REACH = 0.25  # units; a field tells distances to the edge as far as this
+
+
+@struct.dataclass
+class FieldBank:
+  """Distance fields of fonts: each symbol's signed distance to its edge, positive inside, on a square about its anchor."""
+
+  fields: jax.Array  # uint8[R, A, 48, 48]; 128 on the edge, 255 a FIELD_REACH inside, 1 as far outside
+  boxes: jax.Array  # float32[R, A, 4], each ink from its anchor, in units
+
+
 @struct.dataclass
 class Batch:
   """Images with their numbers. Without the leading B it is one example."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from digits_jax import structs
 from digits_jax.errors import InputError
-from digits_jax.synth import sequence
+from digits_jax.synth import scene, sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,15 @@ def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:
     constants=bank,
     feed=lambda step, first, count: np.arange(first, first + count, dtype=np.int32),
     example=lambda key, bank, item: draw(key, bank),
+  )
+
+
+def scenes(bank: structs.FieldBank, spec: scene.SceneSpec) -> Source:
+  """Endless house numbers drawn on the device; the items fed are ids alone."""
+  return Source(
+    constants=bank,
+    feed=lambda step, first, count: np.arange(first, first + count, dtype=np.int32),
+    example=lambda key, bank, item: scene.example(key, bank, spec=spec),
   )
 
 

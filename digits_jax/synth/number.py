@@ -49,15 +49,25 @@ def split_of(text: str, alphabet: Alphabet) -> str | None:
 
 def draw(key: jax.Array, spec: NumberSpec) -> tuple[jax.Array, jax.Array]:
   """One number: labels int32[N] right-padded with 0, and its length int32[]."""
-  k_length, k_digits, k_residue, k_marks = jax.random.split(key, 4)
+  k_length, *keys = jax.random.split(key, 4)
   length = jax.random.randint(k_length, (), spec.min_length, spec.max_length + 1)
+  return _draw(keys, length, spec), length
+
+
+def draw_of_length(key: jax.Array, length: jax.Array, spec: NumberSpec) -> jax.Array:
+  """One number of `length` symbols, int32[], at most spec.max_length: labels int32[N] right-padded with 0."""
+  return _draw(jax.random.split(key, 3), length, spec)
+
+
+def _draw(keys, length, spec):
+  k_digits, k_residue, k_marks = keys
   digits = jax.random.randint(k_digits, (spec.max_length,), 0, len(spec.alphabet.digits))
   slots = jnp.arange(spec.max_length)
   marks = _marks(k_marks, slots, length, spec)  # [N], 0 where a digit stands
   if spec.split is not None:
     digits = _steer(k_residue, digits, (slots < length) & (marks == 0), slots == length - 1, length, spec)
   labels = jnp.where(marks > 0, marks, digits + 1)
-  return jnp.where(slots < length, labels, 0), length
+  return jnp.where(slots < length, labels, 0)
 
 
 def _marks(key, slots, length, spec):

@@ -15,9 +15,9 @@ from types import ModuleType
 from ml_collections import ConfigDict
 
 from digits_jax.errors import InputError
-from digits_jax.training.feeds import folder, svhn, synthetic
+from digits_jax.training.feeds import folder, street, svhn, synthetic
 
-FEEDS = {'synthetic': synthetic, 'folder': folder, 'svhn': svhn}
+FEEDS = {'synthetic': synthetic, 'folder': folder, 'svhn': svhn, 'street': street}
 
 
 def of(config: ConfigDict) -> ModuleType:

@@ -1,0 +1,34 @@
+"""House numbers without a photo: scenes drawn from fonts, for a reader of real ones.
+
+python -m digits_jax.main --config=configs/street.py --workdir=runs/street
+
+Question: how many of SVHN's numbers, the box of all digits given, does a reader get right that never saw a photo?
+Not yet run.
+"""
+
+from configs import common
+
+VARIANTS = ('default', 'tiny')
+
+
+def get_config(argument=None):
+  """`default`: 30,000 steps of 256 images, for a GPU. `tiny`: 4 steps, for tests."""
+  variant = common.choose(argument, VARIANTS)
+  config = common.get_config()
+  config.name = 'street' if variant == 'default' else f'street-{variant}'
+  config.data.source = 'street'
+  config.tests.test.update(name='street-v1', examples=5000)
+  config.augment.update(convolution=0.5, brightness=0.2, contrast=0.2, saturation=0.5, hue=0.5)
+  # 54 pixels are 27 patches of 2, and 27 is pooled by 3 twice: 3 rows are left where columns become frames.
+  config.model.update(patch=(2, 2), widths=(32, 64, 128, 128, 192), pools=((1, 1), (3, 1), (1, 1), (3, 1), (1, 1)))
+  config.model.update(frame_features=128, recurrent='gru', recurrent_features=96)
+  config.update(steps=30_000, batch_size=256, eval_every=2_500, checkpoint_every=2_500)
+  config.optim.update(learning_rate=2e-3, weight_decay=1e-2, warmup_steps=300, average_decay=0.999)
+  if variant == 'tiny':
+    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    config.scene.size = 27
+    config.model.update(patch=(3, 1), widths=(8, 8), pools=((3, 1), (1, 1)), frame_features=16, recurrent_features=8)
+    config.validation.examples = 12
+    config.tests.test.examples = 20
+    config.evaluation.update(batch_size=8, sheet=12)
+  return config

@@ -1,0 +1,83 @@
+"""Fonts as distance fields: one small image a glyph, from which its edge can be drawn at any size, weight and softness.
+
+After Green 2007, "Improved Alpha-Tested Magnification for Vector Textures and Special Effects". A stroke grows by adding
+to its field; an outline, a shadow and a relief come from the same samples.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from digits_jax import structs
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import fonts
+from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
+
+RENDERED_PX = 128  # em at which faces are drawn; fields are sampled from that
+FAR = 1e6  # squared pixels; farther than any two in an image
+
+
+def load(
+  font_dir: str | None,
+  *,
+  split: str,
+  alphabet: Alphabet,
+  validation_families: Sequence[str] = (),
+  test_families: Sequence[str] = (),
+) -> structs.FieldBank:
+  """The faces of a split ('train', 'validation' or 'test') of a folder; None (or ''): those that matplotlib ships.
+
+  Raises InputError where `fonts.find_faces` and `fonts.split_families` do.
+  """
+  faces, _ = fonts.find_faces(font_dir, alphabet=alphabet)
+  splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
+  made = [of_images(fonts.render_face(face, size=RENDERED_PX, alphabet=alphabet)) for face in splits[split]]
+  return structs.FieldBank(*(np.stack(leaves) for leaves in zip(*made, strict=True)))
+
+
+def of_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Fields and boxes of one face, as in `structs.FieldBank` without the leading R.
+
+  Args:
+    images: uint8[A, h, w], ink 255 on 0; digits' middle at the image's centre, as `fonts.render_face` gives them.
+  """
+  symbols, height, width = images.shape
+  is_ink = images >= 128
+  rows, columns = is_ink.any(2), is_ink.any(1)
+  first = lambda held: held.argmax(1).astype(np.float32)
+  last = lambda held: held.shape[1] - held[:, ::-1].argmax(1).astype(np.float32)
+  boxes = np.stack([first(columns), first(rows), last(columns), last(rows)], 1)  # [A, 4]
+  boxes -= np.tile(np.float32([width / 2, height / 2]), 2)[None]
+  tall = float((boxes[:, 3] - boxes[:, 1]).max())
+  # The highest digit is 1 high, unless an ink would then leave the field.
+  room = 0.5 * FIELD_PX / FIELD_UNIT - 0.05
+  unit = max(tall, float(np.abs(boxes).max()) / room)
+  # Signed distance to the edge, which runs half a pixel from the middle of the last pixel of ink.
+  signed = np.stack([_distance(~ink) - _distance(ink) for ink in is_ink])
+  signed = (signed - 0.5 * np.sign(signed)) / unit
+  at = (np.arange(FIELD_PX) + 0.5 - FIELD_PX / 2) / FIELD_UNIT * unit  # image pixels from its centre
+  fields = np.stack([_sample(each, at + height / 2 - 0.5, at + width / 2 - 0.5, -FIELD_REACH) for each in signed])
+  fields = np.clip(np.round(128 + 127 * fields / FIELD_REACH), 0, 255).astype(np.uint8)
+  return fields, (boxes / unit).astype(np.float32)
+
+
+def _distance(is_target: np.ndarray) -> np.ndarray:
+  """Distance float[h, w] of each pixel's middle to that of the nearest True one (Euclidean, exact)."""
+  squared = np.where(is_target, 0.0, FAR)
+  for _ in range(2):  # columns, then rows: the nearest in two dimensions is the least of the sums
+    size = squared.shape[0]
+    steps = (np.arange(size)[:, None] - np.arange(size)[None]) ** 2.0  # [h, h]
+    squared = np.stack([(steps + column[None]).min(1) for column in squared.T])  # transposes: [w, h]
+  return np.sqrt(squared)
+
+
+def _sample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, outside: float) -> np.ndarray:
+  """Bilinear samples float[len(rows), len(columns)] of an image; `outside` beyond its edges."""
+  padded = np.pad(image, 1, constant_values=outside)
+
+  def along(size, places):
+    weights = np.maximum(1 - np.abs(places[:, None] + 1 - np.arange(size + 2)[None]), 0)
+    weights[places < -1, 0] = weights[places > size, -1] = 1
+    return weights
+
+  return along(image.shape[0], rows) @ padded @ along(image.shape[1], columns).T

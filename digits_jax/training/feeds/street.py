@@ -1,0 +1,72 @@
+"""House numbers that are drawn: config.scene, with the faces of config.data as distance fields; no photo is needed.
+
+The images are crops as SVHN's are: whatever is trained here reads photos that are cropped to the box of their digits.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import fields, sources
+from digits_jax.data.canvas import CanvasSpec
+from digits_jax.errors import InputError
+from digits_jax.synth import background, camera, number, scene
+from digits_jax.synth.augment import AugmentSpec
+from digits_jax.training.evaluate import FixedSet
+
+
+def canvas(config: ConfigDict) -> CanvasSpec:
+  """Both sides of a crop, in colour; a photo that is given to a reader is stretched to it."""
+  size = config.scene.size
+  return CanvasSpec(size, size, 0, (0.0, size), fit='stretch')
+
+
+def slots(config: ConfigDict) -> int:
+  """Digits of the longest number that is drawn."""
+  return config.synth.number.max_length
+
+
+def train(config: ConfigDict, alphabet: Alphabet) -> sources.Source:
+  """Endless house numbers."""
+  return _source(config, alphabet, 'train', AugmentSpec(**config.augment))
+
+
+def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
+  """Drawn as those of training, from the faces and numbers of validation, and not augmented."""
+  source = _source(config, alphabet, 'validation', AugmentSpec())
+  return FixedSet('validation', source, config.validation.seed, config.validation.examples)
+
+
+def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
+  """The same from the faces and numbers of the test."""
+  if list(config.tests) != ['test']:
+    raise InputError(f'config.tests: source street has one test set, `test`, not {", ".join(config.tests)}')
+  test = config.tests.test
+  source = _source(config, alphabet, 'test', AugmentSpec())
+  return {'test': FixedSet(test.name, source, test.seed, test.examples)}
+
+
+def _source(config, alphabet, split, changes):
+  data, drawn = config.data, config.scene
+  bank = fields.load(
+    data.font_dir or None,
+    split=split,
+    alphabet=alphabet,
+    validation_families=tuple(data.validation_families),
+    test_families=tuple(data.test_families),
+  )
+  spec = scene.SceneSpec(
+    size=drawn.size,
+    number=number.NumberSpec(
+      alphabet=alphabet, split=split if data.hold_out_numbers else None, **config.synth.number
+    ),
+    shape=scene.ShapeSpec(**drawn.shape),
+    paint=scene.PaintSpec(**drawn.paint),
+    ground=background.GroundSpec(**drawn.ground),
+    camera=camera.CameraSpec(**drawn.camera),
+    augment=dataclasses.replace(changes, size=drawn.size),
+  )
+  return sources.scenes(jax.tree.map(np.asarray, bank), spec)

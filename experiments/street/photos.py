@@ -1,0 +1,54 @@
+"""How many of SVHN's numbers runs read, the box of all digits given.
+
+python experiments/street/photos.py --data_dir=DIR --split=train RUN [RUN ...]
+
+train: what a recipe is developed on. test: looked at once. The run's own config says how large its crops are, and a photo
+is cropped as configs/svhn.py crops it. One line a run.
+"""
+
+import functools
+import sys
+
+from absl import flags
+
+from digits_jax import command
+from digits_jax.errors import InputError
+
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'What `prepare --data_dir` wrote; TFDS\'s default folder if not given.')
+_SPLIT = flags.DEFINE_enum('split', 'train', ['train', 'test'], 'Which photos.')
+_SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of the photos with what the last run read, errors first.')
+
+CROP_PX, MARGIN, WINDOW = 64, 0.3, 54 / 64  # of configs/svhn.py
+
+
+def main(arguments):
+  """Prints the figures. Raises InputError where there is no run, or no SVHN."""
+  if not arguments:
+    raise InputError('which runs? Give their directories')
+
+  from digits_jax import metrics
+  from digits_jax.data import svhn, svhn_feed
+  from digits_jax.data.crop import CropSpec
+  from digits_jax.reading import evaluation, run
+  from digits_jax.synth.augment import AugmentSpec, augment
+  from digits_jax.training import evaluate, finish
+
+  selection = svhn.select(_DATA_DIR.value, (_SPLIT.value,), 'all', validation_frac=0.1, seed=0, most_digits=0)
+  slots = max(map(len, selection.texts))
+  for name in arguments:
+    opened = run.load(name)
+    numbers = svhn_feed.load(
+      _DATA_DIR.value, selection, CropSpec(CROP_PX, MARGIN), alphabet=opened.alphabet, slots=slots, is_cached=False
+    )
+    size = opened.canvas.height
+    middle = functools.partial(augment, spec=AugmentSpec(size=size, window=(WINDOW, WINDOW)))
+    source = svhn_feed.source(numbers, middle, batch_size=1, seed=None, keep='host')
+    fixed = evaluate.FixedSet(_SPLIT.value, source, 0, len(numbers))
+    records = evaluation.score(opened, fixed)
+    print(f'{name}, step {opened.step}: {metrics.describe(evaluate.summarise(records), opened.temperature)}', flush=True)
+  if _SHEET.value:
+    finish.draw_sheet(_SHEET.value, fixed, records, opened.alphabet, len(numbers))
+
+
+if __name__ == '__main__':
+  command.run(main, ['photos', *sys.argv[1:]])
