@@ -13,7 +13,7 @@ import numpy as np
 
 from digits_jax.errors import InputError
 from digits_jax.synth import photo
-from digits_jax.synth.draw import check_between, check_ranges, plus_minus, uniform
+from digits_jax.synth.draw import Deck, check_between, check_ranges
 
 BLOCK = 8  # of JPEG
 # JPEG's example tables (ITU-T T.81, annex K) for quality 50.
@@ -71,56 +71,47 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
   """
   size = image.shape[0]
   grid = -(-(size + BLOCK) // BLOCK) * BLOCK  # room for S pixels anywhere in the first block
-  k_tone, k_lens, k_place, k_sharp, k_noise, k_jpeg = jax.random.split(key, 6)
+  k_deck, k_noise = jax.random.split(key)
+  deck = Deck(k_deck, 24)
   pixels = jnp.clip(pixels, 4.0, size)  # (x, y)
-  image = _tone(k_tone, image, spec)
-  offset = jax.random.uniform(k_place, (2,), maxval=BLOCK)  # of the image in the grid
+  image = jnp.clip(image, 1e-4, 1.0) ** deck.log_uniform(spec.gamma)
+  lost = deck.uniform((0.0, spec.haze))
+  image = image * (1 - lost) + lost * deck.deal()
+  offset = deck.uniform((0.0, BLOCK), (2,))  # of the image in the grid
   with jax.default_matmul_precision('highest'):
-    down = _lens(k_lens, size, grid, pixels, offset, spec)  # [2, 3, grid, S]
-    small = jnp.einsum('cyi,ijc,cxj->yxc', down[1], image, down[0])
+    down = _lens(deck, size, grid, pixels, offset, spec)  # two of [3, grid, S]
+    small = jnp.einsum('cyi,ijc,cxj->cyx', down[1], image, down[0])
     if spec.sharpening:
       kernel = blur_matrix(grid, jnp.float32(1.0))
-      soft = jnp.einsum('yi,ijc,xj->yxc', kernel, small, kernel)
-      small = small + spec.sharpening * jax.random.uniform(k_sharp) ** 2 * (small - soft)
+      soft = jnp.einsum('yi,cij,xj->cyx', kernel, small, kernel)
+      small = small + deck.skewed((0.0, spec.sharpening), 2.0) * (small - soft)
     if spec.noise[1]:
       small = photo.noise(k_noise, small, spec.noise)
     small = jnp.clip(small, 0.0, 1.0)
     if spec.jpeg:
-      k_is, k_quality = jax.random.split(k_jpeg)
-      coded = jpeg(small, uniform(k_quality, (), spec.jpeg_quality))
-      small = jnp.where(jax.random.uniform(k_is) < spec.jpeg, coded, small)
+      coded = jpeg(small, deck.uniform(spec.jpeg_quality))
+      small = jnp.where(deck.chance(spec.jpeg), coded, small)
     up = [_enlarge(size, grid, pixels[axis], offset[axis]) for axis in (0, 1)]
-    return jnp.clip(jnp.einsum('yi,ijc,xj->yxc', up[1], small, up[0]), 0.0, 1.0)
+    return jnp.clip(jnp.einsum('yi,cij,xj->yxc', up[1], small, up[0]), 0.0, 1.0)
 
 
-def _tone(key, image, spec):
-  k_gamma, k_haze, k_level = jax.random.split(key, 3)
-  gamma = jnp.exp(uniform(k_gamma, (), tuple(map(math.log, spec.gamma))))
-  image = jnp.clip(image, 1e-4, 1.0) ** gamma
-  lost = spec.haze * jax.random.uniform(k_haze)
-  return image * (1 - lost) + lost * jax.random.uniform(k_level)
-
-
-def _lens(key, size, grid, pixels, offset, spec):
-  """float32[2, 3, grid, S]: blur and sampling of columns (0) and rows (1), for each colour."""
-  k_blur, k_smear, k_axis, k_fringe = jax.random.split(key, 4)
-  sigma = jnp.full(2, uniform(k_blur, (), spec.blur_px))
-  is_smeared = jax.random.uniform(k_smear) < spec.smear
-  sigma = jnp.where(is_smeared & (jnp.arange(2) == jax.random.bernoulli(k_axis)), 0.3 * sigma, sigma)
-  fringe = plus_minus(k_fringe, (2, 2), spec.fringe_px)  # of red and blue
-  fringe = jnp.stack([fringe[0], jnp.zeros(2), fringe[1]])  # [3, 2]
+def _lens(deck, size, grid, pixels, offset, spec):
+  """Two of float32[3, grid, S], of columns and of rows: blur and sampling for each colour."""
+  sigma = jnp.full(2, deck.uniform(spec.blur_px))
+  is_smeared = deck.chance(spec.smear) & (jnp.arange(2) == deck.chance(0.5))
+  sigma = jnp.where(is_smeared, 0.3 * sigma, sigma)
+  red, blue = deck.plus_minus(spec.fringe_px, (2, 2))
+  fringe = jnp.stack([red, jnp.zeros(2), blue], 1)  # [2, 3]
   pitch = size / pixels  # [2], canvas pixels a pixel of the photo
-
-  def sampled(axis, colour):
-    centres = (jnp.arange(grid) + 0.5 - offset[axis] + fringe[colour, axis]) * pitch[axis] - 0.5
-    at = jnp.clip(centres, 0.0, size - 1.0)[:, None] - jnp.arange(size)[None]  # [grid, S]
-    # A sensor's pixel sums over its own width, here by a Gaussian of that deviation (1 / sqrt(12)), and half a pixel
-    # of the canvas.
+  weights = []
+  for axis in (0, 1):
+    centres = (jnp.arange(grid)[None] + 0.5 - offset[axis] + fringe[axis][:, None]) * pitch[axis] - 0.5  # [3, grid]
+    at = jnp.clip(centres, 0.0, size - 1.0)[:, :, None] - jnp.arange(size)[None, None]  # [3, grid, S]
+    # A sensor's pixel sums over its own width, here by a Gaussian of that deviation (1 / sqrt(12)).
     deviation = jnp.sqrt((sigma[axis] ** 2 + 1 / 12) * pitch[axis] ** 2 + 0.02)
-    weights = jnp.exp(-0.5 * (at / deviation) ** 2)
-    return weights / jnp.maximum(jnp.sum(weights, 1, keepdims=True), 1e-9)
-
-  return jnp.stack([jnp.stack([sampled(axis, colour) for colour in range(3)]) for axis in (0, 1)])
+    tapped = jnp.exp(-0.5 * (at / deviation) ** 2)
+    weights.append(tapped / jnp.maximum(jnp.sum(tapped, 2, keepdims=True), 1e-9))
+  return weights
 
 
 def _enlarge(size, grid, pixels, offset):
@@ -130,23 +121,22 @@ def _enlarge(size, grid, pixels, offset):
 
 
 def jpeg(image: jax.Array, quality: jax.Array) -> jax.Array:
-  """What JPEG at a quality of 1 to 100 leaves of an image float32[H, W, 3] in [0, 1]; H and W are multiples of 8.
+  """What JPEG at a quality of 1 to 100 leaves of an image float32[3, H, W] in [0, 1]; H and W are multiples of 8.
 
   The tables of ITU-T T.81, annex K, scaled as libjpeg does; chroma is averaged over 2 x 2 pixels, and coded at the full
   size (its blocks are thus half as large as JPEG's).
   """
-  height, width, _ = image.shape
+  _, height, width = image.shape
   scale = jnp.where(quality < 50, 50 / jnp.maximum(quality, 1.0), 2 - quality / 50)
-  tables = jnp.clip(jnp.round(_TABLES * scale), 1, 255)  # [3, 8, 8]
-  planes = jnp.einsum('kc,yxc->kyx', _YCC, image) * 255 - np.float32([128, 0, 0])[:, None, None]
+  tables = jnp.clip(jnp.round(_TABLES * scale), 1, 255)[:, None, None]  # [3, 1, 1, 8, 8]
+  zero = np.float32([128, 0, 0])[:, None, None]
+  planes = jnp.einsum('kc,cyx->kyx', _YCC, image) * 255 - zero
   halves = planes[1:].reshape(2, height // 2, 2, width // 2, 2).mean((2, 4))
   planes = jnp.concatenate([planes[:1], jnp.repeat(jnp.repeat(halves, 2, 1), 2, 2)])
   waves = (np.arange(BLOCK)[None] + 0.5) * np.arange(BLOCK)[:, None] * math.pi / BLOCK  # [frequency, place]
   basis = (np.cos(waves) * np.where(np.arange(BLOCK) > 0, 0.5, math.sqrt(1 / 8))[:, None]).astype(np.float32)
   blocks = planes.reshape(3, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
   coefficients = jnp.einsum('uy,kaybx,vx->kabuv', basis, blocks, basis)
-  tables = tables[:, None, None]
   coefficients = jnp.round(coefficients / tables) * tables
-  planes = jnp.einsum('uy,kabuv,vx->kaybx', basis, coefficients, basis).reshape(3, height, width)
-  planes = planes + np.float32([128, 0, 0])[:, None, None]
-  return jnp.clip(jnp.einsum('ck,kyx->yxc', np.linalg.inv(_YCC), planes) / 255, 0.0, 1.0)
+  planes = jnp.einsum('uy,kabuv,vx->kaybx', basis, coefficients, basis).reshape(3, height, width) + zero
+  return jnp.clip(jnp.einsum('ck,kyx->cyx', np.linalg.inv(_YCC).astype(np.float32), planes) / 255, 0.0, 1.0)

@@ -9,6 +9,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from digits_jax import structs
@@ -17,7 +18,7 @@ from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
 from digits_jax.synth import background, camera, number, warp
 from digits_jax.synth.augment import AugmentSpec, jitter_colours, random_convolution
 from digits_jax.synth.background import cover
-from digits_jax.synth.draw import check_between, check_ranges, plus_minus, uniform
+from digits_jax.synth.draw import Deck, check_between, check_ranges
 
 NEIGHBOURS = 2  # digits beside the number that do not belong to it
 
@@ -98,31 +99,29 @@ class SceneSpec:
 
 def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> structs.Batch:
   """One number: image float32[size, size, 3], labels int32[N], its length, and each digit's box float32[N, 4]."""
-  k_length, k_number, k_style, k_place, k_window, k_paint, k_camera, k_augment = jax.random.split(key, 8)
-  slots = spec.number.max_length
-  shares = jnp.log(jnp.maximum(jnp.array(spec.shape.lengths), 1e-9))
-  length = 1 + jax.random.categorical(k_length, shares).astype(jnp.int32)
+  k_number, k_place, k_paint, k_camera, k_convolution, k_colour = jax.random.split(key, 6)
+  deck, slots = Deck(k_place, 96), spec.number.max_length
+  # Else XLA on a CPU draws the ink again for each use of it: four times the time.
+  whole = jax.lax.optimization_barrier
+  ends = np.cumsum(spec.shape.lengths) / sum(spec.shape.lengths)
+  length = 1 + jnp.sum(deck.deal() > ends[:-1].astype(np.float32)).astype(jnp.int32)
   labels = number.draw_of_length(k_number, length, spec.number)
-  k_style, k_others = jax.random.split(k_style)
-  style = jax.random.randint(k_style, (), 0, bank.fields.shape[0])
-  others = jax.random.randint(k_others, (NEIGHBOURS,), 0, bank.fields.shape[1])
-  symbols = jnp.concatenate([jnp.maximum(labels - 1, 0), others])  # [N + 2]
+  one_of = lambda count, shape=(): jnp.minimum(deck.deal(shape) * count, count - 1).astype(jnp.int32)
+  style = one_of(bank.fields.shape[0])
+  symbols = jnp.concatenate([jnp.maximum(labels - 1, 0), one_of(bank.fields.shape[1], (NEIGHBOURS,))])  # [N + 2]
   with jax.default_matmul_precision('highest'):
-    placed = arrange(k_place, bank.boxes[style, symbols], length, slots, spec.shape)
-    window = choose_window(k_window, placed, length, spec)
+    placed = arrange(deck, bank.boxes[style, symbols], length, slots, spec.shape)
+    window = choose_window(deck, placed, length, spec.shape)
     places = plane(window, placed, spec.size)  # [2, S, S]
-    fields = bank.fields[style, symbols]
-    ink, beside = draw(fields, placed, places, length, slots)
-    image = paint(k_paint, ink, beside, places, placed, window, spec)
-  pixels = window[2:] * jnp.exp(uniform(k_camera, (), tuple(map(math.log, spec.camera.digit_px))))
-  image = camera.expose(jax.random.fold_in(k_camera, 1), image, pixels, spec.camera)
-  k_convolution, k_colour = jax.random.split(k_augment)
+    ink, beside, places = whole((*draw(bank.fields[style, symbols], placed, places, slots), places))
+    pixels = window[2:] * deck.log_uniform(spec.camera.digit_px)
+    image = whole(paint(k_paint, ink, beside, places, placed, window, spec))
+  image = whole(camera.expose(k_camera, image, pixels, spec.camera))
   if spec.augment.convolution:
     image = random_convolution(k_convolution, image, spec.augment)
   image = jitter_colours(k_colour, image, spec.augment)
-  to_pixels = lambda corners: (corners - window[:2]) / window[2:] * spec.size
-  boxes = jnp.concatenate([to_pixels(placed.boxes[:slots, :2]), to_pixels(placed.boxes[:slots, 2:])], 1)
-  boxes = jnp.where((jnp.arange(slots) < length)[:, None], jnp.clip(boxes, 0.0, spec.size), 0.0)
+  corners = (placed.boxes[:slots] - jnp.tile(window[:2], 2)[None]) / jnp.tile(window[2:], 2)[None] * spec.size
+  boxes = jnp.where((jnp.arange(slots) < length)[:, None], jnp.clip(corners, 0.0, spec.size), 0.0)
   return structs.Batch(image, labels, length, boxes, jnp.bool_(True))
 
 
@@ -140,69 +139,55 @@ class Placed:
   weight: jax.Array  # float32[], by which strokes are wider on each side
 
 
-def arrange(key: jax.Array, inks: jax.Array, length: jax.Array, slots: int, spec: ShapeSpec) -> Placed:
+def arrange(deck: Deck, inks: jax.Array, length: jax.Array, slots: int, spec: ShapeSpec) -> Placed:
   """Sets up the first `length` of N glyphs, and the last two beside them.
 
   inks: float32[N + 2, 4], boxes of inks from their anchors.
   """
-  keys = jax.random.split(key, 14)
   count = inks.shape[0]
-  stretch = uniform(keys[0], (), spec.stretch)
-  scale = 1 + plus_minus(keys[1], (count,), spec.scale)
-  rotation = jnp.deg2rad(plus_minus(keys[2], (count,), spec.rotation_degrees))
-  lean = jnp.tan(jnp.deg2rad(plus_minus(keys[3], (), spec.slant_degrees)))
-  shape = jnp.stack([jnp.stack([stretch, lean]), jnp.stack([0.0, 1.0])])
-  maps = scale[:, None, None] * _turn(rotation) @ shape  # [N + 2, 2, 2]
+  stretch, lean = deck.uniform(spec.stretch), jnp.tan(jnp.deg2rad(deck.plus_minus(spec.slant_degrees)))
+  shape = jnp.stack([jnp.stack([stretch, lean]), jnp.array([0.0, 1.0])])
+  scale = 1 + deck.plus_minus(spec.scale, (count,))
+  maps = scale[:, None, None] * _turn(jnp.deg2rad(deck.plus_minus(spec.rotation_degrees, (count,)))) @ shape
   extents = warp.reach(inks, maps, (0, 0))  # [N + 2, 4]
 
-  low, high = spec.gap
-  gap = low + (high - low) * jax.random.uniform(keys[4]) ** 2
-  is_stacked = jax.random.uniform(keys[5]) < spec.stacked
-  steps = jnp.where(
-    is_stacked, extents[:-1, 3] - extents[1:, 1] + jnp.abs(gap), extents[:-1, 2] - extents[1:, 0] + gap
-  )
-  along = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])[:slots]  # of the number's digits
-  slope = jnp.tan(jnp.deg2rad(plus_minus(keys[6], (), spec.stairs_degrees)))
-  wander = plus_minus(keys[7], (slots,), spec.wander)
+  gap = deck.skewed(spec.gap, 2.0)
+  is_stacked = deck.chance(spec.stacked)
+  across, down = extents[:-1, 2] - extents[1:, 0] + gap, extents[:-1, 3] - extents[1:, 1] + jnp.abs(gap)
+  along = jnp.concatenate([jnp.zeros(1), jnp.cumsum(jnp.where(is_stacked, down, across))])[:slots]
+  slope = jnp.tan(jnp.deg2rad(deck.plus_minus(spec.stairs_degrees)))
+  wander = deck.plus_minus(spec.wander, (slots,))
   anchors = jnp.where(is_stacked, jnp.stack([wander, along], 1), jnp.stack([along, slope * along + wander], 1))
-
-  used = jnp.arange(slots) < length
-  low, high = _bounds(anchors[:, None] + _corners(extents[:slots]), used)
-  anchors, half = anchors - (low + high) / 2, (high - low) / 2
+  is_used = jnp.arange(slots) < length
+  low, high = _bounds(anchors[:, None] + _corners(extents[:slots]), is_used)
+  anchors, half = anchors - ((low + high) / 2)[None], (high - low) / 2
 
   # What stands beside: left and right of the number, or above and below it.
-  apart = half[None] + uniform(keys[8], (NEIGHBOURS, 1), (0.12, 0.5))
+  apart = half[None] + deck.uniform((0.12, 0.5), (NEIGHBOURS, 1))
   beside = jnp.stack([-apart[0] - extents[slots, 2:], apart[1] - extents[slots + 1, :2]])
-  beside = jnp.where(jnp.arange(2)[None] == is_stacked, beside, 0.0)
-  anchors = jnp.concatenate([anchors, beside])
-  has_beside = jax.random.uniform(keys[9], (NEIGHBOURS,)) < 1 - math.sqrt(1 - spec.neighbours)
-  is_used = jnp.concatenate([used, has_beside])
+  beside = jnp.where((jnp.arange(2) == is_stacked)[None], beside, 0.0)
+  has_beside = deck.chance(1 - math.sqrt(1 - spec.neighbours), (NEIGHBOURS,))  # at least one in that share
+  anchors, is_used = jnp.concatenate([anchors, beside]), jnp.concatenate([is_used, has_beside])
 
-  turn = jnp.deg2rad(spec.turn_degrees * jax.random.normal(keys[10]))
-  turn = turn * jnp.where(jax.random.uniform(keys[11]) < spec.steep, 4.0, 1.0)
-  shear = jnp.tan(jnp.deg2rad(plus_minus(keys[12], (2,), spec.shear_degrees)))
-  sheared = jnp.stack([jnp.stack([1.0, shear[0]]), jnp.stack([shear[1], 1.0])])
-  linear = _turn(turn) @ sheared
-  k_tilt, k_weight = jax.random.split(keys[13])
-  tilt = plus_minus(k_tilt, (2,), spec.perspective) / jnp.maximum(half, 0.5) / 2
+  turn = jnp.deg2rad(spec.turn_degrees * deck.normal()) * jnp.where(deck.chance(spec.steep), 4.0, 1.0)
+  shear = jnp.tan(jnp.deg2rad(deck.plus_minus(spec.shear_degrees, (2,))))
+  linear = _turn(turn) @ jnp.stack([jnp.stack([jnp.float32(1), shear[0]]), jnp.stack([shear[1], jnp.float32(1)])])
+  tilt = deck.plus_minus(spec.perspective, (2,)) / jnp.maximum(half, 0.5) / 2
   seen = (anchors[:, None] + _corners(extents)) @ linear.T  # [N + 2, 4, 2]
   seen = seen / jnp.maximum(1 + seen @ tilt, 0.2)[:, :, None]
   boxes = jnp.concatenate([seen.min(1), seen.max(1)], 1)
-  weight = uniform(k_weight, (), spec.weight)
-  return Placed(maps, anchors, is_used, half, linear, tilt, boxes, weight)
+  return Placed(maps, anchors, is_used, half, linear, tilt, boxes, deck.uniform(spec.weight))
 
 
-def choose_window(key: jax.Array, placed: Placed, length: jax.Array, spec: SceneSpec) -> jax.Array:
+def choose_window(deck: Deck, placed: Placed, length: jax.Array, spec: ShapeSpec) -> jax.Array:
   """What the crop shows of the scene: float32[4], left, top, width, height."""
-  k_loose, k_margin, k_shift = jax.random.split(key, 3)
-  used = (jnp.arange(placed.boxes.shape[0]) < length)[:, None]
-  low = jnp.min(jnp.where(used, placed.boxes[:, :2], jnp.inf), 0)
-  high = jnp.max(jnp.where(used, placed.boxes[:, 2:], -jnp.inf), 0)
-  loose = uniform(k_loose, (2, 2), spec.shape.loose)
-  low, high = low - loose[0], high + loose[1]
-  sides = (high - low) * (1 + uniform(k_margin, (2,), spec.shape.margin))
+  is_used = (jnp.arange(placed.boxes.shape[0]) < length)[:, None]
+  loose = deck.uniform(spec.loose, (2, 2))
+  low = jnp.min(jnp.where(is_used, placed.boxes[:, :2], jnp.inf), 0) - loose[0]
+  high = jnp.max(jnp.where(is_used, placed.boxes[:, 2:], -jnp.inf), 0) + loose[1]
+  sides = (high - low) * (1 + deck.uniform(spec.margin, (2,)))
   room = jnp.maximum(sides - (high - low), 0.0)
-  centre = (low + high) / 2 + 0.5 * plus_minus(k_shift, (2,), spec.shape.shift) * room
+  centre = (low + high) / 2 + 0.5 * deck.plus_minus(spec.shift, (2,)) * room
   return jnp.concatenate([centre - sides / 2, sides])
 
 
@@ -216,9 +201,7 @@ def plane(window: jax.Array, placed: Placed, size: int) -> jax.Array:
   return jnp.stack([inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y])
 
 
-def draw(
-  fields: jax.Array, placed: Placed, places: jax.Array, length: jax.Array, slots: int
-) -> tuple[jax.Array, jax.Array]:
+def draw(fields: jax.Array, placed: Placed, places: jax.Array, slots: int) -> tuple[jax.Array, jax.Array]:
   """Signed distances float32[S, S], positive inside: of the number's ink, and of what stands beside it.
 
   fields: uint8[N + 2, 48, 48].
@@ -241,42 +224,36 @@ def paint(
   key: jax.Array, ink: jax.Array, beside: jax.Array, places: jax.Array, placed: Placed, window: jax.Array, spec: SceneSpec
 ) -> jax.Array:
   """The scene float32[S, S, 3], as sharp as the canvas, from the signed distances of its inks."""
-  keys = jax.random.split(key, 24)
-  rules, ground = spec.paint, spec.ground
-  is_in = lambda key, share: jax.random.uniform(key) < share
-  reach = placed.half + 0.05
+  k_deck, *k_textures = jax.random.split(key, 4)
+  deck, rules, ground = Deck(k_deck, 192), spec.paint, spec.ground
+  reach, size = placed.half + 0.05, ink.shape[0]
+  over = lambda image, share, colour: image + share[:, :, None] * (colour - image)
+  flat = lambda colour: colour[None, None]
 
   # Two colours that differ in grey, and a third one.
-  contrast = rules.contrast[0] + (rules.contrast[1] - rules.contrast[0]) * jax.random.uniform(keys[0]) ** 1.5
-  base = jax.random.uniform(keys[1]) * (1 - contrast)
-  is_dark = jax.random.bernoulli(keys[2])
-  paper = background.colour(keys[3], jnp.where(is_dark, base + contrast, base), rules.saturation)
-  pigment = background.colour(keys[4], jnp.where(is_dark, base, base + contrast), rules.saturation)
-  other = background.colour(keys[5], jax.random.uniform(keys[6]), rules.saturation)
+  contrast, is_dark = deck.skewed(rules.contrast, 1.5), deck.chance(0.5)
+  dark = deck.deal() * (1 - contrast)
+  paper = background.colour(deck, jnp.where(is_dark, dark + contrast, dark), rules.saturation)
+  pigment = flat(background.colour(deck, jnp.where(is_dark, dark, dark + contrast), rules.saturation))
+  other = background.colour(deck, deck.deal(), rules.saturation)
 
   # What it stands on: a surface; others beyond their edges; a plate with its frame.
-  image = background.surface(keys[7], places, paper, ground)
-  k_edges = jax.random.split(keys[8], max(ground.edges, 1))
-  for k_edge in k_edges[: ground.edges]:
-    k_is, k_where, k_grey, k_colour = jax.random.split(k_edge, 4)
-    beyond = background.colour(k_colour, jax.random.uniform(k_grey), rules.saturation)
-    share = cover(background.half_plane(k_where, places, (1.05, 2.5), reach)) * is_in(k_is, 0.4)
-    image = image + share[:, :, None] * (beyond - image)
-  k_is, k_margin, k_round, k_ground, k_frame, k_inset, k_width = jax.random.split(keys[9], 7)
-  half = placed.half + uniform(k_margin, (2,), ground.plate_margin)
-  edge = background.rounded_box(places, half, jax.random.uniform(k_round) ** 2 * jnp.min(half))
-  has_plate = is_in(k_is, ground.plate)
-  around = background.surface(k_ground, places, other, ground)
-  on_plate = jnp.where(has_plate, cover(edge), 1.0)
-  image = around + on_plate[:, :, None] * (image - around)
-  inset, width = uniform(k_inset, (), (0.0, 0.1)), uniform(k_width, (), (0.02, 0.08))
-  frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width)) * (has_plate & is_in(k_frame, ground.frame))
-  image = image + frame[:, :, None] * (pigment - image)
-  if ground.strokes:
-    image = _strokes(keys[10], image, places, reach, pigment, ground.strokes)
+  image = background.surface(k_textures[0], deck, places, paper, ground)
+  for _ in range(ground.edges):
+    beyond = flat(background.colour(deck, deck.deal(), rules.saturation))
+    image = over(image, cover(background.half_plane(deck, places, (1.05, 2.5), reach)) * deck.chance(0.4), beyond)
+  half = placed.half + deck.uniform(ground.plate_margin, (2,))
+  edge = background.rounded_box(places, half, deck.skewed((0.0, 1.0), 2.0) * jnp.min(half))
+  has_plate = deck.chance(ground.plate)
+  around = background.surface(k_textures[1], deck, places, other, ground)
+  image = over(around, jnp.where(has_plate, cover(edge), 1.0), image)
+  inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
+  frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width))
+  image = over(image, frame * (has_plate & deck.chance(ground.frame)), pigment)
+  for _ in range(ground.strokes):
+    image = over(image, _stroke(deck, places, reach) * deck.chance(0.3), pigment)
 
   # The ink, with what stands beside it: shadow, outline, body, relief.
-  size = image.shape[0]
   both = jnp.maximum(ink, beside)
   body = cover(both)
   pixels = size / window[2:]  # canvas pixels a unit, (x, y)
@@ -286,43 +263,28 @@ def paint(
     @ camera.blur_matrix(size, blur * pixels[0], offset[0] * pixels[0]).T
   )
   if rules.shadow:
-    offset = plus_minus(keys[11], (2,), rules.shadow_reach)
-    shade = moved(offset, uniform(keys[12], (), (0.0, 0.08))) * uniform(keys[13], (), (0.2, 0.8))
-    image = image * (1 - shade * is_in(keys[14], rules.shadow))[:, :, None]
+    shade = moved(deck.plus_minus(rules.shadow_reach, (2,)), deck.uniform((0.0, 0.08))) * deck.uniform((0.2, 0.8))
+    image = image * (1 - shade * deck.chance(rules.shadow))[:, :, None]
   if rules.outline:
-    width = uniform(keys[15], (), rules.outline_px)
-    line = cover(both + width) * is_in(keys[16], rules.outline)
-    image = image + line[:, :, None] * (other - image)
-  is_raised = is_in(keys[17], rules.relief)
-  is_bare = is_raised & is_in(keys[18], rules.bare)
-  worn = background.texture(keys[19], size, size) * uniform(keys[20], (), rules.worn)
-  filled = pigment[None, None] + worn[:, :, None]
-  image = image + jnp.where(is_bare, 0.0, body)[:, :, None] * (filled - image)
+    image = over(image, cover(both + deck.uniform(rules.outline_px)) * deck.chance(rules.outline), flat(other))
+  is_raised, is_bare = deck.chance(rules.relief), deck.chance(rules.bare)
+  worn = background.texture(k_textures[2], deck, size, size) * deck.uniform(rules.worn)
+  image = over(image, jnp.where(is_raised & is_bare, 0.0, body), pigment + worn[:, :, None])
   if rules.relief:
-    angle = uniform(keys[21], (), (0.0, 2 * math.pi))
-    light = uniform(keys[22], (), (0.02, 0.06)) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-    k_strength, k_light = jax.random.split(keys[23])
-    strength = uniform(k_strength, (), rules.relief_strength) * is_raised
-    image = image + (strength * (moved(light, 0.02) - moved(-light, 0.02)))[:, :, None]
-  else:
-    k_light = keys[23]
-  return jnp.clip(image * background.light(k_light, places, reach, ground)[:, :, None], 0.0, 1.0)
+    angle = deck.uniform((0.0, 2 * math.pi))
+    aside = deck.uniform((0.02, 0.06)) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+    strength = deck.uniform(rules.relief_strength) * is_raised
+    image = image + (strength * (moved(aside, 0.02) - moved(-aside, 0.02)))[:, :, None]
+  return jnp.clip(image * background.light(deck, places, reach, ground)[:, :, None], 0.0, 1.0)
 
 
-def _strokes(key, image, places, reach, pigment, count):
-  """Lines of ink beyond the number's sides, and dots: cracks, screws, rails, other writing."""
-  for k_stroke in jax.random.split(key, count):
-    k_is, k_side, k_one, k_far, k_long, k_width = jax.random.split(k_stroke, 6)
-    axis = jax.random.bernoulli(k_side).astype(jnp.int32)
-    sign = jnp.where(jax.random.bernoulli(jax.random.fold_in(k_side, 1)), 1.0, -1.0)
-    is_axis = jnp.arange(2) == axis
-    away = sign * (reach + uniform(k_far, (), (0.03, 0.3)))
-    one = jnp.where(is_axis, away, reach * plus_minus(k_one, (2,), 1.2))
-    run = jax.random.normal(k_long, (2,)) * jnp.where(is_axis, 0.05, 0.6)
-    line = background.line(places, one, one + run, uniform(k_width, (), (0.02, 0.15)))
-    share = cover(line) * (jax.random.uniform(k_is) < 0.3)
-    image = image + share[:, :, None] * (pigment - image)
-  return image
+def _stroke(deck, places, reach):
+  """The share float32[S, S] of each pixel under a line beyond one of the number's sides: a crack, a screw, a rail."""
+  is_axis = jnp.arange(2) == deck.chance(0.5)
+  away = jnp.where(deck.chance(0.5), 1.0, -1.0) * (reach + deck.uniform((0.03, 0.3)))
+  one = jnp.where(is_axis, away, reach * deck.plus_minus(1.2, (2,)))
+  run = deck.normal((2,)) * jnp.where(is_axis, 0.05, 0.6)
+  return cover(background.line(places, one, one + run, deck.uniform((0.02, 0.15))))
 
 
 def _turn(angle):

@@ -1,0 +1,71 @@
+"""Distance fields against shapes whose distance is known, and against the glyphs that they were made from."""
+
+import numpy as np
+import pytest
+
+from digits_jax.alphabet import DIGITS, Alphabet
+from digits_jax.data import fields, fonts
+from digits_jax.errors import InputError
+from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
+
+AT = (np.arange(FIELD_PX) + 0.5 - FIELD_PX / 2) / FIELD_UNIT  # of a field's pixels, in units
+
+
+def distances(field):
+  return (field.astype(np.float32) - 128) * FIELD_REACH / 127
+
+
+def test_of_a_disc_is_radius_minus_distance():
+  at = np.arange(120) + 0.5 - 60
+  disc = np.hypot(at[:, None], at[None]) < 40  # 80 pixels high: 1 unit
+  made, boxes = fields.of_images(np.uint8(255) * disc[None])
+  np.testing.assert_allclose(boxes, [[-0.5, -0.5, 0.5, 0.5]], atol=0.01)
+  want = np.clip(0.5 - np.hypot(AT[:, None], AT[None]), -FIELD_REACH, FIELD_REACH)
+  np.testing.assert_allclose(distances(made[0]), want, atol=0.02)
+
+
+def test_a_wide_glyph_is_made_to_fit():
+  image = np.zeros((40, 200), np.uint8)
+  image[10:30, 20:180] = 255
+  made, boxes = fields.of_images(image[None])
+  edge = np.concatenate([made[0, 0], made[0, -1], made[0, :, 0], made[0, :, -1]])
+  assert (edge < 128).all() and made.max() > 128
+  assert boxes[0, 2] - boxes[0, 0] == pytest.approx(8 * (boxes[0, 3] - boxes[0, 1]), rel=1e-4)
+
+
+def test_the_shipped_faces_stand_on_one_line_and_are_one_high():
+  bank = fields.load(None, split='train', alphabet=Alphabet(DIGITS))
+  assert bank.fields.shape == (22, 10, FIELD_PX, FIELD_PX) and bank.fields.dtype == np.uint8
+  heights = bank.boxes[:, :, 3] - bank.boxes[:, :, 1]
+  assert (heights.max(1) <= 1 + 1e-5).all() and (heights.max(1) > 0.94).all()  # one, wide or deep, is made to fit
+  ink = distances(bank.fields) > 0
+  for styles in range(0, 22, 5):
+    for digit in range(10):
+      rows, columns = (np.flatnonzero(ink[styles, digit].any(axis)) for axis in (1, 0))
+      found = [AT[columns[0]], AT[rows[0]], AT[columns[-1]], AT[rows[-1]]]
+      np.testing.assert_allclose(found, bank.boxes[styles, digit] + [0.014, 0.014, -0.014, -0.014], atol=0.03)
+
+
+def test_ink_is_where_the_face_draws_it():
+  faces, _ = fonts.find_faces(None, alphabet=Alphabet(DIGITS))
+  images = fonts.render_face(faces[0], size=fields.RENDERED_PX, alphabet=Alphabet(DIGITS))
+  made, boxes = fields.of_images(images)
+  for image, field, box in zip(images, made, boxes, strict=True):
+    unit = np.ptp(np.flatnonzero((image >= 128).any(1))) + 1  # pixels
+    scale = unit / (box[3] - box[1])
+    rows = np.rint(AT * scale + image.shape[0] / 2 - 0.5).astype(int)
+    columns = np.rint(AT * scale + image.shape[1] / 2 - 0.5).astype(int)
+    inside = np.pad(image, 40)[rows[:, None] + 40, columns[None] + 40] >= 128
+    sure = np.abs(distances(field)) > 0.02
+    np.testing.assert_array_equal(inside[sure], (field > 128)[sure])
+    assert sure.mean() > 0.8
+
+
+def test_families_that_are_held_out():
+  banks = {
+    split: fields.load(None, split=split, alphabet=Alphabet(DIGITS), test_families=('STIX',))
+    for split in ('train', 'test')
+  }
+  assert [len(bank.fields) for bank in banks.values()] == [18, 4]
+  with pytest.raises(InputError, match='is not one of'):
+    fields.load(None, split='train', alphabet=Alphabet(DIGITS), test_families=('Garamond',))

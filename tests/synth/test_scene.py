@@ -1,0 +1,186 @@
+"""Scenes: where the ink is, what numbers they show, and what each share of the paint changes."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import street
+from digits_jax.alphabet import DIGITS, Alphabet
+from digits_jax.data import fields
+from digits_jax.errors import InputError
+from digits_jax.synth import background, camera, number, scene
+from digits_jax.synth.augment import AugmentSpec
+from digits_jax.synth.draw import Deck
+from tests.synth import specs
+
+SIZE, SLOTS = 54, 5
+
+
+@functools.cache
+def bank():
+  return fields.load(None, split='train', alphabet=Alphabet(DIGITS))
+
+
+@functools.cache
+def whole():
+  """What configs/street.py draws."""
+  config = street.get_config()
+  return scene.SceneSpec(
+    size=SIZE,
+    number=number.NumberSpec(alphabet=Alphabet(DIGITS), split='train', **config.synth.number),
+    shape=scene.ShapeSpec(**config.scene.shape),
+    paint=scene.PaintSpec(**config.scene.paint),
+    ground=background.GroundSpec(**config.scene.ground),
+    camera=camera.CameraSpec(**config.scene.camera),
+    augment=AugmentSpec(size=SIZE),
+  )
+
+
+def changed(spec, **parts):
+  return dataclasses.replace(
+    spec, **{name: dataclasses.replace(getattr(spec, name), **to) for name, to in parts.items()}
+  )
+
+
+@functools.cache
+def mapped(spec):
+  return specs.compiled(jax.vmap(functools.partial(scene.example, spec=spec), (0, None)))
+
+
+def draw(spec, count=48, seed=0):
+  return jax.device_get(mapped(spec)(specs.keys(count, seed), bank()))
+
+
+@functools.cache
+def inked(shape):
+  """For 64 keys: signed distances of the ink, boxes in pixels and lengths, as `scene.example` has them."""
+
+  def one(key, bank):
+    k_number, k_place = jax.random.split(key)
+    deck = Deck(k_place, 96)
+    length = jax.random.randint(k_number, (), 1, SLOTS + 1)
+    symbols = jax.random.randint(k_number, (SLOTS + scene.NEIGHBOURS,), 0, 10)
+    placed = scene.arrange(deck, bank.boxes[3, symbols], length, SLOTS, shape)
+    window = scene.choose_window(deck, placed, length, shape)
+    places = scene.plane(window, placed, SIZE)
+    ink, beside = scene.draw(bank.fields[3, symbols], placed, places, SLOTS)
+    corners = (placed.boxes.reshape(-1, 2, 2) - window[None, None, :2]) / window[None, None, 2:] * SIZE
+    return ink, beside, corners.reshape(-1, 4)[:SLOTS], length, placed.is_used[SLOTS:]
+
+  return jax.device_get(specs.compiled(jax.vmap(one, (0, None)))(specs.keys(64), bank()))
+
+
+def test_ink_fills_the_boxes_of_upright_numbers():
+  shape = dataclasses.replace(
+    whole().shape, scale=0.0, rotation_degrees=0.0, slant_degrees=0.0, stairs_degrees=0.0, turn_degrees=0.0, stacked=0.0,
+    shear_degrees=0.0, perspective=0.0, weight=(0.0, 0.0), loose=(0.0, 0.0), margin=(0.2, 0.2),
+  )  # fmt: skip
+  for ink, _, boxes, length, _ in zip(*inked(shape), strict=True):
+    rows, columns = (np.flatnonzero((ink > 0).any(axis)) for axis in (1, 0))
+    found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    used = boxes[:length]
+    np.testing.assert_allclose(found, [*used[:, :2].min(0), *used[:, 2:].max(0)], atol=1.6)
+
+
+def test_ink_stays_in_its_boxes_whatever_the_view():
+  shape = dataclasses.replace(whole().shape, steep=0.5, stacked=0.3, weight=(0.0, 0.0), margin=(0.3, 0.3))
+  at = np.arange(SIZE) + 0.5
+  for ink, _, boxes, length, _ in zip(*inked(shape), strict=True):
+    held = np.zeros((SIZE, SIZE), bool)
+    for left, top, right, bottom in boxes[:length]:
+      inside = lambda low, high: (at > low - 1) & (at < high + 1)
+      box = inside(top, bottom)[:, None] & inside(left, right)[None]
+      held |= box
+      assert (ink > 0)[box].any()
+    assert not (ink > 0)[~held].any()
+
+
+def test_what_stands_beside_does_not_touch_the_number():
+  shape = dataclasses.replace(whole().shape, neighbours=1.0, margin=(1.0, 1.0), weight=(0.0, 0.0))
+  inks, besides, _, _, has_beside = inked(shape)
+  assert has_beside.all()
+  assert not ((inks > 0) & (besides > 0)).any()
+  assert ((besides > 0).any((1, 2))).mean() > 0.9
+
+
+def test_stacked_numbers_read_from_the_top():
+  shape = dataclasses.replace(whole().shape, stacked=1.0, turn_degrees=0.0, perspective=0.0, shear_degrees=0.0)
+  _, _, boxes, lengths, _ = inked(shape)
+  for rows, length in zip(boxes, lengths, strict=True):
+    assert (np.diff(rows[:length, 1]) > 0).all()
+    assert np.ptp(rows[:length, [0, 2]].mean(1)) < 20
+
+
+def test_lengths_have_their_shares_and_numbers_their_split():
+  spec = whole()
+  one = specs.compiled(jax.vmap(lambda key: _labels(key, spec)))
+  labels, lengths = jax.device_get(one(specs.keys(4000)))
+  shares = np.bincount(lengths, minlength=SLOTS + 1)[1:] / 4000
+  np.testing.assert_allclose(shares, np.array(spec.shape.lengths) / sum(spec.shape.lengths), atol=0.03)
+  alphabet = Alphabet(DIGITS)
+  for row, length in zip(labels[:500], lengths[:500], strict=True):
+    text = alphabet.decode(row, length)
+    assert len(text) == length and not row[length:].any()
+    assert number.split_of(text, alphabet) in (None, 'train')
+
+
+def _labels(key, spec):
+  batch = scene.example(key, jax.tree.map(jnp.asarray, bank()), spec=spec)
+  return batch.labels, batch.label_lengths
+
+
+def test_one_key_is_one_image_in_any_batch():
+  first = draw(whole(), 8)
+  assert first.images.shape == (8, SIZE, SIZE, 3) and first.images.dtype == np.float32
+  assert np.isfinite(first.images).all() and first.images.min() >= 0 and first.images.max() <= 1
+  again = jax.device_get(mapped(whole())(specs.keys(8)[3:5], bank()))
+  np.testing.assert_allclose(again.images, first.images[3:5], atol=2e-2)  # JPEG may round a coefficient the other way
+  np.testing.assert_array_equal(again.labels, first.labels[3:5])
+  assert np.abs(first.images[0] - first.images[1]).mean() > 0.02
+
+
+OFF = {
+  'outline': ('paint', {'outline': 0.0}), 'shadow': ('paint', {'shadow': 0.0}), 'relief': ('paint', {'relief': 0.0}),
+  'plate': ('ground', {'plate': 0.0}), 'stripes': ('ground', {'stripes': 0.0}), 'edges': ('ground', {'edges': 0}),
+  'strokes': ('ground', {'strokes': 0}), 'cast': ('ground', {'cast': 0.0}),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', OFF)
+def test_an_ingredient_that_is_left_out_changes_some_images_and_no_number(name):
+  part, to = OFF[name]
+  with_it, without = draw(whole()), draw(changed(whole(), **{part: to}))
+  np.testing.assert_array_equal(with_it.labels, without.labels)
+  np.testing.assert_allclose(with_it.boxes, without.boxes, atol=1e-4)
+  moved = np.abs(with_it.images - without.images).max((1, 2, 3))
+  assert 0 < (moved > 0.05).sum()
+
+
+def test_ink_differs_from_the_ground_by_the_contrast():
+  flat = changed(
+    whole(),
+    shape={'neighbours': 0.0}, paint={'contrast': (0.5, 0.5), 'saturation': 0.0, 'outline': 0.0, 'shadow': 0.0,
+    'relief': 0.0, 'worn': (0.0, 0.0)},
+    ground={'texture': (0.0, 0.0), 'stripes': 0.0, 'gradient': 0.0, 'edges': 0, 'plate': 0.0, 'cast': 0.0, 'strokes': 0},
+    camera={'digit_px': (200.0, 200.0), 'blur_px': (0.0, 0.0), 'sharpening': 0.0, 'noise': (0.0, 0.0), 'jpeg': 0.0,
+    'gamma': (1.0, 1.0), 'haze': 0.0},
+  )  # fmt: skip
+  images = draw(flat, 16).images
+  np.testing.assert_allclose(images.max((1, 2, 3)) - images.min((1, 2, 3)), 0.5, atol=0.03)
+  assert 4 <= sum(np.median(image) > image.mean() for image in images) <= 12  # dark ink, or bright
+
+
+def test_shares_without_sense_are_named():
+  with pytest.raises(InputError, match='lengths'):
+    dataclasses.replace(whole().shape, lengths=())
+  with pytest.raises(InputError, match='max_length'):
+    dataclasses.replace(whole(), shape=dataclasses.replace(whole().shape, lengths=(0.1,) * 6))
+  with pytest.raises(InputError, match='contrast'):
+    dataclasses.replace(whole().paint, contrast=(0.5, 1.5))
+  with pytest.raises(InputError, match='plate_margin'):
+    dataclasses.replace(whole().ground, plate_margin=(0.5, 0.1))
