@@ -186,7 +186,7 @@ def scene() -> ConfigDict:
 
   config.shape = ConfigDict()  # where the digits stand, and how they are seen
   config.shape.lengths = (0.2, 0.4, 0.26, 0.12, 0.02)  # shares of numbers of 1, 2, ... digits
-  config.shape.stretch = (0.7, 1.3)  # width of digits, a factor, one value a number
+  config.shape.stretch = (0.5, 1.15)  # width of digits, a factor, one value a number
   config.shape.scale = 0.06  # height of each digit, 1 +- this
   config.shape.gap = (-0.04, 0.4)  # between inks, one value a number, small ones more often
   config.shape.wander = 0.04  # baseline +- this, each digit
@@ -199,7 +199,8 @@ def scene() -> ConfigDict:
   config.shape.steep = 0.15  # share of numbers turned four times as far
   config.shape.shear_degrees = 8.0  # the whole number +- this, along both axes
   config.shape.perspective = 0.2  # how much larger one side of a number may be than its middle
-  config.shape.loose = (-0.03, 0.1)  # by which a box is larger than the ink, each side
+  config.shape.loose_x = (-0.02, 0.14)  # by which a box is larger than the ink, left and right
+  config.shape.loose_y = (-0.03, 0.08)  # the same, above and below
   config.shape.margin = (0.0, 0.35)  # by how much the crop is larger than the box, each axis; SVHN's centre: 0.097
   config.shape.shift = 1.0  # the box, +- this share of the room around it
   config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them

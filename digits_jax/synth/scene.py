@@ -41,17 +41,18 @@ class ShapeSpec:
   steep: float  # share of numbers turned four times as far
   shear_degrees: float  # the whole number +- this
   perspective: float  # how much larger one side of a number may be than its middle
-  loose: tuple[float, float]  # by which a box is larger than the ink, each side
+  loose_x: tuple[float, float]  # by which a box is larger than the ink, left and right
+  loose_y: tuple[float, float]  # the same, above and below
   margin: tuple[float, float]  # by how much the crop is larger than the box, each axis
   shift: float  # the box, +- this share of the room around it
   neighbours: float  # share of numbers with a digit of another beside them
 
   def __post_init__(self):
-    check_ranges(self, 'scene.shape', ('stretch', 'gap', 'weight', 'loose', 'margin'))
+    check_ranges(self, 'scene.shape', ('stretch', 'gap', 'weight', 'loose_x', 'loose_y', 'margin'))
     check_between(self, 'scene.shape', 0, 1, ('stacked', 'steep', 'neighbours', 'shift', 'lengths', 'perspective'))
     check_between(self, 'scene.shape', 0, 45, ('rotation_degrees', 'slant_degrees', 'stairs_degrees', 'shear_degrees'))
     check_between(self, 'scene.shape', 0, 0.5, ('scale', 'wander'))
-    check_between(self, 'scene.shape', -0.5, 1, ('margin', 'loose'))
+    check_between(self, 'scene.shape', -0.5, 1, ('margin', 'loose_x', 'loose_y'))
     if not self.lengths or sum(self.lengths) <= 0 or self.stretch[0] <= 0:
       raise InputError('scene.shape: lengths need a share above 0, and stretch must be above 0')
 
@@ -182,7 +183,7 @@ def arrange(deck: Deck, inks: jax.Array, length: jax.Array, slots: int, spec: Sh
 def choose_window(deck: Deck, placed: Placed, length: jax.Array, spec: ShapeSpec) -> jax.Array:
   """What the crop shows of the scene: float32[4], left, top, width, height."""
   is_used = (jnp.arange(placed.boxes.shape[0]) < length)[:, None]
-  loose = deck.uniform(spec.loose, (2, 2))
+  loose = jnp.stack([deck.uniform(spec.loose_x, (2,)), deck.uniform(spec.loose_y, (2,))], 1)  # [side, axis]
   low = jnp.min(jnp.where(is_used, placed.boxes[:, :2], jnp.inf), 0) - loose[0]
   high = jnp.max(jnp.where(is_used, placed.boxes[:, 2:], -jnp.inf), 0) + loose[1]
   sides = (high - low) * (1 + deck.uniform(spec.margin, (2,)))

@@ -77,7 +77,7 @@ def inked(shape):
 def test_ink_fills_the_boxes_of_upright_numbers():
   shape = dataclasses.replace(
     whole().shape, scale=0.0, rotation_degrees=0.0, slant_degrees=0.0, stairs_degrees=0.0, turn_degrees=0.0, stacked=0.0,
-    shear_degrees=0.0, perspective=0.0, weight=(0.0, 0.0), loose=(0.0, 0.0), margin=(0.2, 0.2),
+    shear_degrees=0.0, perspective=0.0, weight=(0.0, 0.0), loose_x=(0.0, 0.0), loose_y=(0.0, 0.0), margin=(0.2, 0.2),
   )  # fmt: skip
   for ink, _, boxes, length, _ in zip(*inked(shape), strict=True):
     rows, columns = (np.flatnonzero((ink > 0).any(axis)) for axis in (1, 0))
