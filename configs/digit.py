@@ -15,7 +15,7 @@ VARIANTS = ('default', 'fonts', 'tiny')
 
 
 def get_config(argument=None):
-  """`default`: MNIST, 0.9 million parameters. `fonts`: printed digits, any place on 32x32. `tiny`: 4 steps, for tests."""
+  """`default`: MNIST, 0.9 million parameters. `fonts`: printed digits, any place on 32x32. `tiny`: for tests."""
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
   config.name = 'digit' if variant == 'default' else f'digit-{variant}'
@@ -41,7 +41,7 @@ def get_config(argument=None):
   config.model.update(patch=(1, 1), widths=(32, 64, 96, 96, 160, 192, 192), dense_features=(128,))
   config.model.pools = ((1, 1), (2, 2), (1, 1), (2, 2), (1, 1), (1, 1), (7, 7))
   config.update(steps=10_000, batch_size=256, eval_every=1000, checkpoint_every=1000)
-  config.optim.update(weight_decay=3e-2, warmup_steps=300, average_decay=0.999)
+  config.optim.update(learning_rate=3e-3, weight_decay=3e-2, warmup_steps=200, average_decay=0.999)
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
     config.model.update(patch=(2, 2), widths=(8, 8), pools=((2, 2), (7, 7)), dense_features=(16,))

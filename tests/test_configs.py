@@ -215,7 +215,7 @@ def test_the_sets_of_unseen_families_and_of_many_lengths():
   changed.layout.width = 360
   assert lengths.synth == changed
   built = experiment.build(fonts.get_config('lengths'))  # refuses what does not fit
-  assert parallel.example_shapes(built.tests['test'].source).images.shape == (1, 64, 360, 1)
+  assert parallel.example_shapes(built.tests['lengths'].source).images.shape == (1, 64, 360, 1)
 
 
 def test_families_for_validation_and_test_are_never_trained_on():

@@ -111,7 +111,7 @@ def choose_styles(faces):
 
 
 def split(faces):
-  """{`family_of`: 'train', 'validation' or 'test'}, by a hash of the name; clones together, of shipped ones in train."""
+  """{`family_of`: 'train', 'validation' or 'test'}, by a hash of the name; clones together."""
   vectors = np.array([digits_of(face['path']) for face in faces])  # [faces, 10, pixels]
   shipped = np.array([digits_of(face.path) for face in fonts.find_faces(None, alphabet=SYMBOLS)[0]])
   groups = [face['group'] for face in faces]
@@ -148,7 +148,7 @@ def digits_of(path):
 def write(source, target):
   """The face with its digits, '.', '-' and names, and nothing else."""
   kept = {'CFF ', 'OS/2', 'cmap', 'glyf', 'head', 'hhea', 'hmtx', 'loca', 'maxp', 'name', 'post'}
-  file = ttLib.TTFont(source)
+  file = ttLib.TTFont(source, recalcTimestamp=False)
   for table in set(file.keys()) - kept - {'GlyphOrder'}:
     del file[table]
   options = subset.Options(hinting=False, layout_features=[], notdef_outline=True, name_IDs=[1, 2, 4, 6, 16, 17])
