@@ -36,7 +36,7 @@ def get_config(argument=None):
   config.synth.layout.kind = 'stacked'
   config.synth.warp.update(rotation_degrees=14.0, slant_degrees=14.0, elastic_px=1.0, shift_px=2.0)
   config.synth.warp.update(stroke_frac=(-0.4, 0.5), zoom=(0.82, 1.12))
-  config.synth.photo.noise = (0.0, 0.1)
+  config.synth.photo.noise = (0.0, 0.05)
   # Its last features see all of the digit (40 pixels), so that their largest values say enough.
   config.model.update(patch=(1, 1), widths=(32, 64, 96, 96, 160, 192, 192), dense_features=(128,))
   config.model.pools = ((1, 1), (2, 2), (1, 1), (2, 2), (1, 1), (1, 1), (7, 7))

@@ -56,9 +56,11 @@ def get_config(argument=None):
     # The last pool leaves little of the canvas: dense layers behind a whole one would be most of the model.
     pools = ((2, 2), (1, 1), (2, 2), (1, 1), (1, 1), (1, 1), (1, 1), (7, 5))
     config.model.update(common.goodfellow(), pools=pools)
+    config.optim.learning_rate = 1e-3
   if variant == 'grid_softmax':  # a vector for each cell
     config.model.update(patch=(2, 2), widths=(32, 64, 96, 128, 192), pools=((1, 1), (2, 2), (1, 1), (1, 1), (7, 7)))
     config.model.update(kernel=3, maxout=1, dense_features=(512, 512))
+    config.optim.learning_rate = 3e-3
   if config.synth.layout.height == 32:
     config.synth.number.min_length = 1  # mixed lengths lead CTC off its plateaus
     config.synth.warp.scale = (0.75, 1.05)
