@@ -16,8 +16,10 @@ def get_config(argument=None):
   variant = common.choose(argument, VARIANTS)
   config = mnist.get_config('grid')
   config.name = 'speedrun' if variant == 'default' else 'speedrun-tiny'
-  config.steps = 6000
-  config.optim.update(learning_rate=4e-3, warmup_steps=50, average_decay=0.995)
+  config.update(steps=6000, batch_size=64)
+  config.model.update(patch=(2, 2), widths=(32, 64, 128), pools=((2, 2), (1, 1), (1, 1)))
+  config.optim.update(learning_rate=4e-3, weight_decay=1e-4, warmup_steps=50, average_decay=0.995)
+  config.validation.examples = 1000
   # Handwriting that MNIST does not have, though less of it than a long training would want.
   config.synth.warp.update(rotation_degrees=8.0, slant_degrees=6.0, slant_jitter_degrees=4.0, elastic_px=0.5)
   config.synth.warp.update(stroke_frac=(-0.2, 0.3), scale=(0.9, 1.0))

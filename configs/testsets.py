@@ -78,3 +78,16 @@ def twelve() -> ConfigDict:
   synth.number.update(min_length=12, max_length=12)
   synth.layout.width = 288
   return common.test_set('twelve-v1', synth)
+
+
+def lengths() -> ConfigDict:
+  """`lengths-v1`: 1 to 15 printed digits on 64x360, otherwise as plates-v1: how far does a reader carry?"""
+  synth = common.synth()
+  synth.number.update(min_length=1, max_length=15)
+  synth.layout.width = 360
+  return common.test_set('lengths-v1', synth)
+
+
+def families() -> ConfigDict:
+  """`families-v1`: drawn as plates-v1, from a seed of its own, in faces of families that nothing was trained on."""
+  return common.test_set('families-v1', plates().synth, seed=4)

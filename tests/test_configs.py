@@ -16,7 +16,9 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageDraw
 
 from configs import common, fonts, testsets
+from digits_jax.alphabet import Alphabet
 from digits_jax.data import images, mnist_builder, svhn_builder
+from digits_jax.data.fonts import find_faces
 from digits_jax.errors import InputError
 from digits_jax.training import experiment, feeds, parallel
 from tests.data import made_svhn
@@ -28,8 +30,8 @@ MODULES = {path.stem: importlib.import_module(f'configs.{path.stem}') for path i
 ALL = [(name, argument) for name, module in MODULES.items() for argument in (None, *module.VARIANTS)]
 # When a model changes on purpose, so do these.
 PARAMETERS = {
-  ('digit', None): 278_922,
-  ('digit', 'default'): 278_922,
+  ('digit', None): 931_114,
+  ('digit', 'default'): 931_114,
   ('digit', 'fonts'): 451_082,
   ('digit', 'tiny'): 1_210,
   ('fonts', None): 393_931,
@@ -39,16 +41,19 @@ PARAMETERS = {
   ('fonts', 'five'): 393_931,
   ('fonts', 'transfer'): 393_931,
   ('fonts', 'twelve'): 393_931,
+  ('fonts', 'lengths'): 393_931,
+  ('fonts', 'families'): 600_107,
+  ('fonts', 'families_shipped'): 600_107,
   ('fonts', 'tiny'): 4_075,
   ('forkme', None): 328_139,
   ('forkme', 'default'): 328_139,
   ('forkme', 'tiny'): 4_075,
-  ('mnist', None): 449_291,
-  ('mnist', 'strings'): 449_291,
-  ('mnist', 'seven'): 449_291,
-  ('mnist', 'triplets'): 383_499,
-  ('mnist', 'grid'): 383_499,
-  ('mnist', 'grid_softmax'): 880_696,
+  ('mnist', None): 1_053_067,
+  ('mnist', 'strings'): 1_053_067,
+  ('mnist', 'seven'): 1_053_067,
+  ('mnist', 'triplets'): 754_763,
+  ('mnist', 'grid'): 754_763,
+  ('mnist', 'grid_softmax'): 1_191_096,
   ('mnist', 'grid_goodfellow'): 18_076_712,
   ('mnist', 'tiny'): 3_819,
   ('own', None): 393_931,
@@ -105,6 +110,8 @@ def get(name, argument, data_dir=''):
   config.data.data_dir = str(data_dir)
   if config.data.source == 'folder':
     config.data.folder = str(data_dir / 'own')
+  if config.data.test_font_dir:  # folders that no package brings
+    config.data.update(font_dir='', test_font_dir='', validation_families=())
   if config.tests.test.draw == 'glyphs':  # each of them once, and the small MNIST has fewer
     config.validation.examples, config.tests.test.examples = 12, min(config.tests.test.examples, 200)
   return config
@@ -199,6 +206,31 @@ def test_the_sets_of_twelve_and_five_digits():
   config.tests.test = testsets.twelve()
   built = experiment.build(config)  # refuses what does not fit
   assert parallel.example_shapes(built.tests['test'].source).images.shape == (1, 64, 288, 1)
+
+
+def test_the_sets_of_unseen_families_and_of_many_lengths():
+  """As plates-v1, but for what their names say; fifteen of the widest digits that are shipped fit their canvas."""
+  plates, families, lengths = testsets.plates(), testsets.families(), testsets.lengths()
+  assert (families.name, families.seed, families.examples) == ('families-v1', 4, 5000)
+  assert families.synth == plates.synth
+  assert (lengths.name, lengths.seed, lengths.examples) == ('lengths-v1', 2, 5000)
+  changed = plates.synth.copy_and_resolve_references()
+  changed.number.update(min_length=1, max_length=15)
+  changed.layout.width = 360
+  assert lengths.synth == changed
+  built = experiment.build(fonts.get_config('lengths'))  # refuses what does not fit
+  assert parallel.example_shapes(built.tests['lengths'].source).images.shape == (1, 64, 360, 1)
+
+
+def test_families_for_validation_and_test_are_never_trained_on():
+  config, listed = fonts.get_config('families'), ROOT / 'experiments' / 'families' / 'families.json'
+  families = json.loads(listed.read_text())
+  groups = {split: set(families[split]['groups']) for split in ('train', 'validation', 'test')}
+  assert set(config.data.validation_families) == groups['validation']
+  assert len(groups['train']) >= 100 and len(set().union(*groups.values())) == sum(map(len, groups.values()))
+  shipped = {face.family for face in find_faces(None, alphabet=Alphabet())[0]}
+  assert not shipped & groups['test']
+  assert fonts.get_config('families_shipped').data.font_dir == ''
 
 
 def test_further_test_sets_are_built():
