@@ -62,14 +62,14 @@ PARAMETERS = {
   ('speedrun', None): 383_499,
   ('speedrun', 'default'): 383_499,
   ('speedrun', 'tiny'): 3_883,
-  ('street', None): 0,
-  ('street', 'default'): 0,
-  ('street', 'tiny'): 0,
+  ('street', None): 1_828_651,
+  ('street', 'default'): 1_828_651,
+  ('street', 'tiny'): 3_091,
   ('svhn', None): 5_553_995,
   ('svhn', 'default'): 5_553_995,
   ('svhn', 'extra'): 5_553_995,
   ('svhn', 'small'): 671_499,
-  ('svhn', 'street'): 0,
+  ('svhn', 'street'): 1_828_651,
   ('svhn', 'goodfellow'): 19_263_560,
   ('svhn', 'tiny'): 3_091,
 }
@@ -296,7 +296,7 @@ def test_fonts_tiny_trains_end_to_end(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['mnist', 'digit', 'svhn'])
+@pytest.mark.parametrize('name', ['mnist', 'digit', 'svhn', 'street'])
 def test_tiny_configs_train_end_to_end(tmp_path, data_dir, name):
   out = train(name, tmp_path / 'run', f'--config.data.data_dir={data_dir}')
   assert_whole(tmp_path / 'run', out, get(name, 'tiny', data_dir), PARAMETERS[name, 'tiny'])
