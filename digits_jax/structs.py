@@ -34,7 +34,7 @@ FIELD_REACH = 0.25  # units; a field tells distances to the edge as far as this
 
 @struct.dataclass
 class FieldBank:
-  """Distance fields of fonts: each symbol's signed distance to its edge, positive inside, on a square about its anchor."""
+  """Distance fields of fonts: the signed distance to each symbol's edge, positive inside, about its anchor."""
 
   fields: jax.Array  # uint8[R, A, 48, 48]; 128 on the edge, 255 a FIELD_REACH inside, 1 as far outside
   boxes: jax.Array  # float32[R, A, 4], each ink from its anchor, in units

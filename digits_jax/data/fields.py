@@ -1,7 +1,7 @@
-"""Fonts as distance fields: one small image a glyph, from which its edge can be drawn at any size, weight and softness.
+"""Fonts as distance fields: one small image a glyph, from which its edge is drawn at any size, weight and softness.
 
-After Green 2007, "Improved Alpha-Tested Magnification for Vector Textures and Special Effects". A stroke grows by adding
-to its field; an outline, a shadow and a relief come from the same samples.
+After Green 2007, "Improved Alpha-Tested Magnification for Vector Textures and Special Effects". A stroke grows by
+adding to its field; an outline, a shadow and a relief come from the same samples.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def of_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   Args:
     images: uint8[A, h, w], ink 255 on 0; digits' middle at the image's centre, as `fonts.render_face` gives them.
   """
-  symbols, height, width = images.shape
+  _, height, width = images.shape
   is_ink = images >= 128
   rows, columns = is_ink.any(2), is_ink.any(1)
   first = lambda held: held.argmax(1).astype(np.float32)

@@ -1,7 +1,7 @@
 """What a number stands on, and what stands around it: textures, edges of other surfaces, plates, clutter.
 
-Pure and written for one example. Places are in the plane of the number (units: its digits' height, y down), at which the
-canvas has been sampled; grey levels and colours in [0, 1], red, green, blue.
+Pure and written for one example. Places are in the plane of the number (units: its digits' height, y down), at which
+the canvas has been sampled; grey levels and colours in [0, 1], red, green, blue.
 """
 
 import dataclasses

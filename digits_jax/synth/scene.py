@@ -222,9 +222,24 @@ def draw(fields: jax.Array, placed: Placed, places: jax.Array, slots: int) -> tu
 
 
 def paint(
-  key: jax.Array, ink: jax.Array, beside: jax.Array, places: jax.Array, placed: Placed, window: jax.Array, spec: SceneSpec
+  key: jax.Array,
+  ink: jax.Array,
+  beside: jax.Array,
+  places: jax.Array,
+  placed: Placed,
+  window: jax.Array,
+  spec: SceneSpec,
 ) -> jax.Array:
-  """The scene float32[S, S, 3], as sharp as the canvas, from the signed distances of its inks."""
+  """The scene float32[S, S, 3], as sharp as the canvas.
+
+  Args:
+    key: one key.
+    ink, beside: float32[S, S], signed distances of the number and of what stands beside it; `draw`.
+    places: float32[2, S, S], of the pixels in the number's plane.
+    placed: the number.
+    window: float32[4], what the crop shows.
+    spec: the ranges; static.
+  """
   k_deck, *k_textures = jax.random.split(key, 4)
   deck, rules, ground = Deck(k_deck, 192), spec.paint, spec.ground
   reach, size = placed.half + 0.05, ink.shape[0]

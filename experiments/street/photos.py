@@ -2,8 +2,8 @@
 
 python experiments/street/photos.py --data_dir=DIR --split=train RUN [RUN ...]
 
-train: what a recipe is developed on. test: looked at once. The run's own config says how large its crops are, and a photo
-is cropped as configs/svhn.py crops it. One line a run.
+train: what a recipe is developed on. test: looked at once. The run's own config says how large its crops are, and a
+photo is cropped as configs/svhn.py crops it. One line a run.
 """
 
 import functools
@@ -14,9 +14,9 @@ from absl import flags
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'What `prepare --data_dir` wrote; TFDS\'s default folder if not given.')
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'What `prepare --data_dir` wrote; default: the folder of TFDS.')
 _SPLIT = flags.DEFINE_enum('split', 'train', ['train', 'test'], 'Which photos.')
-_SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of the photos with what the last run read, errors first.')
+_SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of photos with what the last run read, errors first.')
 
 CROP_PX, MARGIN, WINDOW = 64, 0.3, 54 / 64  # of configs/svhn.py
 
@@ -45,7 +45,8 @@ def main(arguments):
     source = svhn_feed.source(numbers, middle, batch_size=1, seed=None, keep='host')
     fixed = evaluate.FixedSet(_SPLIT.value, source, 0, len(numbers))
     records = evaluation.score(opened, fixed)
-    print(f'{name}, step {opened.step}: {metrics.describe(evaluate.summarise(records), opened.temperature)}', flush=True)
+    figures = metrics.describe(evaluate.summarise(records), opened.temperature)
+    print(f'{name}, step {opened.step}: {figures}', flush=True)
   if _SHEET.value:
     finish.draw_sheet(_SHEET.value, fixed, records, opened.alphabet, len(numbers))
 

@@ -15,13 +15,15 @@ from digits_jax.synth import camera
 from tests.synth import specs
 
 STILL = {
-  'digit_px': (30.0, 30.0), 'blur_px': (0.0, 0.0), 'smear': 0.0, 'fringe_px': 0.0, 'sharpening': 0.0, 'noise': (0.0, 0.0),
+  'digit_px': (30.0, 30.0), 'blur_px': (0.0, 0.0), 'smear': 0.0, 'fringe_px': 0.0, 'sharpening': 0.0,
+  'noise': (0.0, 0.0),
   'jpeg': 0.0, 'jpeg_quality': (50.0, 50.0), 'gamma': (1.0, 1.0), 'haze': 0.0,
 }  # fmt: skip
 
 
 def picture(size=56, seed=0, sigma=2.0):
-  noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((size, size, 3)), (sigma, sigma, 0), mode='nearest')
+  noise = np.random.default_rng(seed).random((size, size, 3))
+  noise = ndimage.gaussian_filter(noise, (sigma, sigma, 0), mode='nearest')
   return (0.2 + 0.6 * (noise - noise.min()) / np.ptp(noise)).astype(np.float32)
 
 
