@@ -268,7 +268,8 @@ def count(built: experiment.Experiment) -> dict[str, float]:
     )
 
   state = jax.eval_shape(built.initial_state)
-  lower = lambda: jax.jit(step, donate_argnums=0).lower(state, jax.random.key(0), built.train.constants)
+  shapes = jax.eval_shape(lambda *arrays: arrays, jax.random.key(0), built.train.constants)
+  lower = lambda: jax.jit(step, donate_argnums=0).lower(state, *shapes)
   is_gpu = jax.default_backend() == 'gpu'
   # What is only counted needs no search for the fastest convolutions.
   program = lower().compile({'xla_gpu_autotune_level': 0} if is_gpu else None)
