@@ -16,9 +16,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
 def prepare() -> None:
-  """Sets FUSION in XLA_FLAGS, unless it is there or jax has another device to compute on; keeps freed memory."""
+  """Sets FUSION in XLA_FLAGS, unless it is there, and keeps freed memory; nothing where jax has another device.
+
+  There the host's memory holds little, and threads that compile at once would wait for one arena.
+  """
+  if not is_alone():
+    return
   flags = os.environ.get('XLA_FLAGS', '')
-  if FUSION not in flags and is_alone():
+  if FUSION not in flags:
     os.environ['XLA_FLAGS'] = f'{flags} {FUSION}=dot'.strip()
   keep_memory()
 

@@ -32,9 +32,11 @@ def test_this_jax_knows_the_flag_and_convolves_rightly(given, then):
 def test_flags_are_for_the_cpu_alone(platforms, alone, monkeypatch):
   monkeypatch.setenv('JAX_PLATFORMS', platforms)
   monkeypatch.setenv('XLA_FLAGS', '--xla_dump_to=there')
-  monkeypatch.setattr(cpu, 'keep_memory', lambda: None)
+  kept = []
+  monkeypatch.setattr(cpu, 'keep_memory', lambda: kept.append(True))
   cpu.prepare()
   assert os.environ['XLA_FLAGS'] == '--xla_dump_to=there' + (f' {cpu.FUSION}=dot' if alone else '')
+  assert bool(kept) == alone
 
 
 FAULTS = """

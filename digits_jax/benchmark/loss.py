@@ -1,6 +1,7 @@
 """The CTC loss and its gradient beside PyTorch's native one, on logits of the same values."""
 
 import contextlib
+import sys
 from collections.abc import Callable
 
 import jax
@@ -24,32 +25,33 @@ def measure(*, repeats: int, batches=BATCHES, lengths=LENGTHS) -> dict:
     name, input (in words), hardware, and rows: loss, version, batch, frames, symbols, milliseconds (the median) with
     fastest and slowest, times_ours (its rate over ours), largest_difference (of a loss, relative to ours).
   """
+  sizes = [(batch, frames, symbols) for batch in batches for frames, symbols in lengths]
+  own = {size: ours(*made_up(*size)) for size in sizes}
+  timing.compile_together(run for *_, run, _ in own.values())
   rows = []
-  for batch in batches:
-    for frames, symbols in lengths:
-      logits, labels, label_lengths = made_up(batch, frames, symbols)
-      losses = [ours(logits, labels, label_lengths)]
-      with contextlib.suppress(ImportError):
-        losses += pytorch(logits, labels, label_lengths)
-      values = [run() for *_, run in losses]
-      differences = [check(one, values[0], name) for one, (name, *_) in zip(values, losses, strict=True)]
-      timings = timing.interleave({i: run for i, (*_, run) in enumerate(losses)}, repeats=repeats)
-      for i, (name, version, _) in enumerate(losses):
-        found = timings[i]
-        rows.append(
-          {
-            'loss': name,
-            'version': version,
-            'batch': batch,
-            'frames': frames,
-            'symbols': symbols,
-            'milliseconds': round(1e3 * found.median, 3),
-            'fastest': round(1e3 * found.low, 3),
-            'slowest': round(1e3 * found.high, 3),
-            'times_ours': round(timings[0].median / found.median, 3),
-            'largest_difference': float(f'{differences[i]:.2g}'),
-          }
-        )
+  for size in sizes:
+    losses = [own[size]]
+    with contextlib.suppress(ImportError):
+      losses += pytorch(*made_up(*size))
+    values = [read(run()) for *_, run, read in losses]
+    differences = [check(one, values[0], name) for one, (name, *_) in zip(values, losses, strict=True)]
+    timings = timing.interleave({i: run for i, (*_, run, _) in enumerate(losses)}, repeats=repeats)
+    for i, (name, version, *_) in enumerate(losses):
+      found = timings[i]
+      rows.append(
+        {
+          'loss': name,
+          'version': version,
+          'batch': size[0],
+          'frames': size[1],
+          'symbols': size[2],
+          'milliseconds': round(1e3 * found.median, 3),
+          'fastest': round(1e3 * found.low, 3),
+          'slowest': round(1e3 * found.high, 3),
+          'times_ours': round(timings[0].median / found.median, 3),
+          'largest_difference': float(f'{differences[i]:.2g}'),
+        }
+      )
   about = f'CTC loss and gradient, {CLASSES} classes, float32'
   return {'name': 'loss', 'input': about, 'hardware': report.hardware(), 'rows': rows}
 
@@ -89,8 +91,8 @@ def check(one: tuple, base: tuple, name: str) -> float:
   return difference
 
 
-def ours(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> tuple[str, str, Callable]:
-  """(name, version, run): run gives losses [B] and the gradient [B, T, K] of their sum."""
+def ours(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> tuple[str, str, Callable, Callable]:
+  """(name, version, run, read): read makes losses [B] and the gradient [B, T, K] of their sum of what run gives."""
   mask = np.ones(logits.shape[:2], bool)
 
   def total(logits, labels, lengths):
@@ -103,14 +105,14 @@ def ours(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> tuple[s
     return losses, gradients
 
   given = jax.device_put((logits, labels, lengths))
-  return 'digits_jax', digits_jax.__version__, lambda: jax.block_until_ready(both(*given))
+  return 'digits_jax', digits_jax.__version__, lambda: jax.block_until_ready(both(*given)), lambda found: found
 
 
-def pytorch(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> list[tuple[str, str, Callable]]:
+def pytorch(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> list[tuple[str, str, Callable, Callable]]:
   """torch.nn.functional.ctc_loss where ours computes, if PyTorch can. Raises ImportError where it is not installed.
 
   On a CPU also with one thread: where other work shares the cores, its threads wait for each other longer than they
-  compute.
+  compute. On a GPU also cuDNN's.
   """
   import torch
 
@@ -118,21 +120,38 @@ def pytorch(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> list
   if (device == 'cuda') != (jax.default_backend() == 'gpu'):
     return []
   frames_first = torch.from_numpy(np.swapaxes(logits, 0, 1).copy()).to(device).requires_grad_()
-  labels, lengths = torch.from_numpy(labels).to(device), torch.from_numpy(lengths).to(device)
-  frames = torch.full((len(logits),), logits.shape[1], dtype=torch.int32, device=device)
-
+  in_rows, lengths = torch.from_numpy(labels).to(device), torch.from_numpy(lengths)  # lengths are read on the host
+  frames = torch.full((len(logits),), logits.shape[1], dtype=torch.int32)
   everyone = torch.get_num_threads()
 
-  def run(threads=everyone):
+  def run(threads=everyone, labels=in_rows, frames=frames, lengths=lengths):
     torch.set_num_threads(threads)
     log_probs = frames_first.log_softmax(2)
     losses = torch.nn.functional.ctc_loss(log_probs, labels, frames, lengths, reduction='none', zero_infinity=True)
     (gradient,) = torch.autograd.grad(losses.sum(), frames_first)
-    found = losses.detach().cpu().numpy(), gradient.transpose(0, 1).cpu().numpy()  # waits for the device
     torch.set_num_threads(everyone)
-    return found
+    if device == 'cuda':
+      torch.cuda.synchronize()
+    return losses.detach(), gradient
 
-  kinds = [('PyTorch', torch.__version__, run)]
+  read = lambda found: (found[0].cpu().numpy(), found[1].transpose(0, 1).cpu().numpy())
+  kinds = [('PyTorch', torch.__version__, run, read)]
   if device == 'cpu' and everyone > 1:
-    kinds.append(('PyTorch, 1 thread', torch.__version__, lambda: run(1)))
+    kinds.append(('PyTorch, 1 thread', torch.__version__, lambda: run(1), read))
+  if device == 'cuda':
+    # One row of labels and plain lengths, all on the host: what PyTorch hands to cuDNN.
+    given = in_rows[in_rows > 0].cpu(), tuple(frames.tolist()), tuple(lengths.tolist())
+    cudnn = lambda: run(everyone, *given)
+    if torch._use_cudnn_ctc_loss(frames_first.log_softmax(2), *given, 0) and is_right(cudnn, run, read):
+      kinds.append(('PyTorch, cuDNN', torch.__version__, cudnn, read))
   return kinds
+
+
+def is_right(cudnn: Callable, run: Callable, read: Callable) -> bool:
+  """Whether cuDNN computes what PyTorch's own does; says so on stderr where not."""
+  try:
+    check(read(cudnn()), read(run()), "cuDNN's")
+  except (AssertionError, RuntimeError) as error:
+    print(f"cuDNN's CTC is left out: {error}", file=sys.stderr)
+    return False
+  return True

@@ -5,6 +5,9 @@ config's own experiment, its batch given and its batch drawn in the step, which 
 """
 
 import dataclasses
+import functools
+import sys
+import time
 from collections.abc import Callable
 
 import jax
@@ -23,6 +26,7 @@ from digits_jax.training import state as states
 SLOTS = 5  # digits of the longest number
 GATES = {'lstm': 4, 'gru': 3, 'none': 0}
 GIVEN, DRAWN = 'batch given', 'synthesis in the step'
+PATIENCE = 60  # seconds for the first steps of peers on a GPU, all told; one whose turn comes later is left out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,26 +45,27 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
   """All figures, in plain values that json can write.
 
   Returns:
-    name, input (in words), hardware, notes (the device's rates, peak memory), and rows: network, stepper, version,
-    dtype, batch, steps_per_call, images_per_second (of the median) with slowest and fastest, times_ours (its rate over
-    that of our first row of the same work), parameters; for ours also gigaflops and gigabytes of a step, program_mib
-    (arguments, results and temporaries), limit_share (of the roofline's images a second that was reached) and, with
-    synthesis in the step, synthesis_share (of the step's time).
+    name, input (in words), hardware, notes (peak memory, the device's rates, a GPU's precision), and rows: network,
+    stepper, version, dtype, batch, steps_per_call, images_per_second (of the median) with slowest and fastest,
+    times_ours (its rate over that of our first row of the same work), parameters; for ours also gigaflops and gigabytes
+    of a step, program_mib (arguments, results and temporaries), limit_share (of the roofline's images a second that was
+    reached) and, with synthesis in the step, synthesis_share (of the step's time).
   """
-  limits = device.measure(repeats=repeats)
-  rows = []
+  groups = []  # (network, dtype, batch, steppers that do the same work)
   for dtype in device.dtypes():
     for network in networks.NETWORKS:
-      for batch in batches:
-        rows += _compare(network.name, installed(config, network, batch, dtype), batch, dtype, repeats, limits)
-    for batch in batches:
-      found = _compare(config.name, own(config, batch, dtype), batch, dtype, repeats, limits)
-      alone, drawn = found
-      drawn['synthesis_share'] = round(1 - drawn['images_per_second'] / alone['images_per_second'], 3)
-      rows += found
+      groups += [(network.name, dtype, batch, installed(config, network, batch, dtype)) for batch in batches]
+    groups += [(config.name, dtype, batch, own(config, batch, dtype)) for batch in batches]
+  groups = ready(groups)
+  rows = [row for group in groups for row in _compare(*group, repeats=repeats)]
+  notes = device.peak_memory()  # before the large arrays of the next line
+  limits = device.measure(repeats=repeats)
+  for row in rows:
+    row['limit_share'] = row['gigaflops'] and _limit_share(row, limits)
   rates = [f'{rate / 1e9:,.0f} G operations/s in {dtype}' for dtype, rate in limits.flops.items()]
-  notes = {'one large product and copying': f'{", ".join(rates)}, {limits.bandwidth / 1e9:,.1f} GB/s'}
-  notes |= device.peak_memory()
+  notes |= {'one large product and copying': f'{", ".join(rates)}, {limits.bandwidth / 1e9:,.1f} GB/s'}
+  if jax.default_backend() == 'gpu':
+    notes['float32'] = 'products and convolutions in TF32, by jax and by PyTorch'
   size = f'{networks.HEIGHT}x{networks.WIDTH}'
   return {
     'name': 'step', 'input': f'training steps on {size} images', 'hardware': report.hardware(), 'notes': notes,
@@ -94,6 +99,7 @@ def installed(config: ConfigDict, network: networks.Network, batch: int, dtype: 
   images, labels = made_up_batch(batch)
   built = of_network(config, network, images, labels, dtype)
   found = [ours('digits_jax', built, steps=steps) for steps in _steps_per_call()]
+  found = [dataclasses.replace(stepper, count=found[0].count) for stepper in found]  # a step costs the same in any call
   for peer in (keras, pytorch):
     try:
       found += peer(network, images, labels, dtype)
@@ -183,7 +189,32 @@ def ours(name: str, built: experiment.Experiment, *, steps: int) -> Stepper:
     return jax.block_until_ready(metrics)['loss']
 
   parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-  return Stepper(name, digits_jax.__version__, parameters, steps, run, lambda: count(built))
+  return Stepper(name, digits_jax.__version__, parameters, steps, run, functools.cache(lambda: count(built)))
+
+
+def ready(groups: list[tuple]) -> list[tuple]:
+  """The groups, on a GPU or TPU with each stepper's first step done, which compiles it: ours side by side.
+
+  A peer that fails there, or whose turn comes when peers have had PATIENCE seconds, is left out, and stderr says so.
+  """
+  if jax.default_backend() == 'cpu':
+    return groups
+  ours = [stepper for *_, steppers in groups for stepper in steppers if stepper.count]
+  timing.compile_together(call for stepper in ours for call in (stepper.run, stepper.count))
+  began, found = time.perf_counter(), []
+  for *about, steppers in groups:
+    kept = []
+    for stepper in steppers:
+      try:
+        if not stepper.count:
+          if time.perf_counter() - began > PATIENCE:
+            raise TimeoutError(f'peers have had their {PATIENCE} s')
+          stepper.run()
+        kept.append(stepper)
+      except (RuntimeError, TimeoutError) as error:
+        print(*about, f'without {stepper.name}: {error}', file=sys.stderr)
+    found.append((*about, kept))
+  return found
 
 
 def keras(network: networks.Network, images: np.ndarray, labels: np.ndarray, dtype: str) -> list[Stepper]:
@@ -221,7 +252,9 @@ def count(built: experiment.Experiment) -> dict[str, float]:
   """Of one training step on one device, by XLA's own count: flops, bytes, and program_bytes.
 
   program_bytes are arguments, results and temporaries together. XLA counts the body of a loop once; the recurrence's
-  products at the other frames (one forward and one backward) are added here, CTC's sums are not.
+  products at the other frames (one forward and one backward) are added here, CTC's sums are not. A GPU's programs call
+  libraries, whose operations and bytes XLA does not know: there, operations are counted before compilation, and bytes
+  are too few.
   """
   config = built.config
   places, items = np.arange(config.batch_size), built.train.feed(0, 0, config.batch_size)
@@ -235,8 +268,15 @@ def count(built: experiment.Experiment) -> dict[str, float]:
     )
 
   state = jax.eval_shape(built.initial_state)
-  program = jax.jit(step, donate_argnums=0).lower(state, jax.random.key(0), built.train.constants).compile()
+  shapes = jax.eval_shape(lambda *arrays: arrays, jax.random.key(0), built.train.constants)
+  lower = lambda: jax.jit(step, donate_argnums=0).lower(state, *shapes)
+  is_gpu = jax.default_backend() == 'gpu'
+  # What is only counted needs no search for the fastest convolutions.
+  program = lower().compile({'xla_gpu_autotune_level': 0} if is_gpu else None)
   costs, memory = program.cost_analysis(), program.memory_analysis()
+  if is_gpu:
+    with jax.default_device(jax.devices('cpu')[0]):
+      costs = {'bytes accessed': 0.0} | (costs or {}) | {'flops': lower().cost_analysis()['flops']}
   size = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
   model, unseen = config.model, 0
   if config.task == 'read_ctc':  # the only one with a recurrence
@@ -251,11 +291,11 @@ def count(built: experiment.Experiment) -> dict[str, float]:
   }
 
 
-def _compare(network, steppers, batch, dtype, repeats, limits):
+def _compare(network, dtype, batch, steppers, *, repeats):
   """Rows of steppers that do the same work."""
   timings = timing.interleave({i: stepper.run for i, stepper in enumerate(steppers)}, repeats=repeats)
   base = timings[0].median / steppers[0].steps
-  rows, costs = [], {}  # a step costs the same, however many there are in a call
+  rows = []
   for i, stepper in enumerate(steppers):
     seconds = timings[i].median / stepper.steps
     row = {
@@ -269,17 +309,24 @@ def _compare(network, steppers, batch, dtype, repeats, limits):
       'times_ours': round(base / seconds, 3),
       'parameters': stepper.parameters,
     } | dict.fromkeys(('gigaflops', 'gigabytes', 'program_mib', 'limit_share', 'synthesis_share'))
-    if stepper.count and stepper.name not in costs:
-      costs[stepper.name] = stepper.count()
-    if cost := costs.get(stepper.name):
+    if cost := stepper.count and stepper.count():
       row |= {
         'gigaflops': round(cost['flops'] / 1e9, 2),
         'gigabytes': round(cost['bytes'] / 1e9, 3),
         'program_mib': round(cost['program_bytes'] / 2**20),
-        'limit_share': round(limits.seconds(cost['flops'], cost['bytes'], dtype) / seconds, 3),
       }
     rows.append(row)
+  if steppers[-1].name == DRAWN:
+    alone, drawn = rows
+    drawn['synthesis_share'] = round(1 - drawn['images_per_second'] / alone['images_per_second'], 3)
+  words = ', '.join(f'{row["stepper"]} ({row["steps_per_call"]} a call) {row["images_per_second"]:,}' for row in rows)
+  print(f'{network}, {dtype}, {batch} images, images/s: {words}', file=sys.stderr, flush=True)
   return rows
+
+
+def _limit_share(row, limits):
+  least = limits.seconds(1e9 * row['gigaflops'], 1e9 * row['gigabytes'], row['dtype'])
+  return round(least * row['images_per_second'] / row['batch'], 3)
 
 
 def _steps_per_call():

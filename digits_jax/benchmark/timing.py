@@ -1,9 +1,10 @@
 """Wall time of calls that are to be compared: in turns, so that a machine that slows down slows all of them."""
 
+import concurrent.futures
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,3 +38,16 @@ def interleave(calls: Mapping[Hashable, Callable[[], object]], *, repeats: int) 
       call()
       seconds[name].append(time.perf_counter() - began)
   return {name: Timing(statistics.median(of), min(of), max(of)) for name, of in seconds.items()}
+
+
+def compile_together(calls: Iterable[Callable[[], object]]) -> None:
+  """Makes the first call of each, side by side where a GPU or TPU computes: there compiling takes nearly all of it.
+
+  On a CPU nothing is done: the untimed round of `interleave` compiles one after the other.
+  """
+  import jax
+
+  if jax.default_backend() == 'cpu':
+    return
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    list(pool.map(lambda call: call(), calls))

@@ -14,6 +14,7 @@ from torch import nn
 from digits_jax.benchmark import networks
 
 VERSION = torch.__version__
+MODES = {'compiled': 'default', 'CUDA graphs': 'reduce-overhead'}  # of torch.compile
 
 
 def device() -> str:
@@ -22,11 +23,18 @@ def device() -> str:
 
 
 def kinds() -> list[str]:
-  """Eager, and eager with features last in memory (PyTorch's advice for a CPU and for half precision); on a CPU also
-  torch.compile, where it finds a C++ compiler.
+  """Eager, and eager with features last in memory (PyTorch's advice for a CPU and for half precision); where it finds
+  a C++ compiler also torch.compile, on a GPU with CUDA graphs too (mode 'reduce-overhead').
   """
   has_compiler = any(map(shutil.which, (os.environ.get('CXX', 'g++'), 'clang++')))
-  return ['eager', 'channels last', *(['compiled'] if device() == 'cpu' and has_compiler else [])]
+  compiled = ['compiled', *(['CUDA graphs'] if device() == 'gpu' else [])]
+  return ['eager', 'channels last', *(compiled if has_compiler else [])]
+
+
+def use_tensor_cores() -> None:
+  """On a GPU: float32 products in TF32, as jax computes them by default; cuDNN's fastest convolutions, by trial."""
+  torch.set_float32_matmul_precision('high')
+  torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
 
 
 class CRNN(nn.Module):
@@ -68,20 +76,26 @@ class Stepper:
     self, network: networks.Network, images: np.ndarray, labels: np.ndarray, *, kind: str, dtype: str = 'float32'
   ):
     self._device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if self._device == 'cuda':
+      use_tensor_cores()
     layout = torch.channels_last if kind == 'channels last' else torch.contiguous_format
     self.model = CRNN(network).to(self._device, memory_format=layout)
     trained = [leaf for leaf in self.model.parameters() if leaf.requires_grad]
     self.parameters = sum(leaf.numel() for leaf in trained)
-    self._forward = torch.compile(self.model) if kind == 'compiled' else self.model
-    self._optimiser = torch.optim.AdamW(trained, lr=1e-3, weight_decay=1e-4)
+    self._forward = self.model
+    if kind in MODES:
+      torch._dynamo.config.recompile_limit = 100  # of all models of this class; beyond it, it is eager and says nothing
+      self._forward = torch.compile(self.model, mode=MODES[kind])
+    self._optimiser = torch.optim.AdamW(trained, lr=1e-3, weight_decay=1e-4, fused=self._device == 'cuda')
     self._criterion = nn.CTCLoss(blank=0, zero_infinity=True, reduction='sum')
     self._images = torch.from_numpy(np.moveaxis(images, 3, 1)).to(self._device).contiguous(memory_format=layout)
     self._labels = torch.from_numpy(labels).to(self._device)
-    self._lengths = (self._labels > 0).sum(1)
+    self._lengths = torch.from_numpy((labels > 0).sum(1))  # these stay on the host: ctc_loss reads them there
     self._frames = torch.full((len(images),), network.frames)
     self._is_bfloat16 = dtype == 'bfloat16'
 
   def __call__(self) -> torch.Tensor:
+    torch.compiler.cudagraph_mark_step_begin()  # tells CUDA graphs that the step before is done with its memory
     precision = torch.autocast(self._device, torch.bfloat16) if self._is_bfloat16 else contextlib.nullcontext()
     with precision:
       logits = self._forward(self._images)

@@ -31,3 +31,17 @@ def test_what_differs_is_refused():
     loss.check((values[0] + [0.01, 0], values[1]), values, 'other')
   with pytest.raises(AssertionError, match='other: losses differ'):
     loss.check((values[0], values[1] + 0.01), values, 'other')
+
+
+def test_a_peer_that_computes_something_else_is_left_out(capsys):
+  losses = lambda value: (np.array([value], np.float32), np.zeros((1, 3, 4), np.float32))
+  read = lambda found: found
+  assert loss.is_right(lambda: losses(2.0), lambda: losses(2.0), read)
+  assert not loss.is_right(lambda: losses(2.1), lambda: losses(2.0), read)
+
+  def fails():
+    raise RuntimeError('no such kernel')
+
+  assert not loss.is_right(fails, lambda: losses(2.0), read)
+  said = capsys.readouterr().err
+  assert 'losses differ by' in said and 'no such kernel' in said

@@ -59,6 +59,45 @@ def test_operations_are_those_of_the_layers():
   assert cost['bytes'] > 16 * networks.HEIGHT * networks.WIDTH * 32 * 4 and cost['program_bytes'] > images.nbytes
 
 
+def test_operations_are_the_same_where_libraries_hide_them(monkeypatch):
+  images, labels = step.made_up_batch(4)
+  built = step.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
+  wanted = step.count(built)
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  monkeypatch.setattr(jax.stages.Compiled, 'cost_analysis', lambda program: {'flops': -1.0, 'bytes accessed': 5.0})
+  found = step.count(built)
+  assert found['flops'] == pytest.approx(wanted['flops'], rel=0.1)
+  assert found['bytes'] == 5 and found['program_bytes'] > images.nbytes
+
+
+def test_on_a_gpu_all_is_compiled_first_and_failing_peers_are_left_out(monkeypatch, capsys):
+  log = []
+
+  def stepper(name, error=None, count=None):
+    def run():
+      log.append(name)
+      clock[0] += 1 if count else 40
+      if error:
+        raise error
+
+    return step.Stepper(name, '1', 7, 1, run, count)
+
+  clock, cost = [0.0], lambda: log.append('count')
+  broken = stepper('broken', RuntimeError('no compiler'))
+  groups = [
+    ('net', 'float32', 8, [stepper('ours', count=cost), stepper('peer'), broken]),
+    ('net', 'bfloat16', 8, [stepper('ours', count=cost), stepper('late')]),
+  ]
+  monkeypatch.setattr(step.time, 'perf_counter', lambda: clock[0])
+  assert step.ready(groups) == groups and not log  # on a CPU the first round of the timing compiles
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  found = step.ready(groups)
+  assert sorted(log[:4]) == ['count', 'count', 'ours', 'ours'] and log[4:] == ['peer', 'broken']
+  assert [[one.name for one in steppers] for *_, steppers in found] == [['ours', 'peer'], ['ours']]
+  said = capsys.readouterr().err
+  assert 'net float32 8 without broken: no compiler' in said and 'net bfloat16 8 without late: peers have had' in said
+
+
 def test_rates_of_the_device_and_the_least_time():
   limits = device.measure(repeats=1, side=64, megabytes=1)
   assert limits.flops['float32'] > 0 and limits.bandwidth > 0
