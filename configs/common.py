@@ -234,7 +234,7 @@ def scene() -> ConfigDict:
   config.camera.blur_px = (0.2, 1.5)  # standard deviation, in the photo's pixels
   config.camera.smear = 0.3  # share of images blurred along one axis alone, by movement
   config.camera.fringe_px = 0.4  # colours are shifted against each other by +- this, in the photo's pixels
-  config.camera.sharpening = 1.5  # at most this much of the difference to a blurred image is added
+  config.camera.sharpening = 0.8  # at most this much of the difference to a blurred image is added, along each axis
   config.camera.noise = (0.0, 0.04)  # standard deviation of each of the photo's pixels
   config.camera.jpeg = 0.7  # share of images that were compressed
   config.camera.jpeg_quality = (25.0, 95.0)  # 1 to 100

@@ -48,23 +48,27 @@ def colour(deck: Deck, grey: jax.Array, saturation: float) -> jax.Array:
   return jnp.clip(grey + deck.skewed((0.0, saturation), 2.0) * direction, 0.0, 1.0)
 
 
-def cover(distance: jax.Array) -> jax.Array:
-  """The share in [0, 1] of each pixel of float32[H, W] that a shape covers, given its signed distance, positive inside.
+def cover(distance: jax.Array, pixel: jax.Array) -> jax.Array:
+  """The share in [0, 1] of each pixel that a shape covers.
 
-  Distances may be in any unit: what counts is how fast they change from pixel to pixel.
+  Args:
+    distance: float32[H, W], signed, to the shape's edge, positive inside.
+    pixel: float32[], the side of a pixel in the same unit.
   """
-  down, across = jnp.gradient(distance)
-  return jnp.clip(0.5 + distance / jnp.maximum(jnp.hypot(down, across), 1e-5), 0.0, 1.0)
+  return jnp.clip(0.5 + distance / pixel, 0.0, 1.0)
 
 
-def surface(
-  key: jax.Array, deck: Deck, places: jax.Array, colour: jax.Array, spec: GroundSpec
-) -> jax.Array:
+def surface(deck: Deck, grain: jax.Array, places: jax.Array, colour: jax.Array, spec: GroundSpec) -> jax.Array:
   """A surface float32[H, W, 3] of a colour float32[3], with its texture; may leave [0, 1] a little.
 
-  places: float32[2, H, W], (x, y).
+  Args:
+    deck: random scalars.
+    grain: float32[H, W], of `textures`.
+    places: float32[2, H, W], (x, y).
+    colour: float32[3].
+    spec: the ranges; static.
   """
-  relief = texture(key, deck, *places.shape[1:]) * deck.uniform(spec.texture)
+  relief = grain * deck.uniform(spec.texture)
   if spec.stripes:
     one, two = stripes(deck, places), stripes(deck, places)
     bars = jnp.where(deck.chance(0.3), jnp.minimum(one, two), one)  # bricks have joints both ways
@@ -73,26 +77,18 @@ def surface(
   return colour[None, None] + relief[:, :, None]
 
 
-def texture(
-  key: jax.Array, deck: Deck, height: int, width: int, cells: tuple[int, ...] = (2, 4, 8, 16)
-) -> jax.Array:
-  """Noise float32[H, W] of standard deviation about 1: random values on grids, the weight of each grid random."""
-  weights = -jnp.log(deck.deal((len(cells),)))  # exponential
-  weights = weights / jnp.sqrt(jnp.sum(weights**2) + 1e-6)
-  nodes = jax.random.normal(key, (sum((count + 1) ** 2 for count in cells),))
+def textures(key: jax.Array, deck: Deck, count: int, size: int, waves: int = 16) -> jax.Array:
+  """Noise float32[count, size, size] of standard deviation about 1, fine or coarse.
 
-  def enlarge(size, count):
-    """float32[size, count + 1]: linear interpolation between nodes."""
-    at = (np.arange(size) + 0.5) / size * count
-    return np.maximum(1 - np.abs(at[:, None] - np.arange(count + 1)[None]), 0.0).astype(np.float32)
-
-  total, first = jnp.zeros((height, width)), 0
-  for i, count in enumerate(cells):
-    grid = nodes[first : first + (count + 1) ** 2].reshape(count + 1, count + 1)
-    first += (count + 1) ** 2
-    # Between nodes it is less; hence 1.5.
-    total = total + 1.5 * weights[i] * (enlarge(height, count) @ grid @ enlarge(width, count).T)
-  return total
+  Sums of waves (a cosine series) of random heights, which fall with the frequency to a power that is drawn from 0 to 2.
+  """
+  frequency = np.arange(waves, dtype=np.float32)
+  basis = np.cos(math.pi * (np.arange(size, dtype=np.float32)[:, None] + 0.5) / size * frequency[None])  # [S, waves]
+  radius = np.maximum(np.hypot(frequency[:, None], frequency[None]), 1.0)[None]
+  heights = radius ** -deck.uniform((0.0, 2.0), (count, 1, 1))
+  heights = heights.at[:, 0, 0].set(0.0)  # a surface's mean is its colour's
+  heights = 2 * heights / jnp.sqrt(jnp.sum(heights**2, (1, 2), keepdims=True))
+  return jnp.einsum('yi,nij,xj->nyx', basis, heights * jax.random.normal(key, (count, waves, waves)), basis)
 
 
 def stripes(deck: Deck, places: jax.Array) -> jax.Array:

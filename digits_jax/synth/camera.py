@@ -33,7 +33,7 @@ class CameraSpec:
   blur_px: tuple[float, float]  # standard deviation, in the photo's pixels
   smear: float  # share of images blurred along one axis alone, by movement
   fringe_px: float  # colours are shifted against each other by +- this, in the photo's pixels
-  sharpening: float  # at most this much of the difference to a blurred image is added
+  sharpening: float  # at most this much of the difference to a blurred image is added, along each axis
   noise: tuple[float, float]  # standard deviation of each of the photo's pixels
   jpeg: float  # share of images that were compressed
   jpeg_quality: tuple[float, float]  # 1 to 100, as libjpeg counts
@@ -48,16 +48,15 @@ class CameraSpec:
       raise InputError('scene.camera: digit_px must be at least 2, gamma above 0, and haze in [0, 1)')
 
 
-def blur_matrix(size: int, sigma: jax.Array, shift: jax.Array | float = 0.0) -> jax.Array:
-  """float32[size, size]: times a column of pixels, their Gaussian blur, moved down by `shift`; edges are repeated.
+def blur_matrices(size: int, sigma: jax.Array, shift: jax.Array) -> jax.Array:
+  """float32[n, size, size]: times a column of pixels, its Gaussian blur, moved down by `shift`; edges are repeated.
 
-  sigma, shift: float32[], pixels; sigma 0 moves by linear interpolation.
+  sigma, shift: float32[n], pixels; sigma up to 0.3 moves by linear interpolation.
   """
-  at = jnp.clip(jnp.arange(size) - shift, 0.0, size - 1.0)[:, None] - jnp.arange(size)[None]
-  sharp = jnp.maximum(1 - jnp.abs(at), 0.0)
-  soft = jnp.exp(-0.5 * (at / jnp.maximum(sigma, 0.3)) ** 2)
-  weights = jnp.where(sigma > 0.3, soft, sharp)
-  return weights / jnp.sum(weights, 1, keepdims=True)
+  at = jnp.clip(jnp.arange(size)[None] - shift[:, None], 0.0, size - 1.0)[:, :, None] - jnp.arange(size)[None, None]
+  sigma = sigma[:, None, None]
+  weights = jnp.where(sigma > 0.3, jnp.exp(-0.5 * (at / jnp.maximum(sigma, 0.3)) ** 2), jnp.maximum(1 - jnp.abs(at), 0.0))
+  return weights / jnp.sum(weights, 2, keepdims=True)
 
 
 def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec) -> jax.Array:
@@ -81,10 +80,6 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
   with jax.default_matmul_precision('highest'):
     down = _lens(deck, size, grid, pixels, offset, spec)  # two of [3, grid, S]
     small = jnp.einsum('cyi,ijc,cxj->cyx', down[1], image, down[0])
-    if spec.sharpening:
-      kernel = blur_matrix(grid, jnp.float32(1.0))
-      soft = jnp.einsum('yi,cij,xj->cyx', kernel, small, kernel)
-      small = small + deck.skewed((0.0, spec.sharpening), 2.0) * (small - soft)
     if spec.noise[1]:
       small = photo.noise(k_noise, small, spec.noise)
     small = jnp.clip(small, 0.0, 1.0)
@@ -96,22 +91,36 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
 
 
 def _lens(deck, size, grid, pixels, offset, spec):
-  """Two of float32[3, grid, S], of columns and of rows: blur and sampling for each colour."""
+  """Two of float32[3, grid, S], of columns and of rows: blur, sampling and sharpening for each colour.
+
+  A sharpened image is (1 + s) times the image minus s times its blur, here along each axis by itself.
+  """
   sigma = jnp.full(2, deck.uniform(spec.blur_px))
   is_smeared = deck.chance(spec.smear) & (jnp.arange(2) == deck.chance(0.5))
   sigma = jnp.where(is_smeared, 0.3 * sigma, sigma)
   red, blue = deck.plus_minus(spec.fringe_px, (2, 2))
   fringe = jnp.stack([red, jnp.zeros(2), blue], 1)  # [2, 3]
+  sharpening = deck.skewed((0.0, spec.sharpening), 2.0)
   pitch = size / pixels  # [2], canvas pixels a pixel of the photo
   weights = []
   for axis in (0, 1):
     centres = (jnp.arange(grid)[None] + 0.5 - offset[axis] + fringe[axis][:, None]) * pitch[axis] - 0.5  # [3, grid]
     at = jnp.clip(centres, 0.0, size - 1.0)[:, :, None] - jnp.arange(size)[None, None]  # [3, grid, S]
     # A sensor's pixel sums over its own width, here by a Gaussian of that deviation (1 / sqrt(12)).
-    deviation = jnp.sqrt((sigma[axis] ** 2 + 1 / 12) * pitch[axis] ** 2 + 0.02)
-    tapped = jnp.exp(-0.5 * (at / deviation) ** 2)
-    weights.append(tapped / jnp.maximum(jnp.sum(tapped, 2, keepdims=True), 1e-9))
+    tap = lambda extra: _gaussian(at, (sigma[axis] ** 2 + 1 / 12 + extra) * pitch[axis] ** 2 + 0.02)
+    weights.append((1 + sharpening) * tap(0.0) - sharpening * tap(1.0))
   return weights
+
+
+def _gaussian(at, variance):
+  """Gaussian weights along the last axis of `at`, which sum to 1."""
+  tapped = jnp.exp(-0.5 * at**2 / variance)
+  return tapped / jnp.maximum(jnp.sum(tapped, -1, keepdims=True), 1e-9)
+
+
+def _mix(rows, planes):
+  """float32[3, H, W]: each plane the sum of the given ones weighted by a row of numbers."""
+  return jnp.stack([sum(float(weight) * plane for weight, plane in zip(row, planes, strict=True)) for row in rows])
 
 
 def _enlarge(size, grid, pixels, offset):
@@ -130,7 +139,7 @@ def jpeg(image: jax.Array, quality: jax.Array) -> jax.Array:
   scale = jnp.where(quality < 50, 50 / jnp.maximum(quality, 1.0), 2 - quality / 50)
   tables = jnp.clip(jnp.round(_TABLES * scale), 1, 255)[:, None, None]  # [3, 1, 1, 8, 8]
   zero = np.float32([128, 0, 0])[:, None, None]
-  planes = jnp.einsum('kc,cyx->kyx', _YCC, image) * 255 - zero
+  planes = _mix(_YCC, image) * 255 - zero
   halves = planes[1:].reshape(2, height // 2, 2, width // 2, 2).mean((2, 4))
   planes = jnp.concatenate([planes[:1], jnp.repeat(jnp.repeat(halves, 2, 1), 2, 2)])
   waves = (np.arange(BLOCK)[None] + 0.5) * np.arange(BLOCK)[:, None] * math.pi / BLOCK  # [frequency, place]
@@ -139,4 +148,4 @@ def jpeg(image: jax.Array, quality: jax.Array) -> jax.Array:
   coefficients = jnp.einsum('uy,kaybx,vx->kabuv', basis, blocks, basis)
   coefficients = jnp.round(coefficients / tables) * tables
   planes = jnp.einsum('uy,kabuv,vx->kaybx', basis, coefficients, basis).reshape(3, height, width) + zero
-  return jnp.clip(jnp.einsum('ck,kyx->cyx', np.linalg.inv(_YCC).astype(np.float32), planes) / 255, 0.0, 1.0)
+  return jnp.clip(_mix(np.linalg.inv(_YCC), planes) / 255, 0.0, 1.0)

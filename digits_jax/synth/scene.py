@@ -102,8 +102,6 @@ def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> stru
   """One number: image float32[size, size, 3], labels int32[N], its length, and each digit's box float32[N, 4]."""
   k_number, k_place, k_paint, k_camera, k_convolution, k_colour = jax.random.split(key, 6)
   deck, slots = Deck(k_place, 96), spec.number.max_length
-  # Else XLA on a CPU draws the ink again for each use of it: four times the time.
-  whole = jax.lax.optimization_barrier
   ends = np.cumsum(spec.shape.lengths) / sum(spec.shape.lengths)
   length = 1 + jnp.sum(deck.deal() > ends[:-1].astype(np.float32)).astype(jnp.int32)
   labels = number.draw_of_length(k_number, length, spec.number)
@@ -114,10 +112,10 @@ def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> stru
     placed = arrange(deck, bank.boxes[style, symbols], length, slots, spec.shape)
     window = choose_window(deck, placed, length, spec.shape)
     places = plane(window, placed, spec.size)  # [2, S, S]
-    ink, beside, places = whole((*draw(bank.fields[style, symbols], placed, places, slots), places))
+    ink, beside = draw(bank.fields[style, symbols], placed, places, slots)
     pixels = window[2:] * deck.log_uniform(spec.camera.digit_px)
-    image = whole(paint(k_paint, ink, beside, places, placed, window, spec))
-  image = whole(camera.expose(k_camera, image, pixels, spec.camera))
+    image = paint(k_paint, ink, beside, places, placed, window, spec)
+  image = camera.expose(k_camera, image, pixels, spec.camera)
   if spec.augment.convolution:
     image = random_convolution(k_convolution, image, spec.augment)
   image = jitter_colours(k_colour, image, spec.augment)
@@ -240,9 +238,11 @@ def paint(
     window: float32[4], what the crop shows.
     spec: the ranges; static.
   """
-  k_deck, *k_textures = jax.random.split(key, 4)
+  k_deck, k_grain = jax.random.split(key)
   deck, rules, ground = Deck(k_deck, 192), spec.paint, spec.ground
   reach, size = placed.half + 0.05, ink.shape[0]
+  pixel = jnp.sqrt(window[2] * window[3]) / size
+  under, around, on_top = background.textures(k_grain, deck, 3, size)
   over = lambda image, share, colour: image + share[:, :, None] * (colour - image)
   flat = lambda colour: colour[None, None]
 
@@ -254,53 +254,55 @@ def paint(
   other = background.colour(deck, deck.deal(), rules.saturation)
 
   # What it stands on: a surface; others beyond their edges; a plate with its frame.
-  image = background.surface(k_textures[0], deck, places, paper, ground)
+  image = background.surface(deck, under, places, paper, ground)
   for _ in range(ground.edges):
     beyond = flat(background.colour(deck, deck.deal(), rules.saturation))
-    image = over(image, cover(background.half_plane(deck, places, (1.05, 2.5), reach)) * deck.chance(0.4), beyond)
+    share = cover(background.half_plane(deck, places, (1.05, 2.5), reach), pixel)
+    image = over(image, share * deck.chance(0.4), beyond)
   half = placed.half + deck.uniform(ground.plate_margin, (2,))
   edge = background.rounded_box(places, half, deck.skewed((0.0, 1.0), 2.0) * jnp.min(half))
   has_plate = deck.chance(ground.plate)
-  around = background.surface(k_textures[1], deck, places, other, ground)
-  image = over(around, jnp.where(has_plate, cover(edge), 1.0), image)
+  elsewhere = background.surface(deck, around, places, other, ground)
+  image = over(elsewhere, jnp.where(has_plate, cover(edge, pixel), 1.0), image)
   inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
-  frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width))
+  frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width), pixel)
   image = over(image, frame * (has_plate & deck.chance(ground.frame)), pigment)
   for _ in range(ground.strokes):
-    image = over(image, _stroke(deck, places, reach) * deck.chance(0.3), pigment)
+    image = over(image, cover(_stroke(deck, places, reach), pixel) * deck.chance(0.3), pigment)
 
   # The ink, with what stands beside it: shadow, outline, body, relief.
   both = jnp.maximum(ink, beside)
-  body = cover(both)
-  pixels = size / window[2:]  # canvas pixels a unit, (x, y)
-  moved = lambda offset, blur: (
-    camera.blur_matrix(size, blur * pixels[1], offset[1] * pixels[1])
-    @ body
-    @ camera.blur_matrix(size, blur * pixels[0], offset[0] * pixels[0]).T
-  )
-  if rules.shadow:
-    shade = moved(deck.plus_minus(rules.shadow_reach, (2,)), deck.uniform((0.0, 0.08))) * deck.uniform((0.2, 0.8))
-    image = image * (1 - shade * deck.chance(rules.shadow))[:, :, None]
-  if rules.outline:
-    image = over(image, cover(both + deck.uniform(rules.outline_px)) * deck.chance(rules.outline), flat(other))
+  body = cover(both, pixel)
+  fallen, lit, unlit = _moved(deck, body, window, rules)
+  shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(rules.shadow)
+  image = image * (1 - shade)[:, :, None]
+  outline = cover(both + deck.uniform(rules.outline_px), pixel)
+  image = over(image, outline * deck.chance(rules.outline), flat(other))
   is_raised, is_bare = deck.chance(rules.relief), deck.chance(rules.bare)
-  worn = background.texture(k_textures[2], deck, size, size) * deck.uniform(rules.worn)
+  worn = on_top * deck.uniform(rules.worn)
   image = over(image, jnp.where(is_raised & is_bare, 0.0, body), pigment + worn[:, :, None])
-  if rules.relief:
-    angle = deck.uniform((0.0, 2 * math.pi))
-    aside = deck.uniform((0.02, 0.06)) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-    strength = deck.uniform(rules.relief_strength) * is_raised
-    image = image + (strength * (moved(aside, 0.02) - moved(-aside, 0.02)))[:, :, None]
+  image = image + (deck.uniform(rules.relief_strength) * is_raised * (lit - unlit))[:, :, None]
   return jnp.clip(image * background.light(deck, places, reach, ground)[:, :, None], 0.0, 1.0)
 
 
+def _moved(deck, body, window, rules):
+  """Three of float32[S, S]: the ink as its shadow falls, and as moved a little towards the light and away from it."""
+  size, angle = body.shape[0], deck.uniform((0.0, 2 * math.pi))
+  aside = deck.uniform((0.02, 0.06)) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+  offsets = jnp.stack([deck.plus_minus(rules.shadow_reach, (2,)), aside, -aside])  # [3, 2]
+  blurs = jnp.stack([deck.uniform((0.0, 0.08)), jnp.float32(0.02), jnp.float32(0.02)])
+  pixels = size / window[2:]  # canvas pixels a unit, (x, y)
+  across, down = (camera.blur_matrices(size, blurs * pixels[i], offsets[:, i] * pixels[i]) for i in (0, 1))
+  return jnp.einsum('nyi,ij,nxj->nyx', down, body, across)
+
+
 def _stroke(deck, places, reach):
-  """The share float32[S, S] of each pixel under a line beyond one of the number's sides: a crack, a screw, a rail."""
+  """Signed distance float32[S, S] of a line beyond one of the number's sides: a crack, a screw, a rail."""
   is_axis = jnp.arange(2) == deck.chance(0.5)
   away = jnp.where(deck.chance(0.5), 1.0, -1.0) * (reach + deck.uniform((0.03, 0.3)))
   one = jnp.where(is_axis, away, reach * deck.plus_minus(1.2, (2,)))
   run = deck.normal((2,)) * jnp.where(is_axis, 0.05, 0.6)
-  return cover(background.line(places, one, one + run, deck.uniform((0.02, 0.15))))
+  return background.line(places, one, one + run, deck.uniform((0.02, 0.15)))
 
 
 def _turn(angle):

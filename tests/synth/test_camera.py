@@ -55,13 +55,11 @@ def test_jpeg_keeps_colours():
   np.testing.assert_allclose(camera.jpeg(jnp.asarray(image), jnp.float32(95)), image, atol=0.01)
 
 
-def test_a_blur_matrix_blurs_and_moves():
+def test_blur_matrices_blur_and_move():
   image = picture()[:, :, 0]
-  kernel = np.asarray(camera.blur_matrix(56, jnp.float32(2.0)))
-  np.testing.assert_allclose(
-    (kernel @ image)[8:-8], ndimage.gaussian_filter1d(image, 2.0, axis=0, truncate=8)[8:-8], atol=1e-4
-  )
-  moved = np.asarray(camera.blur_matrix(56, jnp.float32(0.0), jnp.float32(3.0))) @ image
+  soft, moved = np.asarray(camera.blur_matrices(56, jnp.float32([2.0, 0.0]), jnp.float32([0.0, 3.0]))) @ image
+  want = ndimage.gaussian_filter1d(image, 2.0, axis=0, truncate=8)
+  np.testing.assert_allclose(soft[8:-8], want[8:-8], atol=1e-4)
   np.testing.assert_allclose(moved[3:], image[:-3], atol=1e-6)
   np.testing.assert_allclose(moved[:3], image[:1].repeat(3, 0), atol=1e-6)
 
