@@ -206,7 +206,7 @@ def scene() -> ConfigDict:
   config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them
 
   config.paint = ConfigDict()  # colours
-  config.paint.contrast = (0.15, 0.95)  # difference of ink and ground in grey, small ones more often
+  config.paint.contrast = (0.12, 0.85)  # difference of ink and ground in grey, small ones more often
   config.paint.saturation = 0.3  # of either, at most; mostly less
   config.paint.outline = 0.15  # share of numbers with an outline in a third colour
   config.paint.outline_px = (0.03, 0.1)  # its width
@@ -231,13 +231,13 @@ def scene() -> ConfigDict:
 
   config.camera = ConfigDict()  # how it is photographed
   config.camera.digit_px = (11.0, 70.0)  # height of a digit in the photo's own pixels, drawn by its logarithm
-  config.camera.blur_px = (0.2, 1.5)  # standard deviation, in the photo's pixels
+  config.camera.blur_px = (0.2, 1.4)  # standard deviation, in the photo's pixels
   config.camera.smear = 0.3  # share of images blurred along one axis alone, by movement
   config.camera.fringe_px = 0.4  # colours are shifted against each other by +- this, in the photo's pixels
-  config.camera.sharpening = 0.8  # at most this much of the difference to a blurred image is added, along each axis
-  config.camera.noise = (0.0, 0.04)  # standard deviation of each of the photo's pixels
+  config.camera.sharpening = 0.7  # at most this much of the difference to a blurred image is added, along each axis
+  config.camera.noise = (0.0, 0.03)  # standard deviation of each of the photo's pixels
   config.camera.jpeg = 0.7  # share of images that were compressed
-  config.camera.jpeg_quality = (25.0, 95.0)  # 1 to 100
+  config.camera.jpeg_quality = (30.0, 95.0)  # 1 to 100
   config.camera.gamma = (0.7, 1.4)  # exponent of grey levels, drawn by its logarithm
   config.camera.haze = 0.4  # at most this much of the contrast is lost
   return config

@@ -12,17 +12,17 @@ VARIANTS = ('default', 'tiny')
 
 
 def get_config(argument=None):
-  """`default`: 30,000 steps of 256 images, for a GPU. `tiny`: 4 steps, for tests."""
+  """`default`: 10,000 steps of 256 images, for a GPU. `tiny`: 4 steps, for tests."""
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
   config.name = 'street' if variant == 'default' else f'street-{variant}'
   config.data.source = 'street'
   config.tests.test.update(name='street-v1', examples=5000)
   config.augment.update(convolution=0.5, brightness=0.2, contrast=0.2, saturation=0.5, hue=0.5)
-  # 54 pixels are 27 patches of 2, and 27 is pooled by 3 twice: 3 rows are left where columns become frames.
-  config.model.update(patch=(2, 2), widths=(48, 96, 192, 256, 320), pools=((1, 1), (3, 1), (1, 1), (3, 1), (1, 1)))
+  # 54 rows are 27 patches of 2, pooled by 3 twice: 3 are left where columns become frames. Of these there are 18.
+  config.model.update(patch=(2, 1), widths=(48, 96, 192, 256, 320), pools=((1, 1), (3, 3), (1, 1), (3, 1), (1, 1)))
   config.model.update(frame_features=192, recurrent='gru', recurrent_features=128)
-  config.update(steps=30_000, batch_size=256, eval_every=2_500, checkpoint_every=2_500)
+  config.update(steps=10_000, batch_size=256, eval_every=2_000, checkpoint_every=2_000)
   config.optim.update(learning_rate=2e-3, weight_decay=1e-2, warmup_steps=300, average_decay=0.999)
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)

@@ -2,11 +2,12 @@
 
 python experiments/street/photos.py --data_dir=DIR --split=train RUN [RUN ...]
 
-train: what a recipe is developed on. test: looked at once. The run's own config says how large its crops are, and a
-photo is cropped as configs/svhn.py crops it. One line a run.
+train: what a recipe is developed on. test: looked at once. A photo is cropped as configs/svhn.py crops it. A run that reads
+grey images, of MNIST's digits, is given the same part of the photo in grey, stretched to its canvas. One line a run.
 """
 
 import functools
+import pathlib
 import sys
 
 from absl import flags
@@ -40,6 +41,11 @@ def main(arguments):
     numbers = svhn_feed.load(
       _DATA_DIR.value, selection, CropSpec(CROP_PX, MARGIN), alphabet=opened.alphabet, slots=slots, is_cached=False
     )
+    if opened.canvas.shape[2] == 1:
+      right = read_grey(opened, selection)
+      low, high = metrics.wilson(right, len(selection.texts))
+      print(f'{name}, in grey: {right} of {len(selection.texts)} right (95% interval {low:.2%} to {high:.2%})', flush=True)
+      continue
     size = opened.canvas.height
     middle = functools.partial(augment, spec=AugmentSpec(size=size, window=(WINDOW, WINDOW)))
     source = svhn_feed.source(numbers, middle, batch_size=1, seed=None, keep='host')
@@ -47,8 +53,23 @@ def main(arguments):
     records = evaluation.score(opened, fixed)
     figures = metrics.describe(evaluate.summarise(records), opened.temperature)
     print(f'{name}, step {opened.step}: {figures}', flush=True)
-  if _SHEET.value:
-    finish.draw_sheet(_SHEET.value, fixed, records, opened.alphabet, len(numbers))
+    if _SHEET.value and name == arguments[-1]:
+      finish.draw_sheet(pathlib.Path(_SHEET.value), fixed, records, opened.alphabet, len(numbers))
+
+
+def read_grey(opened, selection) -> int:
+  """How many numbers a reader of grey images reads."""
+  from PIL import Image
+
+  from digits_jax import Reader
+  from digits_jax.data import svhn_crops
+  from digits_jax.data.crop import CropSpec
+
+  width, height = opened.canvas.width, opened.canvas.height
+  crops = svhn_crops.Crops(_DATA_DIR.value, _SPLIT.value, CropSpec(width, (1 + MARGIN) * WINDOW - 1))
+  photos = [Image.fromarray(crops[row]['image']).convert('L').resize((width, height)) for row in selection.rows]
+  readings = Reader(opened).read(photos)
+  return sum(reading.text == text for reading, text in zip(readings, selection.texts, strict=True))
 
 
 if __name__ == '__main__':
