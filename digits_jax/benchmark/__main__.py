@@ -31,6 +31,9 @@ _WIDTHS = flags.DEFINE_list('widths', ['10', '25', '100'], 'decode: widths of th
 _REPEATS = flags.DEFINE_integer(
   'repeats', 5, 'Timed repetitions of each, after one that is not timed; start: at most 3, all timed.', lower_bound=1
 )
+_SECONDS = flags.DEFINE_float(
+  'seconds', None, 'step: after which no other comparison begins; None: 240 on a GPU, any on a CPU.', lower_bound=0
+)
 
 CONFIG = 'configs/fonts.py:quick'  # where --config is not given
 
@@ -42,12 +45,16 @@ def main(arguments):
     raise InputError(f'name one part to time, {", ".join(PARTS)} or all, {given}')
   whole_numbers('widths', _WIDTHS.value)
   whole_numbers('batches', _BATCHES.value)
-  out = pathlib.Path(_OUT.value).expanduser() if _OUT.value else None
-  if out:
+  if out := folder():
     out.mkdir(parents=True, exist_ok=True)
   for part in PARTS if arguments[0] == 'all' else arguments:
     show(part, out)
   return 0
+
+
+def folder():
+  """Where --out wants the files, or None."""
+  return pathlib.Path(_OUT.value).expanduser() if _OUT.value else None
 
 
 def show(part, out):
@@ -77,9 +84,16 @@ def synth():
 
 
 def step():
-  from digits_jax.benchmark import step
+  from digits_jax.benchmark import report, step
 
-  found = step.measure(config(), batches=whole_numbers('batches', _BATCHES.value), repeats=_REPEATS.value)
+  out = folder()
+  found = step.measure(
+    config(),
+    batches=whole_numbers('batches', _BATCHES.value),
+    repeats=_REPEATS.value,
+    seconds=_SECONDS.value,
+    save=(lambda found: report.write(out, found)) if out else (lambda found: None),
+  )
   return found, step.table(found)
 
 

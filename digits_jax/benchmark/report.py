@@ -30,9 +30,11 @@ def version(package: str) -> str:
 
 
 def write(folder: pathlib.Path, found: Mapping) -> None:
-  """Writes found['name'].json, all of it, and .csv, its found['rows']."""
+  """Writes found['name'].json, all of it, and .csv, its found['rows'], if there are any."""
   path = folder / f'{found["name"]}.json'
   path.write_text(json.dumps(found, indent=2) + '\n')
+  if not found['rows']:
+    return
   with path.with_suffix('.csv').open('w', newline='') as file:
     writer = csv.DictWriter(file, list(found['rows'][0]))
     writer.writeheader()

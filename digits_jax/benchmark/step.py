@@ -6,6 +6,7 @@ config's own experiment, its batch given and its batch drawn in the step, which 
 
 import dataclasses
 import functools
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from digits_jax.training import state as states
 SLOTS = 5  # digits of the longest number
 GATES = {'lstm': 4, 'gru': 3, 'none': 0}
 GIVEN, DRAWN = 'batch given', 'synthesis in the step'
-PATIENCE = 60  # seconds for the first steps of peers on a GPU, all told; one whose turn comes later is left out
+SECONDS = 240  # on a GPU, after which no other comparison begins; CPUs take as long as they need
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +42,23 @@ class Stepper:
   count: Callable[[], dict[str, float]] | None = None  # what one step costs, by XLA; of ours alone
 
 
-def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
+def measure(
+  config: ConfigDict,
+  *,
+  batches: list[int],
+  repeats: int,
+  seconds: float | None = None,
+  save: Callable[[dict], None] = lambda found: None,
+) -> dict:
   """All figures, in plain values that json can write.
+
+  Args:
+    config: what is drawn and trained beside the networks that peers have too.
+    batches: images in one step.
+    repeats: timed repetitions.
+    seconds: after which no other comparison begins, a peer's first step included, and costs are not counted; None:
+      SECONDS on a GPU, any on a CPU.
+    save: gets the figures so far after each comparison, so that what is cut off leaves its rows.
 
   Returns:
     name, input (in words), hardware, notes (peak memory, the device's rates, a GPU's precision), and rows: network,
@@ -51,26 +67,44 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
     of a step, program_mib (arguments, results and temporaries), limit_share (of the roofline's images a second that was
     reached) and, with synthesis in the step, synthesis_share (of the step's time).
   """
-  groups = []  # (network, dtype, batch, steppers that do the same work)
+  is_gpu = jax.default_backend() == 'gpu'
+  end = time.perf_counter() + (seconds or (SECONDS if is_gpu else math.inf))
+  size = f'{networks.HEIGHT}x{networks.WIDTH}'
+  found = {
+    'name': 'step', 'input': f'training steps on {size} images', 'hardware': report.hardware(), 'notes': {}, 'rows': [],
+  }  # fmt: skip
+  if is_gpu:
+    found['notes']['float32'] = 'products and convolutions in TF32, by jax and by PyTorch'
+  counts = []  # of each row: what counts its costs, or None
+  for *about, build in plan(config, batches):
+    if time.perf_counter() > end:
+      print(*about, 'not timed: the seconds are over', file=sys.stderr)
+      continue
+    steppers = ready(about, build(), end)
+    found['rows'] += _compare(*about, steppers, repeats=repeats)
+    counts += [stepper.count for stepper in steppers]
+    save(found)
+  found['notes'] |= device.peak_memory()  # before the large arrays of `device.measure`
+  if time.perf_counter() < end:
+    _add_costs(found, counts, repeats)
+  save(found)
+  return found
+
+
+def plan(config: ConfigDict, batches: list[int]) -> list[tuple]:
+  """(network, dtype, batch, function that builds the steppers to compare) of each comparison, in their order.
+
+  On a GPU, where time may run out, the largest batch comes first, at each batch the textbook's network last.
+  """
+  found = []
   for dtype in device.dtypes():
     for network in networks.NETWORKS:
-      groups += [(network.name, dtype, batch, installed(config, network, batch, dtype)) for batch in batches]
-    groups += [(config.name, dtype, batch, own(config, batch, dtype)) for batch in batches]
-  groups = ready(groups)
-  rows = [row for group in groups for row in _compare(*group, repeats=repeats)]
-  notes = device.peak_memory()  # before the large arrays of the next line
-  limits = device.measure(repeats=repeats)
-  for row in rows:
-    row['limit_share'] = row['gigaflops'] and _limit_share(row, limits)
-  rates = [f'{rate / 1e9:,.0f} G operations/s in {dtype}' for dtype, rate in limits.flops.items()]
-  notes |= {'one large product and copying': f'{", ".join(rates)}, {limits.bandwidth / 1e9:,.1f} GB/s'}
+      for batch in batches:
+        found.append((network.name, dtype, batch, functools.partial(installed, config, network, batch, dtype)))
+    found += [(config.name, dtype, batch, functools.partial(own, config, batch, dtype)) for batch in batches]
   if jax.default_backend() == 'gpu':
-    notes['float32'] = 'products and convolutions in TF32, by jax and by PyTorch'
-  size = f'{networks.HEIGHT}x{networks.WIDTH}'
-  return {
-    'name': 'step', 'input': f'training steps on {size} images', 'hardware': report.hardware(), 'notes': notes,
-    'rows': rows,
-  }  # fmt: skip
+    found.sort(key=lambda one: (one[2] != max(batches), one[0] == networks.NETWORKS[0].name))
+  return found
 
 
 def table(found: dict) -> str:
@@ -192,29 +226,25 @@ def ours(name: str, built: experiment.Experiment, *, steps: int) -> Stepper:
   return Stepper(name, digits_jax.__version__, parameters, steps, run, functools.cache(lambda: count(built)))
 
 
-def ready(groups: list[tuple]) -> list[tuple]:
-  """The groups, on a GPU or TPU with each stepper's first step done, which compiles it: ours side by side.
+def ready(about: list, steppers: list[Stepper], end: float) -> list[Stepper]:
+  """The steppers, on a GPU or TPU with each one's first step done, which compiles it: ours side by side.
 
-  A peer that fails there, or whose turn comes when peers have had PATIENCE seconds, is left out, and stderr says so.
+  A peer that fails there, or whose turn comes after `end` (of time.perf_counter), is left out, and stderr says so.
   """
   if jax.default_backend() == 'cpu':
-    return groups
-  ours = [stepper for *_, steppers in groups for stepper in steppers if stepper.count]
-  timing.compile_together(call for stepper in ours for call in (stepper.run, stepper.count))
-  began, found = time.perf_counter(), []
-  for *about, steppers in groups:
-    kept = []
-    for stepper in steppers:
-      try:
-        if not stepper.count:
-          if time.perf_counter() - began > PATIENCE:
-            raise TimeoutError(f'peers have had their {PATIENCE} s')
-          stepper.run()
-        kept.append(stepper)
-      except (RuntimeError, TimeoutError) as error:
-        print(*about, f'without {stepper.name}: {error}', file=sys.stderr)
-    found.append((*about, kept))
-  return found
+    return steppers
+  timing.compile_together(stepper.run for stepper in steppers if stepper.count)
+  kept = []
+  for stepper in steppers:
+    try:
+      if not stepper.count:
+        if time.perf_counter() > end:
+          raise TimeoutError('the seconds are over')
+        stepper.run()
+      kept.append(stepper)
+    except (RuntimeError, TimeoutError) as error:
+      print(*about, f'without {stepper.name}: {error}', file=sys.stderr)
+  return kept
 
 
 def keras(network: networks.Network, images: np.ndarray, labels: np.ndarray, dtype: str) -> list[Stepper]:
@@ -309,12 +339,6 @@ def _compare(network, dtype, batch, steppers, *, repeats):
       'times_ours': round(base / seconds, 3),
       'parameters': stepper.parameters,
     } | dict.fromkeys(('gigaflops', 'gigabytes', 'program_mib', 'limit_share', 'synthesis_share'))
-    if cost := stepper.count and stepper.count():
-      row |= {
-        'gigaflops': round(cost['flops'] / 1e9, 2),
-        'gigabytes': round(cost['bytes'] / 1e9, 3),
-        'program_mib': round(cost['program_bytes'] / 2**20),
-      }
     rows.append(row)
   if steppers[-1].name == DRAWN:
     alone, drawn = rows
@@ -322,6 +346,21 @@ def _compare(network, dtype, batch, steppers, *, repeats):
   words = ', '.join(f'{row["stepper"]} ({row["steps_per_call"]} a call) {row["images_per_second"]:,}' for row in rows)
   print(f'{network}, {dtype}, {batch} images, images/s: {words}', file=sys.stderr, flush=True)
   return rows
+
+
+def _add_costs(found, counts, repeats):
+  """What a step of ours costs and the device's rates, into the rows and notes; `counts` has a function for each row."""
+  timing.compile_together({*counts} - {None})  # those of one program share their function
+  limits = device.measure(repeats=repeats)
+  rates = [f'{rate / 1e9:,.0f} G operations/s in {dtype}' for dtype, rate in limits.flops.items()]
+  found['notes']['one large product and copying'] = f'{", ".join(rates)}, {limits.bandwidth / 1e9:,.1f} GB/s'
+  for row, count in zip(found['rows'], counts, strict=True):
+    if count:
+      cost = count()
+      row['gigaflops'] = round(cost['flops'] / 1e9, 2)
+      row['gigabytes'] = round(cost['bytes'] / 1e9, 3)
+      row['program_mib'] = round(cost['program_bytes'] / 2**20)
+      row['limit_share'] = _limit_share(row, limits)
 
 
 def _limit_share(row, limits):

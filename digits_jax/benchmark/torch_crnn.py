@@ -23,12 +23,9 @@ def device() -> str:
 
 
 def kinds() -> list[str]:
-  """Eager, and eager with features last in memory (PyTorch's advice for a CPU and for half precision); where it finds
-  a C++ compiler also torch.compile, on a GPU with CUDA graphs too (mode 'reduce-overhead').
-  """
+  """Eager and, where it finds a C++ compiler, torch.compile; on a CPU also eager with features last in memory."""
   has_compiler = any(map(shutil.which, (os.environ.get('CXX', 'g++'), 'clang++')))
-  compiled = ['compiled', *(['CUDA graphs'] if device() == 'gpu' else [])]
-  return ['eager', 'channels last', *(compiled if has_compiler else [])]
+  return ['eager', *(['channels last'] if device() == 'cpu' else []), *(['compiled'] if has_compiler else [])]
 
 
 def use_tensor_cores() -> None:

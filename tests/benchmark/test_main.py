@@ -33,14 +33,19 @@ def calls(monkeypatch):
 
 
 def test_all_is_every_part_with_its_flags(calls, tmp_path, capsys):
-  chosen = {'batches': ['8', '16'], 'repeats': 2, 'widths': ['7'], 'sequences': 9, 'out': str(tmp_path / 'new')}
+  chosen = {'batches': ['8', '16'], 'repeats': 2, 'widths': ['7'], 'sequences': 9, 'seconds': 7.0}
+  chosen['out'] = str(tmp_path / 'new')
   with flagsaver.flagsaver(**chosen):
     assert main.main(['all']) == 0
   assert [name for name, *_ in calls] == ['start', 'synth', 'step', 'loss', 'decode'] == [*main.PARTS]
   by_name = {name: (positional, options) for name, positional, options in calls}
   for name in ('synth', 'step'):
     (config,), options = by_name[name]
-    assert config.name == 'fonts-quick' and options == {'batches': [8, 16], 'repeats': 2}
+    save = options.pop('save', None)
+    limit = {'seconds': 7.0} if name == 'step' else {}
+    assert config.name == 'fonts-quick' and options == {'batches': [8, 16], 'repeats': 2} | limit
+  save({'name': 'so far', 'rows': []})
+  assert (tmp_path / 'new/so far.json').is_file()
   assert by_name['decode'] == ((None,), {'batch': 9, 'beams': [7], 'repeats': 2})
   assert by_name['loss'] == ((), {'repeats': 2})
   printed = capsys.readouterr().out

@@ -70,7 +70,7 @@ def test_operations_are_the_same_where_libraries_hide_them(monkeypatch):
   assert found['bytes'] == 5 and found['program_bytes'] > images.nbytes
 
 
-def test_on_a_gpu_all_is_compiled_first_and_failing_peers_are_left_out(monkeypatch, capsys):
+def test_on_a_gpu_ours_is_compiled_first_and_failing_peers_are_left_out(monkeypatch, capsys):
   log = []
 
   def stepper(name, error=None, count=None):
@@ -82,20 +82,40 @@ def test_on_a_gpu_all_is_compiled_first_and_failing_peers_are_left_out(monkeypat
 
     return step.Stepper(name, '1', 7, 1, run, count)
 
-  clock, cost = [0.0], lambda: log.append('count')
+  clock, about = [0.0], ['net', 'float32', 8]
   broken = stepper('broken', RuntimeError('no compiler'))
-  groups = [
-    ('net', 'float32', 8, [stepper('ours', count=cost), stepper('peer'), broken]),
-    ('net', 'bfloat16', 8, [stepper('ours', count=cost), stepper('late')]),
-  ]
+  steppers = [stepper('peer'), stepper('ours', count=lambda: None), broken, stepper('late')]
   monkeypatch.setattr(step.time, 'perf_counter', lambda: clock[0])
-  assert step.ready(groups) == groups and not log  # on a CPU the first round of the timing compiles
+  assert step.ready(about, steppers, 60) == steppers and not log  # on a CPU the first round of the timing compiles
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  found = step.ready(groups)
-  assert sorted(log[:4]) == ['count', 'count', 'ours', 'ours'] and log[4:] == ['peer', 'broken']
-  assert [[one.name for one in steppers] for *_, steppers in found] == [['ours', 'peer'], ['ours']]
+  found = step.ready(about, steppers, 60)
+  assert log == ['ours', 'peer', 'broken'] and [one.name for one in found] == ['peer', 'ours']
   said = capsys.readouterr().err
-  assert 'net float32 8 without broken: no compiler' in said and 'net bfloat16 8 without late: peers have had' in said
+  assert 'net float32 8 without broken: no compiler' in said and 'net float32 8 without late: the seconds' in said
+
+
+def test_when_time_runs_out_the_rows_so_far_stay(monkeypatch, capsys):
+  """On a GPU the largest batch has come first, the textbook's network last; without a limit, costs are counted."""
+
+  def built(name):
+    return lambda *given: [step.Stepper(name, '1', 7, 1, lambda: clock.__setitem__(0, clock[0] + 1), costs)]
+
+  clock, costs, saved = [0.0], lambda: counted.append(1) or {'flops': 1, 'bytes': 1, 'program_bytes': 1}, []
+  counted = []
+  monkeypatch.setattr(step.time, 'perf_counter', lambda: clock[0])
+  monkeypatch.setattr(step.device, 'measure', lambda repeats: device.Limits({'float32': 1.0, 'bfloat16': 1.0}, 1.0))
+  monkeypatch.setattr(step, 'installed', built('installed'))
+  monkeypatch.setattr(step, 'own', built('own'))
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  save = lambda found: saved.append(len(found['rows']))
+  given = {'batches': [8, 16], 'repeats': 1, 'save': save}
+  found = step.measure(fonts.get_config('tiny'), seconds=8.0, **given)
+  assert [(row['network'], row['dtype'], row['batch']) for row in found['rows']] == [
+    ('patches', 'float32', 16), ('fonts-tiny', 'float32', 16), ('patches', 'bfloat16', 16),
+  ]  # fmt: skip
+  assert saved == [1, 2, 3, 3] and not counted and found['rows'][0]['gigaflops'] is None
+  assert 'plain float32 8 not timed: the seconds are over' in capsys.readouterr().err
+  assert len(step.measure(fonts.get_config('tiny'), **given)['rows']) == 12 and counted
 
 
 def test_rates_of_the_device_and_the_least_time():

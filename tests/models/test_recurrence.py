@@ -93,3 +93,17 @@ def test_bfloat16_recurrence_is_near_float32():
   assert found.dtype == jnp.bfloat16
   np.testing.assert_allclose(np.asarray(found, np.float64), by_hand('lstm', params, x, 5), atol=0.05)
   assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype('float32')}
+
+
+@pytest.mark.parametrize('kind', ['lstm', 'gru'])
+def test_both_directions_in_one_scan_are_the_same(kind, monkeypatch):
+  """As a GPU computes them."""
+  layer, params, x = recurrent_layer(kind, True)
+  weights = RNG.normal(size=(7, 3, 10)).astype(np.float32)
+  loss = lambda params, x: jnp.sum(weights * layer.apply({'params': params}, x))
+  scans = lambda: str(jax.make_jaxpr(lambda x: layer.apply({'params': params}, x))(x)).count('scan[')
+  wanted, before = jax.value_and_grad(loss, (0, 1))(params, x), scans()
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  found = jax.value_and_grad(loss, (0, 1))(params, x)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, wanted)
+  assert (before, scans()) == (2, 1)
