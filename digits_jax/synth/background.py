@@ -88,7 +88,8 @@ def textures(key: jax.Array, deck: Deck, count: int, size: int, waves: int = 16)
   heights = radius ** -deck.uniform((0.0, 2.0), (count, 1, 1))
   heights = heights.at[:, 0, 0].set(0.0)  # a surface's mean is its colour's
   heights = 2 * heights / jnp.sqrt(jnp.sum(heights**2, (1, 2), keepdims=True))
-  return jnp.einsum('yi,nij,xj->nyx', basis, heights * jax.random.normal(key, (count, waves, waves)), basis)
+  heights = heights * jax.random.normal(key, (count, waves, waves))
+  return jax.lax.map(lambda one: basis @ one @ basis.T, heights)  # a loop, as in `camera.between`
 
 
 def stripes(deck: Deck, places: jax.Array) -> jax.Array:

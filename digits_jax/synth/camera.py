@@ -59,6 +59,15 @@ def blur_matrices(size: int, sigma: jax.Array, shift: jax.Array) -> jax.Array:
   return weights / jnp.sum(weights, 2, keepdims=True)
 
 
+def between(rows: jax.Array, images: jax.Array, columns: jax.Array) -> jax.Array:
+  """rows @ image @ columns.T for each of n: float32[n, h, H], [n, H, W], [n, w, W] -> [n, h, w].
+
+  A loop, not one product: what comes before it and behind it is then computed once. XLA takes small products for
+  arithmetic that it may repeat for every use of every pixel.
+  """
+  return jax.lax.map(lambda one: one[0] @ one[1] @ one[2].T, (rows, images, columns))
+
+
 def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec) -> jax.Array:
   """The photo of an image, enlarged to its size again: float32[S, S, 3] in [0, 1].
 
@@ -79,7 +88,7 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
   offset = deck.uniform((0.0, BLOCK), (2,))  # of the image in the grid
   with jax.default_matmul_precision('highest'):
     down = _lens(deck, size, grid, pixels, offset, spec)  # two of [3, grid, S]
-    small = jnp.einsum('cyi,ijc,cxj->cyx', down[1], image, down[0])
+    small = between(down[1], image.transpose(2, 0, 1), down[0])
     if spec.noise[1]:
       small = photo.noise(k_noise, small, spec.noise)
     small = jnp.clip(small, 0.0, 1.0)
@@ -87,7 +96,9 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
       coded = jpeg(small, deck.uniform(spec.jpeg_quality))
       small = jnp.where(deck.chance(spec.jpeg), coded, small)
     up = [_enlarge(size, grid, pixels[axis], offset[axis]) for axis in (0, 1)]
-    return jnp.clip(jnp.einsum('yi,cij,xj->yxc', up[1], small, up[0]), 0.0, 1.0)
+    thrice = lambda matrix: jnp.broadcast_to(matrix, (3, *matrix.shape))
+    image = between(thrice(up[1]), small, thrice(up[0]))
+    return jnp.clip(image.transpose(1, 2, 0), 0.0, 1.0)
 
 
 def _lens(deck, size, grid, pixels, offset, spec):
@@ -144,8 +155,12 @@ def jpeg(image: jax.Array, quality: jax.Array) -> jax.Array:
   planes = jnp.concatenate([planes[:1], jnp.repeat(jnp.repeat(halves, 2, 1), 2, 2)])
   waves = (np.arange(BLOCK)[None] + 0.5) * np.arange(BLOCK)[:, None] * math.pi / BLOCK  # [frequency, place]
   basis = (np.cos(waves) * np.where(np.arange(BLOCK) > 0, 0.5, math.sqrt(1 / 8))[:, None]).astype(np.float32)
-  blocks = planes.reshape(3, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-  coefficients = jnp.einsum('uy,kaybx,vx->kabuv', basis, blocks, basis)
-  coefficients = jnp.round(coefficients / tables) * tables
-  planes = jnp.einsum('uy,kabuv,vx->kaybx', basis, coefficients, basis).reshape(3, height, width) + zero
+
+  def code(plane_and_table):  # a loop, as in `between`
+    plane, table = plane_and_table
+    blocks = plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    coefficients = jnp.round(jnp.einsum('uy,aybx,vx->abuv', basis, blocks, basis) / table) * table
+    return jnp.einsum('uy,abuv,vx->aybx', basis, coefficients, basis).reshape(height, width)
+
+  planes = jax.lax.map(code, (planes, tables)) + zero
   return jnp.clip(_mix(np.linalg.inv(_YCC), planes) / 255, 0.0, 1.0)

@@ -293,7 +293,7 @@ def _moved(deck, body, window, rules):
   blurs = jnp.stack([deck.uniform((0.0, 0.08)), jnp.float32(0.02), jnp.float32(0.02)])
   pixels = size / window[2:]  # canvas pixels a unit, (x, y)
   across, down = (camera.blur_matrices(size, blurs * pixels[i], offsets[:, i] * pixels[i]) for i in (0, 1))
-  return jnp.einsum('nyi,ij,nxj->nyx', down, body, across)
+  return camera.between(down, jnp.broadcast_to(body, (3, size, size)), across)
 
 
 def _stroke(deck, places, reach):
