@@ -8,11 +8,11 @@ Not yet run.
 
 from configs import common
 
-VARIANTS = ('default', 'tiny')
+VARIANTS = ('default', 'small', 'tiny')
 
 
 def get_config(argument=None):
-  """`default`: 10,000 steps of 256 images, for a GPU. `tiny`: 4 steps, for tests."""
+  """`default`: 10,000 steps of 256 images, for a GPU. `small`: 7,000 of 64 and a smaller net, for CPUs. `tiny`: 4 steps, for tests."""
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
   config.name = 'street' if variant == 'default' else f'street-{variant}'
@@ -24,6 +24,11 @@ def get_config(argument=None):
   config.model.update(frame_features=192, recurrent='gru', recurrent_features=128)
   config.update(steps=10_000, batch_size=256, eval_every=2_000, checkpoint_every=2_000)
   config.optim.update(learning_rate=2e-3, weight_decay=1e-2, warmup_steps=300, average_decay=0.999)
+  if variant == 'small':
+    config.model.update(patch=(2, 2), widths=(32, 64, 96, 96, 128), pools=((1, 1), (3, 1), (1, 1), (3, 1), (1, 1)))
+    config.model.update(frame_features=96, recurrent_features=64)
+    config.update(steps=7_000, batch_size=64, eval_every=500, checkpoint_every=500)
+    config.optim.update(warmup_steps=100, average_decay=0.998)
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
     config.scene.size = 27
