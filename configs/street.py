@@ -12,7 +12,10 @@ VARIANTS = ('default', 'small', 'tiny')
 
 
 def get_config(argument=None):
-  """`default`: 10,000 steps of 256 images, for a GPU. `small`: 7,000 of 64 and a smaller net, for CPUs. `tiny`: 4 steps, for tests."""
+  """`default`: 10,000 steps of 256 images, for a GPU. `small`: 7,000 of 64 and a smaller net, for CPUs.
+
+  `tiny`: 4 steps, for tests.
+  """
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
   config.name = 'street' if variant == 'default' else f'street-{variant}'

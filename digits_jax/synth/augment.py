@@ -17,7 +17,12 @@ from digits_jax.synth.draw import check_between, check_ranges, plus_minus, unifo
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma of red, green, blue
 # From RGB to luma and two axes of colour (YIQ), in which a turn changes the hue.
-_YIQ = (_GREY, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
+_YIQ = np.array([_GREY, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)])
+# A turn there, as a map of RGB: one matrix plus cos times another plus sin times a third.
+_LUMA_KEPT, _CHROMA_KEPT, _CHROMA_CROSSED = (
+  (np.linalg.inv(_YIQ) @ np.array(turn) @ _YIQ).astype(np.float32)
+  for turn in ([[1, 0, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 1, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, -1], [0, 1, 0]])
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +111,8 @@ def random_convolution(key: jax.Array, image: jax.Array, spec: AugmentSpec) -> j
   kernel = jnp.where((distance <= jax.random.randint(k_size, (), 0, reach + 1))[:, :, None, None], kernel, 0.0)
   padded = jnp.pad(image, ((reach, reach), (reach, reach), (0, 0)), mode='edge')
   taps = list(itertools.product(range(spec.convolution_px), range(spec.convolution_px), range(channels)))
-  # One sum a channel, which XLA fuses: under vmap on a CPU a convolution with a kernel each takes 8 times as long. Loops
-  # over channels, so that XLA does not compute the sums again for each use, nor the result for each of the colours'.
+  # One sum a channel, which XLA fuses: under vmap on a CPU a convolution with a kernel each takes 8 times as long.
+  # Loops over channels, lest XLA compute the sums again for each use, and the result for each of the colours'.
   convolve = lambda kernel: sum(padded[i : i + height, j : j + width, c] * kernel[i, j, c] for i, j, c in taps)
   made = jax.lax.map(convolve, jnp.moveaxis(kernel, 3, 0))  # [3, H, W]
   gain = jnp.std(image) / jnp.maximum(jnp.std(made), 1e-6)
@@ -131,13 +136,11 @@ def jitter_colours(key: jax.Array, image: jax.Array, spec: AugmentSpec) -> jax.A
     image = blend(image, grey(image), factor(k_saturation, spec.saturation))
   if spec.hue:
     angle = 2 * math.pi * plus_minus(k_hue, (), spec.hue)
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    luma, one, other = (_mix(image, (row,)) for row in _YIQ)
-    turned = jnp.concatenate([luma, cos * one - sin * other, sin * one + cos * other], 2)
-    image = jnp.clip(_mix(turned, np.linalg.inv(_YIQ)), 0.0, 1.0)
+    turn = _LUMA_KEPT + jnp.cos(angle) * _CHROMA_KEPT + jnp.sin(angle) * _CHROMA_CROSSED
+    image = jnp.clip(_mix(image, turn), 0.0, 1.0)
   return image
 
 
 def _mix(image, rows):
   """float32[H, W, len(rows)]: each channel the sum of the image's, weighted by a row of numbers."""
-  return jnp.stack([sum(float(row[c]) * image[:, :, c] for c in range(image.shape[2])) for row in rows], 2)
+  return jnp.stack([sum(row[c] * image[:, :, c] for c in range(image.shape[2])) for row in rows], 2)

@@ -55,7 +55,8 @@ def blur_matrices(size: int, sigma: jax.Array, shift: jax.Array) -> jax.Array:
   """
   at = jnp.clip(jnp.arange(size)[None] - shift[:, None], 0.0, size - 1.0)[:, :, None] - jnp.arange(size)[None, None]
   sigma = sigma[:, None, None]
-  weights = jnp.where(sigma > 0.3, jnp.exp(-0.5 * (at / jnp.maximum(sigma, 0.3)) ** 2), jnp.maximum(1 - jnp.abs(at), 0.0))
+  soft = jnp.exp(-0.5 * (at / jnp.maximum(sigma, 0.3)) ** 2)
+  weights = jnp.where(sigma > 0.3, soft, jnp.maximum(1 - jnp.abs(at), 0.0))
   return weights / jnp.sum(weights, 2, keepdims=True)
 
 

@@ -2,8 +2,9 @@
 
 python experiments/street/photos.py --data_dir=DIR --split=train RUN [RUN ...]
 
-train: what a recipe is developed on. test: looked at once. A photo is cropped as configs/svhn.py crops it. A run that reads
-grey images, of MNIST's digits, is given the same part of the photo in grey, stretched to its canvas. One line a run.
+train: what a recipe is developed on. test: looked at once. A photo is cropped as configs/svhn.py crops it. A run that
+reads grey images, of MNIST's digits, is given the same part of the photo in grey, stretched to its canvas. One line a
+run.
 """
 
 import functools
@@ -44,7 +45,7 @@ def main(arguments):
     if opened.canvas.shape[2] == 1:
       right = read_grey(opened, selection)
       low, high = metrics.wilson(right, len(selection.texts))
-      print(f'{name}, in grey: {right} of {len(selection.texts)} right (95% interval {low:.2%} to {high:.2%})', flush=True)
+      print(f'{name}, in grey: {right} of {len(selection.texts)} right ({low:.2%} to {high:.2%})', flush=True)
       continue
     size = opened.canvas.height
     middle = functools.partial(augment, spec=AugmentSpec(size=size, window=(WINDOW, WINDOW)))
