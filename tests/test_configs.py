@@ -64,7 +64,7 @@ PARAMETERS = {
   ('speedrun', 'tiny'): 3_883,
   ('street', None): 1_826_059,
   ('street', 'default'): 1_826_059,
-  ('street', 'small'): 372139,
+  ('street', 'small'): 372_139,
   ('street', 'tiny'): 3_091,
   ('svhn', None): 5_553_995,
   ('svhn', 'default'): 5_553_995,
