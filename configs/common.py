@@ -93,7 +93,7 @@ def get_config() -> ConfigDict:
   config.photos.max_digits = 6  # numbers of more are left out of training and validation, and counted
   config.photos.keep = 'device'  # crops in training: there, on the 'host', or 'none': decoded for each step
   config.photos.workers = 0  # processes that make the file of crops, once; threads that decode, where none are kept
-  config.augment = augment()  # of photos, in training; validation and the test see the centre of a crop
+  config.augment = augment()  # of photos, in training (of source 'street' convolution and colours); else their centre
 
   config.synth = synth()  # what training draws
   config.scene = scene()  # what source 'street' draws, with config.synth.number
@@ -185,7 +185,7 @@ def scene() -> ConfigDict:
   config.size = 54  # pixels, both sides of the crop that is read
 
   config.shape = ConfigDict()  # where the digits stand, and how they are seen
-  config.shape.lengths = (0.2, 0.4, 0.26, 0.12, 0.02)  # shares of numbers of 1, 2, ... digits
+  config.shape.lengths = (0.2, 0.4, 0.26, 0.12, 0.02)  # shares of 1, 2, ... digits, whatever synth.number.min_length
   config.shape.stretch = (0.5, 1.15)  # width of digits, a factor, one value a number
   config.shape.scale = 0.06  # height of each digit, 1 +- this
   config.shape.gap = (-0.04, 0.4)  # between inks, one value a number, small ones more often
@@ -198,7 +198,7 @@ def scene() -> ConfigDict:
   config.shape.turn_degrees = 4.0  # the whole number, standard deviation
   config.shape.steep = 0.15  # share of numbers turned four times as far
   config.shape.shear_degrees = 8.0  # the whole number +- this, along both axes
-  config.shape.perspective = 0.2  # how much larger one side of a number may be than its middle
+  config.shape.perspective = 0.1  # by which share the middle of one side may be larger than the number's middle
   config.shape.loose_x = (-0.02, 0.14)  # by which a box is larger than the ink, left and right
   config.shape.loose_y = (-0.03, 0.08)  # the same, above and below
   config.shape.margin = (0.0, 0.35)  # by how much the crop is larger than the box, each axis; SVHN's centre: 0.097
@@ -209,9 +209,9 @@ def scene() -> ConfigDict:
   config.paint.contrast = (0.12, 0.85)  # difference of ink and ground in grey, small ones more often
   config.paint.saturation = 0.3  # of either, at most; mostly less
   config.paint.outline = 0.15  # share of numbers with an outline in a third colour
-  config.paint.outline_px = (0.03, 0.1)  # its width
+  config.paint.outline_width = (0.03, 0.1)  # of those
   config.paint.shadow = 0.35  # share of numbers that cast a shadow
-  config.paint.shadow_reach = 0.15  # how far it is moved, at most
+  config.paint.shadow_reach = 0.15  # how far it is moved along each axis, at most
   config.paint.relief = 0.3  # share of numbers that are raised or cut in: one side bright, one dark
   config.paint.relief_strength = (0.1, 0.5)  # grey levels
   config.paint.bare = 0.15  # share of those in the colour of the ground
@@ -232,7 +232,7 @@ def scene() -> ConfigDict:
   config.camera = ConfigDict()  # how it is photographed
   config.camera.digit_px = (11.0, 70.0)  # height of a digit in the photo's own pixels, drawn by its logarithm
   config.camera.blur_px = (0.2, 1.4)  # standard deviation, in the photo's pixels
-  config.camera.smear = 0.3  # share of images blurred along one axis alone, by movement
+  config.camera.smear = 0.3  # share of images blurred along one axis, by movement, and by 0.3 of that along the other
   config.camera.fringe_px = 0.4  # colours are shifted against each other by +- this, in the photo's pixels
   config.camera.sharpening = 0.7  # at most this much of the difference to a blurred image is added, along each axis
   config.camera.noise = (0.0, 0.03)  # standard deviation of each of the photo's pixels

@@ -12,7 +12,7 @@ VARIANTS = ('default', 'small', 'tiny')
 
 
 def get_config(argument=None):
-  """`default`: 10,000 steps of 256 images, for a GPU. `small`: 7,000 of 64 and a smaller net, for CPUs.
+  """`default`: 10,000 steps of 256 images, for a GPU. `small`: 6,000 of 64 and a smaller net, for CPUs.
 
   `tiny`: 4 steps, for tests.
   """
@@ -20,9 +20,9 @@ def get_config(argument=None):
   config = common.get_config()
   config.name = 'street' if variant == 'default' else f'street-{variant}'
   config.data.source = 'street'
-  config.tests.test.update(name='street-v1', examples=5000)
+  config.tests.test.update(name='street', examples=5000)
   config.augment.update(convolution=0.5, brightness=0.2, contrast=0.2, saturation=0.5, hue=0.5)
-  # 54 rows are 27 patches of 2, pooled by 3 twice: 3 are left where columns become frames. Of these there are 18.
+  # 54 rows are 27 patches of 2, pooled by 3 twice: 3 are left where 18 columns become frames.
   config.model.update(patch=(2, 1), widths=(48, 96, 192, 256, 320), pools=((1, 1), (3, 3), (1, 1), (3, 1), (1, 1)))
   config.model.update(frame_features=192, recurrent='gru', recurrent_features=128)
   config.update(steps=10_000, batch_size=256, eval_every=2_000, checkpoint_every=2_000)
@@ -30,7 +30,7 @@ def get_config(argument=None):
   if variant == 'small':
     config.model.update(patch=(2, 2), widths=(32, 64, 96, 96, 128), pools=((1, 1), (3, 1), (1, 1), (3, 1), (1, 1)))
     config.model.update(frame_features=96, recurrent_features=64)
-    config.update(steps=7_000, batch_size=64, eval_every=500, checkpoint_every=500)
+    config.update(steps=6_000, batch_size=64, eval_every=500, checkpoint_every=500)
     config.optim.update(warmup_steps=100, average_decay=0.998)
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)

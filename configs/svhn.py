@@ -10,12 +10,12 @@ Not yet run on the whole of SVHN; experiments/svhn has what was measured on a sm
 
 from configs import common, street
 
-VARIANTS = ('default', 'extra', 'small', 'street', 'goodfellow', 'tiny')
+VARIANTS = ('default', 'extra', 'small', 'street', 'street_small', 'goodfellow', 'tiny')
 
 
 def get_config(argument=None):
   """`default`: 16 epochs of train. `extra`: of train and extra. `small`: less than 1M parameters.
-  `street`: a run of street.py, trained on with photos, however few.
+  `street`, `street_small`: a run of street.py, or of street.py:small, trained on with photos, however few.
 
   `goodfellow`: the network of Goodfellow et al. 2013, with a softmax for the length and one for each digit, on squares.
   `tiny`: 4 steps, for tests.
@@ -41,9 +41,9 @@ def get_config(argument=None):
   if variant == 'small':
     config.model.update(widths=(32, 64, 128, 128, 192), pools=((1, 1), (3, 1), (1, 1), (3, 1), (1, 1)))
     config.model.update(frame_features=128, recurrent_features=96)
-  if variant == 'street':
-    config.model = street.get_config().model
-    config.init_from = 'runs/street'
+  if variant in ('street', 'street_small'):
+    begun = street.get_config('small' if variant == 'street_small' else None)
+    config.model, config.init_from = begun.model, f'runs/{begun.name}'
     config.steps = 1_000
     config.update(batch_size=32, eval_every=100, checkpoint_every=100)
     config.optim.update(learning_rate=3e-4, warmup_steps=50, average_decay=0.99)

@@ -71,6 +71,7 @@ PARAMETERS = {
   ('svhn', 'extra'): 5_553_995,
   ('svhn', 'small'): 671_499,
   ('svhn', 'street'): 1_826_059,
+  ('svhn', 'street_small'): 372_139,
   ('svhn', 'goodfellow'): 19_263_560,
   ('svhn', 'tiny'): 3_091,
 }

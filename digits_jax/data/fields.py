@@ -41,8 +41,11 @@ def of_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   Args:
     images: uint8[A, h, w], ink 255 on 0; digits' middle at the image's centre, as `fonts.render_face` gives them.
   """
+  # A face's frame touches its ink; fields go on beyond it.
+  border = images.shape[1] // 2
+  images = np.pad(images, ((0, 0), (border, border), (border, border)))
   _, height, width = images.shape
-  is_ink = images >= 128
+  is_ink = images >= np.minimum(128, images.max((1, 2), keepdims=True) // 2 + 1)  # a hairline is grey at its darkest
   rows, columns = is_ink.any(2), is_ink.any(1)
   first = lambda held: held.argmax(1).astype(np.float32)
   last = lambda held: held.shape[1] - held[:, ::-1].argmax(1).astype(np.float32)

@@ -36,6 +36,7 @@ class GroundSpec:
     check_ranges(self, 'scene.ground', ('texture', 'stripes_contrast', 'plate_margin'))
     check_between(self, 'scene.ground', 0, 1, ('texture', 'stripes', 'stripes_contrast', 'gradient', 'plate', 'frame'))
     check_between(self, 'scene.ground', 0, 1, ('cast',))
+    check_between(self, 'scene.ground', 0, 5, ('plate_margin',))
     if min(self.edges, self.strokes) < 0:
       raise InputError('scene.ground: edges and strokes must be at least 0')
 
@@ -68,12 +69,10 @@ def surface(deck: Deck, grain: jax.Array, places: jax.Array, colour: jax.Array, 
     colour: float32[3].
     spec: the ranges; static.
   """
-  relief = grain * deck.uniform(spec.texture)
-  if spec.stripes:
-    one, two = stripes(deck, places), stripes(deck, places)
-    bars = jnp.where(deck.chance(0.3), jnp.minimum(one, two), one)  # bricks have joints both ways
-    contrast = deck.uniform(spec.stripes_contrast)
-    relief = relief + jnp.where(deck.chance(spec.stripes), contrast, 0.0) * bars
+  one, two = stripes(deck, places), stripes(deck, places)
+  bars = jnp.where(deck.chance(0.3), jnp.minimum(one, two), one)  # bricks have joints both ways
+  contrast = deck.uniform(spec.stripes_contrast) * deck.chance(spec.stripes)
+  relief = grain * deck.uniform(spec.texture) + contrast * bars
   return colour[None, None] + relief[:, :, None]
 
 
@@ -134,7 +133,6 @@ def light(deck: Deck, places: jax.Array, reach: jax.Array, spec: GroundSpec) -> 
   """How much light falls on each pixel, float32[H, W] about 1: a gradient, and the shadow of something near."""
   slope = deck.plus_minus(spec.gradient, (2,)) / jnp.maximum(reach, 0.1)
   lit = 1 + slope[0] * places[0] + slope[1] * places[1]
-  if spec.cast:
-    shade = jax.nn.sigmoid(half_plane(deck, places, (-1.0, 1.0), reach) * deck.log_uniform((2.7, 55.0)))
-    lit = lit * (1 - jnp.where(deck.chance(spec.cast), deck.uniform((0.2, 0.7)), 0.0) * shade)
-  return jnp.maximum(lit, 0.1)
+  shade = jax.nn.sigmoid(half_plane(deck, places, (-1.0, 1.0), reach) * deck.log_uniform((2.7, 55.0)))
+  dark = deck.uniform((0.2, 0.7)) * deck.chance(spec.cast)
+  return jnp.maximum(lit * (1 - dark * shade), 0.1)

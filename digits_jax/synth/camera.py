@@ -17,11 +17,11 @@ from digits_jax.synth.draw import Deck, check_between, check_ranges
 
 BLOCK = 8  # of JPEG
 # JPEG's example tables (ITU-T T.81, annex K) for quality 50.
-_LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
+_LUMA_TABLE = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
 18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"""
-_CHROMA = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99
+_CHROMA_TABLE = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99
 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99 99"""
-_TABLES = np.stack([np.array(table.split(), np.float32).reshape(BLOCK, BLOCK) for table in (_LUMA, _CHROMA, _CHROMA)])
+_TABLES = np.stack([np.array(table.split(), np.float32).reshape(BLOCK, BLOCK) for table in (_LUMA_TABLE, _CHROMA_TABLE, _CHROMA_TABLE)])
 _YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 
 
@@ -31,7 +31,7 @@ class CameraSpec:
 
   digit_px: tuple[float, float]  # height of a digit in the photo's own pixels, drawn by its logarithm
   blur_px: tuple[float, float]  # standard deviation, in the photo's pixels
-  smear: float  # share of images blurred along one axis alone, by movement
+  smear: float  # share of images blurred along one axis, by movement, and by 0.3 of that along the other
   fringe_px: float  # colours are shifted against each other by +- this, in the photo's pixels
   sharpening: float  # at most this much of the difference to a blurred image is added, along each axis
   noise: tuple[float, float]  # standard deviation of each of the photo's pixels
@@ -44,6 +44,7 @@ class CameraSpec:
     check_ranges(self, 'scene.camera', ('digit_px', 'blur_px', 'noise', 'jpeg_quality', 'gamma'))
     check_between(self, 'scene.camera', 0, 1, ('smear', 'jpeg', 'noise'))
     check_between(self, 'scene.camera', 1, 100, ('jpeg_quality',))
+    check_between(self, 'scene.camera', 0, 10, ('blur_px', 'fringe_px', 'sharpening'))
     if self.digit_px[0] < 2 or self.gamma[0] <= 0 or not 0 <= self.haze < 1:
       raise InputError('scene.camera: digit_px must be at least 2, gamma above 0, and haze in [0, 1)')
 
@@ -137,7 +138,7 @@ def _mix(rows, planes):
 
 def _enlarge(size, grid, pixels, offset):
   """float32[S, grid]: linear interpolation between the photo's pixels."""
-  at = (jnp.arange(size) + 0.5) * pixels / size + offset - 0.5
+  at = jnp.clip((jnp.arange(size) + 0.5) * pixels / size + offset - 0.5, 0.0, grid - 1.0)
   return jnp.maximum(1 - jnp.abs(at[:, None] - jnp.arange(grid)[None]), 0.0)
 
 

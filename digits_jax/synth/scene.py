@@ -1,7 +1,7 @@
 """One key -> the crop of a photo with a number in it: a house number, printed or mounted, in a street.
 
-Pure and written for one example: the same key, bank and spec give the same pixels on any device. The number is set up
-in its own plane, where a digit is about 1 high (y down); each pixel of the crop looks up where it lies in that plane.
+Pure and written for one example: the same key, bank and spec give the same number, and the same pixels up to how JPEG
+rounds, on any device. The number is set up in its own plane, where a digit is about 1 high (y down); each pixel of the crop looks up where it lies in that plane.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ class ShapeSpec:
   turn_degrees: float  # the whole number, standard deviation
   steep: float  # share of numbers turned four times as far
   shear_degrees: float  # the whole number +- this
-  perspective: float  # how much larger one side of a number may be than its middle
+  perspective: float  # by which share the middle of one side may be larger than the number's middle
   loose_x: tuple[float, float]  # by which a box is larger than the ink, left and right
   loose_y: tuple[float, float]  # the same, above and below
   margin: tuple[float, float]  # by how much the crop is larger than the box, each axis
@@ -49,10 +49,13 @@ class ShapeSpec:
 
   def __post_init__(self):
     check_ranges(self, 'scene.shape', ('stretch', 'gap', 'weight', 'loose_x', 'loose_y', 'margin'))
-    check_between(self, 'scene.shape', 0, 1, ('stacked', 'steep', 'neighbours', 'shift', 'lengths', 'perspective'))
-    check_between(self, 'scene.shape', 0, 45, ('rotation_degrees', 'slant_degrees', 'stairs_degrees', 'shear_degrees'))
-    check_between(self, 'scene.shape', 0, 0.5, ('scale', 'wander'))
-    check_between(self, 'scene.shape', -0.5, 1, ('margin', 'loose_x', 'loose_y'))
+    check_between(self, 'scene.shape', 0, 1, ('stacked', 'steep', 'neighbours', 'shift', 'lengths'))
+    check_between(self, 'scene.shape', 0, 45, ('rotation_degrees', 'slant_degrees', 'stairs_degrees', 'turn_degrees'))
+    check_between(self, 'scene.shape', 0, 30, ('shear_degrees',))
+    check_between(self, 'scene.shape', 0, 0.5, ('scale', 'wander', 'perspective'))
+    check_between(self, 'scene.shape', -0.1, 0.1, ('weight',))
+    check_between(self, 'scene.shape', -0.2, 2, ('gap', 'margin'))
+    check_between(self, 'scene.shape', -0.1, 1, ('loose_x', 'loose_y'))
     if not self.lengths or sum(self.lengths) <= 0 or self.stretch[0] <= 0:
       raise InputError('scene.shape: lengths need a share above 0, and stretch must be above 0')
 
@@ -64,18 +67,19 @@ class PaintSpec:
   contrast: tuple[float, float]  # difference of ink and ground in grey, small ones more often
   saturation: float  # of either, at most; mostly less
   outline: float  # share of numbers with an outline in a third colour
-  outline_px: tuple[float, float]  # its width
+  outline_width: tuple[float, float]
   shadow: float  # share of numbers that cast a shadow
-  shadow_reach: float  # how far it is moved, at most
+  shadow_reach: float  # how far it is moved along each axis, at most
   relief: float  # share of numbers that are raised or cut in: one side bright, one dark
   relief_strength: tuple[float, float]  # grey levels
   bare: float  # share of those in the colour of the ground
   worn: tuple[float, float]  # standard deviation of the ink's texture
 
   def __post_init__(self):
-    check_ranges(self, 'scene.paint', ('contrast', 'outline_px', 'relief_strength', 'worn'))
-    names = ('contrast', 'saturation', 'outline', 'shadow', 'relief', 'relief_strength', 'bare')
+    check_ranges(self, 'scene.paint', ('contrast', 'outline_width', 'relief_strength', 'worn'))
+    names = ('contrast', 'saturation', 'outline', 'shadow', 'shadow_reach', 'relief', 'relief_strength', 'bare', 'worn')
     check_between(self, 'scene.paint', 0, 1, names)
+    check_between(self, 'scene.paint', 0, 0.15, ('outline_width',))  # of what a distance field tells, with the weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +105,8 @@ class SceneSpec:
 def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> structs.Batch:
   """One number: image float32[size, size, 3], labels int32[N], its length, and each digit's box float32[N, 4]."""
   k_number, k_place, k_paint, k_camera, k_convolution, k_colour = jax.random.split(key, 6)
-  deck, slots = Deck(k_place, 96), spec.number.max_length
+  slots = spec.number.max_length
+  deck = Deck(k_place, 40 + 3 * (slots + NEIGHBOURS))
   ends = np.cumsum(spec.shape.lengths) / sum(spec.shape.lengths)
   length = 1 + jnp.sum(deck.deal() > ends[:-1].astype(np.float32)).astype(jnp.int32)
   labels = number.draw_of_length(k_number, length, spec.number)
@@ -171,7 +176,7 @@ def arrange(deck: Deck, inks: jax.Array, length: jax.Array, slots: int, spec: Sh
   turn = jnp.deg2rad(spec.turn_degrees * deck.normal()) * jnp.where(deck.chance(spec.steep), 4.0, 1.0)
   shear = jnp.tan(jnp.deg2rad(deck.plus_minus(spec.shear_degrees, (2,))))
   linear = _turn(turn) @ jnp.stack([jnp.stack([jnp.float32(1), shear[0]]), jnp.stack([shear[1], jnp.float32(1)])])
-  tilt = deck.plus_minus(spec.perspective, (2,)) / jnp.maximum(half, 0.5) / 2
+  tilt = deck.plus_minus(spec.perspective, (2,)) / jnp.maximum(half, 0.5)
   seen = (anchors[:, None] + _corners(extents)) @ linear.T  # [N + 2, 4, 2]
   seen = seen / jnp.maximum(1 + seen @ tilt, 0.2)[:, :, None]
   boxes = jnp.concatenate([seen.min(1), seen.max(1)], 1)
@@ -184,8 +189,9 @@ def choose_window(deck: Deck, placed: Placed, length: jax.Array, spec: ShapeSpec
   loose = jnp.stack([deck.uniform(spec.loose_x, (2,)), deck.uniform(spec.loose_y, (2,))], 1)  # [side, axis]
   low = jnp.min(jnp.where(is_used, placed.boxes[:, :2], jnp.inf), 0) - loose[0]
   high = jnp.max(jnp.where(is_used, placed.boxes[:, 2:], -jnp.inf), 0) + loose[1]
-  sides = (high - low) * (1 + deck.uniform(spec.margin, (2,)))
-  room = jnp.maximum(sides - (high - low), 0.0)
+  box = jnp.maximum(high - low, 0.1)  # the thinnest 1 still has a width
+  sides = box * (1 + deck.uniform(spec.margin, (2,)))
+  room = jnp.maximum(sides - box, 0.0)
   centre = (low + high) / 2 + 0.5 * deck.plus_minus(spec.shift, (2,)) * room
   return jnp.concatenate([centre - sides / 2, sides])
 
@@ -238,8 +244,8 @@ def paint(
     window: float32[4], what the crop shows.
     spec: the ranges; static.
   """
-  k_deck, k_grain = jax.random.split(key)
-  deck, rules, ground = Deck(k_deck, 192), spec.paint, spec.ground
+  k_deck, k_edges, k_strokes, k_grain = jax.random.split(key, 4)
+  deck, rules, ground = Deck(k_deck, 128), spec.paint, spec.ground
   reach, size = placed.half + 0.05, ink.shape[0]
   pixel = jnp.sqrt(window[2] * window[3]) / size
   under, around, on_top = background.textures(k_grain, deck, 3, size)
@@ -255,10 +261,11 @@ def paint(
 
   # What it stands on: a surface; others beyond their edges; a plate with its frame.
   image = background.surface(deck, under, places, paper, ground)
+  edges = Deck(k_edges, 12 * ground.edges)
   for _ in range(ground.edges):
-    beyond = flat(background.colour(deck, deck.deal(), rules.saturation))
-    share = cover(background.half_plane(deck, places, (1.05, 2.5), reach), pixel)
-    image = over(image, share * deck.chance(0.4), beyond)
+    beyond = flat(background.colour(edges, edges.deal(), rules.saturation))
+    share = cover(background.half_plane(edges, places, (1.05, 2.5), reach), pixel)
+    image = over(image, share * edges.chance(0.4), beyond)
   half = placed.half + deck.uniform(ground.plate_margin, (2,))
   edge = background.rounded_box(places, half, deck.skewed((0.0, 1.0), 2.0) * jnp.min(half))
   has_plate = deck.chance(ground.plate)
@@ -267,8 +274,9 @@ def paint(
   inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
   frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width), pixel)
   image = over(image, frame * (has_plate & deck.chance(ground.frame)), pigment)
+  strokes = Deck(k_strokes, 12 * ground.strokes)
   for _ in range(ground.strokes):
-    image = over(image, cover(_stroke(deck, places, reach), pixel) * deck.chance(0.3), pigment)
+    image = over(image, cover(_stroke(strokes, places, reach), pixel) * strokes.chance(0.3), pigment)
 
   # The ink, with what stands beside it: shadow, outline, body, relief.
   both = jnp.maximum(ink, beside)
@@ -276,7 +284,7 @@ def paint(
   fallen, lit, unlit = _moved(deck, body, window, rules)
   shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(rules.shadow)
   image = image * (1 - shade)[:, :, None]
-  outline = cover(both + deck.uniform(rules.outline_px), pixel)
+  outline = cover(both + deck.uniform(rules.outline_width), pixel)
   image = over(image, outline * deck.chance(rules.outline), flat(other))
   is_raised, is_bare = deck.chance(rules.relief), deck.chance(rules.bare)
   worn = on_top * deck.uniform(rules.worn)

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 3
 # The fields that count something, and the least that each may be.
 LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
 LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 'sheet')}
-LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size')}
+LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size', 'scene.size')}
 LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
 LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
 LEAST |= {'blank_patience': 0}

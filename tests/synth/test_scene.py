@@ -61,7 +61,7 @@ def inked(shape):
 
   def one(key, bank):
     k_number, k_place = jax.random.split(key)
-    deck = Deck(k_place, 96)
+    deck = Deck(k_place, 64)
     length = jax.random.randint(k_number, (), 1, SLOTS + 1)
     symbols = jax.random.randint(k_number, (SLOTS + scene.NEIGHBOURS,), 0, 10)
     placed = scene.arrange(deck, bank.boxes[3, symbols], length, SLOTS, shape)

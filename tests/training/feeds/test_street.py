@@ -31,7 +31,7 @@ def test_each_split_has_its_numbers_and_only_training_is_augmented():
   kind, stored = feeds.of(config), ConfigDict(config.to_dict())  # as a run directory gives it back
   assert kind.canvas(stored).shape == (27, 27, 3) and kind.slots(stored) == 5
   train, validation, tests = (getattr(kind, part)(config, alphabet) for part in ('train', 'validation', 'tests'))
-  assert (validation.examples, list(tests), tests['test'].name) == (12, ['test'], 'street-v1')
+  assert (validation.examples, list(tests), tests['test'].name) == (12, ['test'], 'street')
   sources = {'train': train, 'validation': validation.source, 'test': tests['test'].source}
   batches = {split: draw(source, seed=3) for split, source in sources.items()}
   for split, batch in batches.items():
