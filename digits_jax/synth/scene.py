@@ -1,7 +1,8 @@
 """One key -> the crop of a photo with a number in it: a house number, printed or mounted, in a street.
 
 Pure and written for one example: the same key, bank and spec give the same number, and the same pixels up to how JPEG
-rounds, on any device. The number is set up in its own plane, where a digit is about 1 high (y down); each pixel of the crop looks up where it lies in that plane.
+rounds, on any device. The number is set up in its own plane, where a digit is about 1 high (y down); each pixel of the
+crop looks up where it lies in that plane.
 """
 
 import dataclasses

@@ -18,7 +18,7 @@ from digits_jax.errors import InputError
 
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'What `prepare --data_dir` wrote; default: the folder of TFDS.')
 _SPLIT = flags.DEFINE_enum('split', 'train', ['train', 'test'], 'Which photos.')
-_SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of photos with what the last run read, errors first.')
+_SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of what the last run read in colour, errors first.')
 
 CROP_PX, MARGIN, WINDOW = 64, 0.3, 54 / 64  # of configs/svhn.py
 
@@ -39,14 +39,14 @@ def main(arguments):
   slots = max(map(len, selection.texts))
   for name in arguments:
     opened = run.load(name)
-    numbers = svhn_feed.load(
-      _DATA_DIR.value, selection, CropSpec(CROP_PX, MARGIN), alphabet=opened.alphabet, slots=slots, is_cached=False
-    )
     if opened.canvas.shape[2] == 1:
       right = read_grey(opened, selection)
       low, high = metrics.wilson(right, len(selection.texts))
       print(f'{name}, in grey: {right} of {len(selection.texts)} right ({low:.2%} to {high:.2%})', flush=True)
       continue
+    numbers = svhn_feed.load(
+      _DATA_DIR.value, selection, CropSpec(CROP_PX, MARGIN), alphabet=opened.alphabet, slots=slots, is_cached=False
+    )
     size = opened.canvas.height
     middle = functools.partial(augment, spec=AugmentSpec(size=size, window=(WINDOW, WINDOW)))
     source = svhn_feed.source(numbers, middle, batch_size=1, seed=None, keep='host')

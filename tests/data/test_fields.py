@@ -24,6 +24,22 @@ def test_of_a_disc_is_radius_minus_distance():
   np.testing.assert_allclose(distances(made[0]), want, atol=0.02)
 
 
+def test_fields_go_on_beyond_the_frame():
+  """As faces are rendered: the frame touches the ink."""
+  bar = np.full((1, 90, 40), 255, np.uint8)
+  made, boxes = fields.of_images(bar)
+  np.testing.assert_allclose(boxes, [[-2 / 9, -0.5, 2 / 9, 0.5]], atol=1e-6)
+  outside = np.abs(np.stack(np.meshgrid(AT, AT))) - np.array([2 / 9, 0.5])[:, None, None]  # (x, y)
+  want = -np.hypot(*np.maximum(outside, 0)) - np.minimum(outside.max(0), 0)
+  np.testing.assert_allclose(distances(made[0]), np.clip(want, -FIELD_REACH, FIELD_REACH), atol=0.02)
+
+
+def test_a_hairline_has_a_field():
+  image = np.zeros((1, 60, 30), np.uint8)
+  image[0, 5:55, 14:16] = 90
+  assert distances(fields.of_images(image)[0]).max() > 0
+
+
 def test_a_wide_glyph_is_made_to_fit():
   image = np.zeros((40, 200), np.uint8)
   image[10:30, 20:180] = 255

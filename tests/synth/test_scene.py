@@ -159,7 +159,7 @@ def test_an_ingredient_that_is_left_out_changes_some_images_and_no_number(name):
   np.testing.assert_array_equal(with_it.labels, without.labels)
   np.testing.assert_allclose(with_it.boxes, without.boxes, atol=1e-4)
   moved = np.abs(with_it.images - without.images).max((1, 2, 3))
-  assert (moved > 0.05).any()
+  assert (moved > 0.05).any() and (moved < 0.02).any()  # by chance, some have it; JPEG may round the other way
 
 
 def test_ink_differs_from_the_ground_by_the_contrast():
@@ -175,6 +175,22 @@ def test_ink_differs_from_the_ground_by_the_contrast():
   images = draw(flat, 16).images
   np.testing.assert_allclose(images.max((1, 2, 3)) - images.min((1, 2, 3)), 0.5, atol=0.03)
   assert 4 <= sum(np.median(image) > image.mean() for image in images) <= 12  # dark ink, or bright
+
+
+def test_decks_are_as_large_as_the_spec_asks():
+  many = changed(whole(), number={'max_length': 30}, ground={'edges': 9, 'strokes': 9})
+  many = changed(many, shape={'lengths': (1.0,) * 30})
+  shapes = jax.eval_shape(functools.partial(scene.example, spec=many), jax.random.key(0), bank())
+  assert shapes.images.shape == (SIZE, SIZE, 3) and shapes.labels.shape == (30,)
+
+
+def test_a_bar_without_width_has_a_window():
+  shape = dataclasses.replace(whole().shape, loose_x=(-0.1, -0.1), margin=(0.0, 0.0))
+  deck = Deck(jax.random.key(0), 64)
+  bar = jnp.tile(jnp.array([[-0.02, -0.5, 0.02, 0.5]]), (SLOTS + scene.NEIGHBOURS, 1))
+  placed = scene.arrange(deck, bar, jnp.int32(1), SLOTS, shape)
+  window = np.asarray(scene.choose_window(deck, placed, jnp.int32(1), shape))
+  assert np.isfinite(window).all() and (window[2:] >= 0.1 - 1e-6).all()
 
 
 def test_shares_without_sense_are_named():

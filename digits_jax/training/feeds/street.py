@@ -53,8 +53,8 @@ def _source(config, alphabet, split, changes):
   data, drawn = config.data, config.scene
   if data.glyphs != 'fonts' or data.test_font_dir:
     raise InputError(
-      "config.data: source 'street' draws fonts, of one folder for all splits: leave glyphs at 'fonts' and test_font_dir "
-      'empty, and name test_families'
+      "config.data: source 'street' draws fonts, of one folder for all splits: leave glyphs at 'fonts' and "
+      'test_font_dir empty, and name test_families'
     )
   bank = fields.load(
     data.font_dir or None,
