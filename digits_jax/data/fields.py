@@ -7,6 +7,7 @@ adding to its field; an outline, a shadow and a relief come from the same sample
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
@@ -14,7 +15,6 @@ from digits_jax.data import fonts
 from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
 
 RENDERED_PX = 128  # em at which faces are drawn; fields are sampled from that
-FAR = 1e6  # squared pixels; farther than any two in an image
 
 
 def load(
@@ -42,7 +42,7 @@ def of_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     images: uint8[A, h, w], ink 255 on 0; digits' middle at the image's centre, as `fonts.render_face` gives them.
   """
   # A face's frame touches its ink; fields go on beyond it.
-  border = images.shape[1] // 2
+  border = images.shape[1] // 4 + 2
   images = np.pad(images, ((0, 0), (border, border), (border, border)))
   _, height, width = images.shape
   is_ink = images >= np.minimum(128, images.max((1, 2), keepdims=True) // 2 + 1)  # a hairline is grey at its darkest
@@ -56,22 +56,12 @@ def of_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   room = 0.5 * FIELD_PX / FIELD_UNIT - 0.05
   unit = max(tall, float(np.abs(boxes).max()) / room)
   # Signed distance to the edge, which runs half a pixel from the middle of the last pixel of ink.
-  signed = np.stack([_distance(~ink) - _distance(ink) for ink in is_ink])
+  signed = np.stack([ndimage.distance_transform_edt(ink) - ndimage.distance_transform_edt(~ink) for ink in is_ink])
   signed = (signed - 0.5 * np.sign(signed)) / unit
   at = (np.arange(FIELD_PX) + 0.5 - FIELD_PX / 2) / FIELD_UNIT * unit  # image pixels from its centre
   fields = np.stack([_sample(each, at + height / 2 - 0.5, at + width / 2 - 0.5, -FIELD_REACH) for each in signed])
   fields = np.clip(np.round(128 + 127 * fields / FIELD_REACH), 0, 255).astype(np.uint8)
   return fields, (boxes / unit).astype(np.float32)
-
-
-def _distance(is_target: np.ndarray) -> np.ndarray:
-  """Distance float[h, w] of each pixel's middle to that of the nearest True one (Euclidean, exact)."""
-  squared = np.where(is_target, 0.0, FAR)
-  for _ in range(2):  # columns, then rows: the nearest in two dimensions is the least of the sums
-    size = squared.shape[0]
-    steps = (np.arange(size)[:, None] - np.arange(size)[None]) ** 2.0  # [h, h]
-    squared = np.stack([(steps + column[None]).min(1) for column in squared.T])  # transposes: [w, h]
-  return np.sqrt(squared)
 
 
 def _sample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, outside: float) -> np.ndarray:
