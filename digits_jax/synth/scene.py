@@ -16,9 +16,8 @@ from flax import struct
 from digits_jax import structs
 from digits_jax.errors import InputError
 from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
-from digits_jax.synth import background, camera, number, warp
+from digits_jax.synth import background, camera, number, paint, warp
 from digits_jax.synth.augment import AugmentSpec, jitter_colours, random_convolution
-from digits_jax.synth.background import cover
 from digits_jax.synth.draw import Deck, check_between, check_ranges
 
 NEIGHBOURS = 2  # digits beside the number that do not belong to it
@@ -62,35 +61,13 @@ class ShapeSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class PaintSpec:
-  """Ranges of colours; every field is a static Python value, grey levels in [0, 1], lengths in digit heights."""
-
-  contrast: tuple[float, float]  # difference of ink and ground in grey, small ones more often
-  saturation: float  # of either, at most; mostly less
-  outline: float  # share of numbers with an outline in a third colour
-  outline_width: tuple[float, float]
-  shadow: float  # share of numbers that cast a shadow
-  shadow_reach: float  # how far it is moved along each axis, at most
-  relief: float  # share of numbers that are raised or cut in: one side bright, one dark
-  relief_strength: tuple[float, float]  # grey levels
-  bare: float  # share of those in the colour of the ground
-  worn: tuple[float, float]  # standard deviation of the ink's texture
-
-  def __post_init__(self):
-    check_ranges(self, 'scene.paint', ('contrast', 'outline_width', 'relief_strength', 'worn'))
-    names = ('contrast', 'saturation', 'outline', 'shadow', 'shadow_reach', 'relief', 'relief_strength', 'bare', 'worn')
-    check_between(self, 'scene.paint', 0, 1, names)
-    check_between(self, 'scene.paint', 0, 0.15, ('outline_width',))  # of what a distance field tells, with the weight
-
-
-@dataclasses.dataclass(frozen=True)
 class SceneSpec:
   """Everything static about a distribution of scenes."""
 
   size: int  # pixels, both sides of the crop
   number: number.NumberSpec
   shape: ShapeSpec
-  paint: PaintSpec
+  paint: paint.PaintSpec
   ground: background.GroundSpec
   camera: camera.CameraSpec
   augment: AugmentSpec  # of which random convolution and colours are used
@@ -120,7 +97,7 @@ def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> stru
     places = plane(window, placed, spec.size)  # [2, S, S]
     ink, beside = draw(bank.fields[style, symbols], placed, places, slots)
     pixels = window[2:] * deck.log_uniform(spec.camera.digit_px)
-    image = paint(k_paint, ink, beside, places, placed, window, spec)
+    image = paint.paint(k_paint, ink, beside, places, placed.half, window, spec.paint, spec.ground)
   image = camera.expose(k_camera, image, pixels, spec.camera)
   if spec.augment.convolution:
     image = random_convolution(k_convolution, image, spec.augment)
@@ -224,94 +201,6 @@ def draw(fields: jax.Array, placed: Placed, places: jax.Array, slots: int) -> tu
   each = jax.lax.map(distance, (fields, placed.maps, placed.anchors))  # [N + 2, S, S]
   each = jnp.where(placed.is_used[:, None, None], each, -FIELD_REACH)
   return each[:slots].max(0) + placed.weight, each[slots:].max(0) + placed.weight
-
-
-def paint(
-  key: jax.Array,
-  ink: jax.Array,
-  beside: jax.Array,
-  places: jax.Array,
-  placed: Placed,
-  window: jax.Array,
-  spec: SceneSpec,
-) -> jax.Array:
-  """The scene float32[S, S, 3], as sharp as the canvas.
-
-  Args:
-    key: one key.
-    ink, beside: float32[S, S], signed distances of the number and of what stands beside it; `draw`.
-    places: float32[2, S, S], of the pixels in the number's plane.
-    placed: the number.
-    window: float32[4], what the crop shows.
-    spec: the ranges; static.
-  """
-  k_deck, k_edges, k_strokes, k_grain = jax.random.split(key, 4)
-  deck, rules, ground = Deck(k_deck, 128), spec.paint, spec.ground
-  reach, size = placed.half + 0.05, ink.shape[0]
-  pixel = jnp.sqrt(window[2] * window[3]) / size
-  under, around, on_top = background.textures(k_grain, deck, 3, size)
-  over = lambda image, share, colour: image + share[:, :, None] * (colour - image)
-  flat = lambda colour: colour[None, None]
-
-  # Two colours that differ in grey, and a third one.
-  contrast, is_dark = deck.skewed(rules.contrast, 1.5), deck.chance(0.5)
-  dark = deck.deal() * (1 - contrast)
-  paper = background.colour(deck, jnp.where(is_dark, dark + contrast, dark), rules.saturation)
-  pigment = flat(background.colour(deck, jnp.where(is_dark, dark, dark + contrast), rules.saturation))
-  other = background.colour(deck, deck.deal(), rules.saturation)
-
-  # What it stands on: a surface; others beyond their edges; a plate with its frame.
-  image = background.surface(deck, under, places, paper, ground)
-  edges = Deck(k_edges, 12 * ground.edges)
-  for _ in range(ground.edges):
-    beyond = flat(background.colour(edges, edges.deal(), rules.saturation))
-    share = cover(background.half_plane(edges, places, (1.05, 2.5), reach), pixel)
-    image = over(image, share * edges.chance(0.4), beyond)
-  half = placed.half + deck.uniform(ground.plate_margin, (2,))
-  edge = background.rounded_box(places, half, deck.skewed((0.0, 1.0), 2.0) * jnp.min(half))
-  has_plate = deck.chance(ground.plate)
-  elsewhere = background.surface(deck, around, places, other, ground)
-  image = over(elsewhere, jnp.where(has_plate, cover(edge, pixel), 1.0), image)
-  inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
-  frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width), pixel)
-  image = over(image, frame * (has_plate & deck.chance(ground.frame)), pigment)
-  strokes = Deck(k_strokes, 12 * ground.strokes)
-  for _ in range(ground.strokes):
-    image = over(image, cover(_stroke(strokes, places, reach), pixel) * strokes.chance(0.3), pigment)
-
-  # The ink, with what stands beside it: shadow, outline, body, relief.
-  both = jnp.maximum(ink, beside)
-  body = cover(both, pixel)
-  fallen, lit, unlit = _moved(deck, body, window, rules)
-  shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(rules.shadow)
-  image = image * (1 - shade)[:, :, None]
-  outline = cover(both + deck.uniform(rules.outline_width), pixel)
-  image = over(image, outline * deck.chance(rules.outline), flat(other))
-  is_raised, is_bare = deck.chance(rules.relief), deck.chance(rules.bare)
-  worn = on_top * deck.uniform(rules.worn)
-  image = over(image, jnp.where(is_raised & is_bare, 0.0, body), pigment + worn[:, :, None])
-  image = image + (deck.uniform(rules.relief_strength) * is_raised * (lit - unlit))[:, :, None]
-  return jnp.clip(image * background.light(deck, places, reach, ground)[:, :, None], 0.0, 1.0)
-
-
-def _moved(deck, body, window, rules):
-  """Three of float32[S, S]: the ink as its shadow falls, and as moved a little towards the light and away from it."""
-  size, angle = body.shape[0], deck.uniform((0.0, 2 * math.pi))
-  aside = deck.uniform((0.02, 0.06)) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-  offsets = jnp.stack([deck.plus_minus(rules.shadow_reach, (2,)), aside, -aside])  # [3, 2]
-  blurs = jnp.stack([deck.uniform((0.0, 0.08)), jnp.float32(0.02), jnp.float32(0.02)])
-  pixels = size / window[2:]  # canvas pixels a unit, (x, y)
-  across, down = (camera.blur_matrices(size, blurs * pixels[i], offsets[:, i] * pixels[i]) for i in (0, 1))
-  return camera.between(down, jnp.broadcast_to(body, (3, size, size)), across)
-
-
-def _stroke(deck, places, reach):
-  """Signed distance float32[S, S] of a line beyond one of the number's sides: a crack, a screw, a rail."""
-  is_axis = jnp.arange(2) == deck.chance(0.5)
-  away = jnp.where(deck.chance(0.5), 1.0, -1.0) * (reach + deck.uniform((0.03, 0.3)))
-  one = jnp.where(is_axis, away, reach * deck.plus_minus(1.2, (2,)))
-  run = deck.normal((2,)) * jnp.where(is_axis, 0.05, 0.6)
-  return background.line(places, one, one + run, deck.uniform((0.02, 0.15)))
 
 
 def _turn(angle):

@@ -12,9 +12,10 @@ from configs import street
 from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.data import fields
 from digits_jax.errors import InputError
-from digits_jax.synth import background, camera, number, scene
+from digits_jax.synth import number, scene
 from digits_jax.synth.augment import AugmentSpec
 from digits_jax.synth.draw import Deck
+from digits_jax.training.feeds import street as feed
 from tests.synth import specs
 
 SIZE, SLOTS = 54, 5
@@ -28,16 +29,7 @@ def bank():
 @functools.cache
 def whole():
   """What configs/street.py draws."""
-  config = street.get_config()
-  return scene.SceneSpec(
-    size=SIZE,
-    number=number.NumberSpec(alphabet=Alphabet(DIGITS), split='train', **config.synth.number),
-    shape=scene.ShapeSpec(**config.scene.shape),
-    paint=scene.PaintSpec(**config.scene.paint),
-    ground=background.GroundSpec(**config.scene.ground),
-    camera=camera.CameraSpec(**config.scene.camera),
-    augment=AugmentSpec(size=SIZE),
-  )
+  return feed.spec(street.get_config(), Alphabet(DIGITS), 'train', AugmentSpec())
 
 
 def changed(spec, **parts):

@@ -13,7 +13,7 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.data import fields, sources
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.errors import InputError
-from digits_jax.synth import background, camera, number, scene
+from digits_jax.synth import background, camera, number, paint, scene
 from digits_jax.synth.augment import AugmentSpec
 from digits_jax.training.evaluate import FixedSet
 
@@ -50,7 +50,7 @@ def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
 
 
 def _source(config, alphabet, split, changes):
-  data, drawn = config.data, config.scene
+  data = config.data
   if data.glyphs != 'fonts' or data.test_font_dir:
     raise InputError(
       "config.data: source 'street' draws fonts, of one folder for all splits: leave glyphs at 'fonts' and "
@@ -63,15 +63,20 @@ def _source(config, alphabet, split, changes):
     validation_families=tuple(data.validation_families),
     test_families=tuple(data.test_families),
   )
-  spec = scene.SceneSpec(
+  return sources.scenes(jax.tree.map(np.asarray, bank), spec(config, alphabet, split, changes))
+
+
+def spec(config: ConfigDict, alphabet: Alphabet, split: str, changes: AugmentSpec) -> scene.SceneSpec:
+  """What config.scene and config.synth.number say, for a split's numbers, augmented by `changes`."""
+  drawn = config.scene
+  return scene.SceneSpec(
     size=drawn.size,
     number=number.NumberSpec(
-      alphabet=alphabet, split=split if data.hold_out_numbers else None, **config.synth.number
+      alphabet=alphabet, split=split if config.data.hold_out_numbers else None, **config.synth.number
     ),
     shape=scene.ShapeSpec(**drawn.shape),
-    paint=scene.PaintSpec(**drawn.paint),
+    paint=paint.PaintSpec(**drawn.paint),
     ground=background.GroundSpec(**drawn.ground),
     camera=camera.CameraSpec(**drawn.camera),
     augment=dataclasses.replace(changes, size=drawn.size),
   )
-  return sources.scenes(jax.tree.map(np.asarray, bank), spec)

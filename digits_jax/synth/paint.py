@@ -1,0 +1,124 @@
+"""The paint of a scene: what the number stands on, its ink with outline, shadow and relief, and the light.
+
+Pure and written for one example; layer over layer on the crop's canvas of S x S pixels, colours in [0, 1].
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from digits_jax.synth import background, camera
+from digits_jax.synth.background import cover
+from digits_jax.synth.draw import Deck, check_between, check_ranges
+
+
+@dataclasses.dataclass(frozen=True)
+class PaintSpec:
+  """Ranges of colours; every field is a static Python value, grey levels in [0, 1], lengths in digit heights."""
+
+  contrast: tuple[float, float]  # difference of ink and ground in grey, small ones more often
+  saturation: float  # of either, at most; mostly less
+  outline: float  # share of numbers with an outline in a third colour
+  outline_width: tuple[float, float]
+  shadow: float  # share of numbers that cast a shadow
+  shadow_reach: float  # how far it is moved along each axis, at most
+  relief: float  # share of numbers that are raised or cut in: one side bright, one dark
+  relief_strength: tuple[float, float]  # grey levels
+  bare: float  # share of those in the colour of the ground
+  worn: tuple[float, float]  # standard deviation of the ink's texture
+
+  def __post_init__(self):
+    check_ranges(self, 'scene.paint', ('contrast', 'outline_width', 'relief_strength', 'worn'))
+    names = ('contrast', 'saturation', 'outline', 'shadow', 'shadow_reach', 'relief', 'relief_strength', 'bare', 'worn')
+    check_between(self, 'scene.paint', 0, 1, names)
+    check_between(self, 'scene.paint', 0, 0.15, ('outline_width',))  # of what a distance field tells, with the weight
+
+
+def paint(
+  key: jax.Array,
+  ink: jax.Array,
+  beside: jax.Array,
+  places: jax.Array,
+  half: jax.Array,
+  window: jax.Array,
+  rules: PaintSpec,
+  ground: background.GroundSpec,
+) -> jax.Array:
+  """The scene float32[S, S, 3], as sharp as the canvas.
+
+  Args:
+    key: one key.
+    ink, beside: float32[S, S], signed distances of the number and of what stands beside it, positive inside.
+    places: float32[2, S, S], where the pixels lie in the number's plane.
+    half: float32[2], half the number's width and height there.
+    window: float32[4], what the crop shows: left, top, width, height.
+    rules, ground: the ranges; static.
+  """
+  k_deck, k_edges, k_strokes, k_grain = jax.random.split(key, 4)
+  deck, reach, size = Deck(k_deck, 128), half + 0.05, ink.shape[0]
+  pixel = jnp.sqrt(window[2] * window[3]) / size
+  under, around, on_top = background.textures(k_grain, deck, 3, size)
+  over = lambda image, share, colour: image + share[:, :, None] * (colour - image)
+  flat = lambda colour: colour[None, None]
+
+  # Two colours that differ in grey, and a third one.
+  contrast, is_dark = deck.skewed(rules.contrast, 1.5), deck.chance(0.5)
+  dark = deck.deal() * (1 - contrast)
+  paper = background.colour(deck, jnp.where(is_dark, dark + contrast, dark), rules.saturation)
+  pigment = flat(background.colour(deck, jnp.where(is_dark, dark, dark + contrast), rules.saturation))
+  other = background.colour(deck, deck.deal(), rules.saturation)
+
+  # What it stands on: a surface; others beyond their edges; a plate with its frame.
+  image = background.surface(deck, under, places, paper, ground)
+  edges = Deck(k_edges, 12 * ground.edges)
+  for _ in range(ground.edges):
+    beyond = flat(background.colour(edges, edges.deal(), rules.saturation))
+    share = cover(background.half_plane(edges, places, (1.05, 2.5), reach), pixel)
+    image = over(image, share * edges.chance(0.4), beyond)
+  plate = half + deck.uniform(ground.plate_margin, (2,))
+  edge = background.rounded_box(places, plate, deck.skewed((0.0, 1.0), 2.0) * jnp.min(plate))
+  has_plate = deck.chance(ground.plate)
+  elsewhere = background.surface(deck, around, places, other, ground)
+  image = over(elsewhere, jnp.where(has_plate, cover(edge, pixel), 1.0), image)
+  inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
+  frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width), pixel)
+  image = over(image, frame * (has_plate & deck.chance(ground.frame)), pigment)
+  strokes = Deck(k_strokes, 12 * ground.strokes)
+  for _ in range(ground.strokes):
+    image = over(image, cover(_stroke(strokes, places, reach), pixel) * strokes.chance(0.3), pigment)
+
+  # The ink, with what stands beside it: shadow, outline, body, relief.
+  both = jnp.maximum(ink, beside)
+  body = cover(both, pixel)
+  fallen, lit, unlit = _moved(deck, body, window, rules)
+  shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(rules.shadow)
+  image = image * (1 - shade)[:, :, None]
+  outline = cover(both + deck.uniform(rules.outline_width), pixel)
+  image = over(image, outline * deck.chance(rules.outline), flat(other))
+  is_raised, is_bare = deck.chance(rules.relief), deck.chance(rules.bare)
+  worn = on_top * deck.uniform(rules.worn)
+  image = over(image, jnp.where(is_raised & is_bare, 0.0, body), pigment + worn[:, :, None])
+  image = image + (deck.uniform(rules.relief_strength) * is_raised * (lit - unlit))[:, :, None]
+  return jnp.clip(image * background.light(deck, places, reach, ground)[:, :, None], 0.0, 1.0)
+
+
+def _moved(deck, body, window, rules):
+  """Three of float32[S, S]: the ink as its shadow falls, and as moved a little towards the light and away from it."""
+  size, angle = body.shape[0], deck.uniform((0.0, 2 * math.pi))
+  aside = deck.uniform((0.02, 0.06)) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+  offsets = jnp.stack([deck.plus_minus(rules.shadow_reach, (2,)), aside, -aside])  # [3, 2]
+  blurs = jnp.stack([deck.uniform((0.0, 0.08)), jnp.float32(0.02), jnp.float32(0.02)])
+  pixels = size / window[2:]  # canvas pixels a unit, (x, y)
+  across, down = (camera.blur_matrices(size, blurs * pixels[i], offsets[:, i] * pixels[i]) for i in (0, 1))
+  return camera.between(down, jnp.broadcast_to(body, (3, size, size)), across)
+
+
+def _stroke(deck, places, reach):
+  """Signed distance float32[S, S] of a line beyond one of the number's sides: a crack, a screw, a rail."""
+  is_axis = jnp.arange(2) == deck.chance(0.5)
+  away = jnp.where(deck.chance(0.5), 1.0, -1.0) * (reach + deck.uniform((0.03, 0.3)))
+  one = jnp.where(is_axis, away, reach * deck.plus_minus(1.2, (2,)))
+  run = deck.normal((2,)) * jnp.where(is_axis, 0.05, 0.6)
+  return background.line(places, one, one + run, deck.uniform((0.02, 0.15)))
