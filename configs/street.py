@@ -3,7 +3,8 @@
 python -m digits_jax.main --config=configs/street.py --workdir=runs/street
 
 Question: how many of SVHN's numbers, the box of all digits given, does a reader get right that never saw a photo?
-Not yet run.
+`small`, trained with 135 families of fonts: 77.60% of 192 photos (71.20% to 82.93%) and 68.75% of 64 others (56.61% to
+78.77%), one seed, 25 minutes on 2 CPU cores (experiments/street). The default is not yet run.
 """
 
 from configs import common
