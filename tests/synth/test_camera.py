@@ -88,6 +88,7 @@ def test_more_of_the_photos_pixels_than_the_image_has_change_nothing():
   np.testing.assert_array_equal(expose(image, (56, 56)), expose(image, (500, 900)))
 
 
+@pytest.mark.slow
 def test_each_range_does_what_it_says():
   image, still = picture(), expose(picture(), (40, 40))
   rough = lambda photo: np.abs(np.diff(photo, axis=0)).mean()

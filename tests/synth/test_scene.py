@@ -92,6 +92,7 @@ def test_ink_stays_in_its_boxes_whatever_the_view():
     assert not (ink > 0)[~held].any()
 
 
+@pytest.mark.slow
 def test_what_stands_beside_does_not_touch_the_number():
   shape = dataclasses.replace(whole().shape, neighbours=1.0, margin=(1.0, 1.0), weight=(0.0, 0.0))
   inks, besides, _, _, has_beside = inked(shape)
@@ -100,6 +101,7 @@ def test_what_stands_beside_does_not_touch_the_number():
   assert ((besides > 0).any((1, 2))).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_stacked_numbers_read_from_the_top():
   shape = dataclasses.replace(whole().shape, stacked=1.0, turn_degrees=0.0, perspective=0.0, shear_degrees=0.0)
   _, _, boxes, lengths, _ = inked(shape)
@@ -154,6 +156,7 @@ def test_an_ingredient_that_is_left_out_changes_some_images_and_no_number(name):
   assert (moved > 0.05).any() and (moved < 0.02).any()  # by chance, some have it; JPEG may round the other way
 
 
+@pytest.mark.slow
 def test_ink_differs_from_the_ground_by_the_contrast():
   flat = changed(
     whole(),

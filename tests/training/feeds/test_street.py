@@ -25,6 +25,7 @@ def draw(source, seed, count=8):
   return jax.device_get(specs.compiled(call)(source.constants, items))
 
 
+@pytest.mark.slow
 def test_each_split_has_its_numbers_and_only_training_is_augmented():
   config, alphabet = scenes(), Alphabet()
   config.augment.update(convolution=1.0)
