@@ -180,7 +180,10 @@ def test_decks_are_as_large_as_the_spec_asks():
 
 
 def test_a_bar_without_width_has_a_window():
-  shape = dataclasses.replace(whole().shape, loose_x=(-0.1, -0.1), margin=(0.0, 0.0))
+  shape = dataclasses.replace(
+    whole().shape, loose_x=(-0.1, -0.1), margin=(0.0, 0.0), rotation_degrees=0.0, slant_degrees=0.0, turn_degrees=0.0,
+    shear_degrees=0.0, perspective=0.0,
+  )  # fmt: skip
   deck = Deck(jax.random.key(0), 64)
   bar = jnp.tile(jnp.array([[-0.02, -0.5, 0.02, 0.5]]), (SLOTS + scene.NEIGHBOURS, 1))
   placed = scene.arrange(deck, bar, jnp.int32(1), SLOTS, shape)

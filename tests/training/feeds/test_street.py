@@ -63,6 +63,8 @@ def test_configs_that_cannot_work():
     ('scene.shape.lengths', (0.1,) * 6, 'max_length is 5'),
     ('scene.camera.digit_px', (1.0, 9.0), 'digit_px'),
     ('data.font_dir', 'no/such/folder', 'does not exist'),
+    ('data.test_font_dir', 'fonts', 'name test_families'),
+    ('data.glyphs', 'mnist', 'draws fonts'),
   ):
     config = scenes(**{field: value})
     with pytest.raises(InputError, match=named):
