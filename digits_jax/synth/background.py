@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from digits_jax.errors import InputError
+from digits_jax.synth.augment import GREY
 from digits_jax.synth.draw import Deck, check_between, check_ranges
-
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma of red, green, blue
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,7 +130,7 @@ def arrange(deck: Deck, inks: jax.Array, length: jax.Array, slots: int, spec: Sh
   stretch, lean = deck.uniform(spec.stretch), jnp.tan(jnp.deg2rad(deck.plus_minus(spec.slant_degrees)))
   shape = jnp.stack([jnp.stack([stretch, lean]), jnp.array([0.0, 1.0])])
   scale = 1 + deck.plus_minus(spec.scale, (count,))
-  maps = scale[:, None, None] * _turn(jnp.deg2rad(deck.plus_minus(spec.rotation_degrees, (count,)))) @ shape
+  maps = scale[:, None, None] * jax.vmap(warp.turn_map)(deck.plus_minus(spec.rotation_degrees, (count,))) @ shape
   extents = warp.reach(inks, maps, (0, 0))  # [N + 2, 4]
 
   gap = deck.skewed(spec.gap, 2.0)
@@ -151,9 +151,10 @@ def arrange(deck: Deck, inks: jax.Array, length: jax.Array, slots: int, spec: Sh
   has_beside = deck.chance(1 - math.sqrt(1 - spec.neighbours), (NEIGHBOURS,))  # at least one in that share
   anchors, is_used = jnp.concatenate([anchors, beside]), jnp.concatenate([is_used, has_beside])
 
-  turn = jnp.deg2rad(spec.turn_degrees * deck.normal()) * jnp.where(deck.chance(spec.steep), 4.0, 1.0)
+  turn = spec.turn_degrees * deck.normal() * jnp.where(deck.chance(spec.steep), 4.0, 1.0)
   shear = jnp.tan(jnp.deg2rad(deck.plus_minus(spec.shear_degrees, (2,))))
-  linear = _turn(turn) @ jnp.stack([jnp.stack([jnp.float32(1), shear[0]]), jnp.stack([shear[1], jnp.float32(1)])])
+  one = jnp.float32(1)
+  linear = warp.turn_map(turn) @ jnp.stack([jnp.stack([one, shear[0]]), jnp.stack([shear[1], one])])
   tilt = deck.plus_minus(spec.perspective, (2,)) / jnp.maximum(half, 0.5)
   seen = (anchors[:, None] + _corners(extents)) @ linear.T  # [N + 2, 4, 2]
   seen = seen / jnp.maximum(1 + seen @ tilt, 0.2)[:, :, None]
@@ -201,12 +202,6 @@ def draw(fields: jax.Array, placed: Placed, places: jax.Array, slots: int) -> tu
   each = jax.lax.map(distance, (fields, placed.maps, placed.anchors))  # [N + 2, S, S]
   each = jnp.where(placed.is_used[:, None, None], each, -FIELD_REACH)
   return each[:slots].max(0) + placed.weight, each[slots:].max(0) + placed.weight
-
-
-def _turn(angle):
-  """float32[..., 2, 2], clockwise as one looks at it, by radians."""
-  cos, sin = jnp.cos(angle), jnp.sin(angle)
-  return jnp.stack([jnp.stack([cos, -sin], -1), jnp.stack([sin, cos], -1)], -2)
 
 
 def _corners(extents):

@@ -49,7 +49,7 @@ def draw_number_map(key: jax.Array, spec: WarpSpec) -> tuple[jax.Array, jax.Arra
   k_zoom, k_turn, k_shear, k_shift = jax.random.split(key, 4)
   linear = (
     uniform(k_zoom, (), spec.zoom)
-    * _turn(plus_minus(k_turn, (), spec.turn_degrees))
+    * turn_map(plus_minus(k_turn, (), spec.turn_degrees))
     @ _shear(plus_minus(k_shear, (), spec.shear_degrees))
   )
   return linear, plus_minus(k_shift, (2,), spec.shift_px)
@@ -61,7 +61,7 @@ def draw_digit_maps(key: jax.Array, slots: int, spec: WarpSpec) -> jax.Array:
   scale = uniform(k_scale, (slots,), spec.scale)
   rotation = plus_minus(k_rotation, (slots,), spec.rotation_degrees)
   slant = plus_minus(k_slant, (), spec.slant_degrees) + plus_minus(k_jitter, (slots,), spec.slant_jitter_degrees)
-  return scale[:, None, None] * jax.vmap(_turn)(rotation) @ jax.vmap(_shear)(slant)
+  return scale[:, None, None] * jax.vmap(turn_map)(rotation) @ jax.vmap(_shear)(slant)
 
 
 def reach(boxes: jax.Array, maps: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -186,7 +186,8 @@ def _neighbours(ink, combine, outside):
   return out
 
 
-def _turn(degrees):
+def turn_map(degrees: jax.Array) -> jax.Array:
+  """float32[2, 2], clockwise as one looks at it."""
   c, s = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
   return jnp.stack([jnp.stack([c, -s]), jnp.stack([s, c])])
 
