@@ -70,6 +70,7 @@ def show(part, out):
 
 
 def start():
+  """Seconds to the first training step. Returns the figures and their table."""
   from digits_jax.benchmark import start
 
   found = start.measure(repeats=min(_REPEATS.value, 3))
@@ -77,6 +78,7 @@ def start():
 
 
 def synth():
+  """Images drawn a second. Returns the figures and their table."""
   from digits_jax.benchmark import synth
 
   found = synth.measure(config(), batches=whole_numbers('batches', _BATCHES.value), repeats=_REPEATS.value)
@@ -84,6 +86,7 @@ def synth():
 
 
 def step():
+  """A training step. Returns the figures and their table."""
   from digits_jax.benchmark import report, step
 
   out = folder()
@@ -98,6 +101,7 @@ def step():
 
 
 def loss():
+  """CTC loss and gradient. Returns the figures and their table."""
   from digits_jax.benchmark import loss
 
   found = loss.measure(repeats=_REPEATS.value)
@@ -105,6 +109,7 @@ def loss():
 
 
 def decode():
+  """CTC beam search. Returns the figures and their table."""
   from digits_jax.benchmark import decode
 
   beams = whole_numbers('widths', _WIDTHS.value)

@@ -81,7 +81,7 @@ def test_identity_copies_the_glyph():
 
 def test_positive_rotation_is_clockwise_and_positive_slant_moves_the_bottom_right():
   turn = [[0, -1], [1, 0]]  # of 90 degrees, as draw_digit_maps makes it: x goes to y, down
-  np.testing.assert_allclose(warp._turn(jnp.float32(90.0)), turn, atol=1e-6)
+  np.testing.assert_allclose(warp.turn_map(jnp.float32(90.0)), turn, atol=1e-6)
   ink, _ = render(GLYPH, turn, (8, 8), 16)
   np.testing.assert_allclose(ink[5:11, 4:12] * 255, np.rot90(GLYPH, -1), atol=1e-3)
   lean = np.asarray(warp._shear(jnp.float32(45.0)))
