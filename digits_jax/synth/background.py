@@ -42,9 +42,11 @@ class GroundSpec:
 
 def colour(deck: Deck, grey: jax.Array, saturation: float) -> jax.Array:
   """A colour float32[3] of luma `grey`; its chroma has a random direction and up to `saturation`, mostly less."""
-  direction = deck.normal((3,))
-  direction = direction - jnp.sum(direction * jnp.array(GREY))
-  direction = direction / jnp.maximum(jnp.linalg.norm(direction), 1e-3)
+  red, green, blue = (deck.normal() for _ in range(3))
+  luma = GREY[0] * red + GREY[1] * green + GREY[2] * blue
+  red, green, blue = red - luma, green - luma, blue - luma
+  # In single numbers: a sum over a vector makes XLA's GPU compiler try every way to fuse it with every pixel behind it.
+  direction = jnp.stack([red, green, blue]) / jnp.maximum(jnp.sqrt(red**2 + green**2 + blue**2), 1e-3)
   return jnp.clip(grey + deck.skewed((0.0, saturation), 2.0) * direction, 0.0, 1.0)
 
 
@@ -116,14 +118,14 @@ def half_plane(deck: Deck, places: jax.Array, nearest: tuple[float, float], reac
 def rounded_box(places: jax.Array, half: jax.Array, radius: jax.Array) -> jax.Array:
   """Signed distance float32[H, W], positive inside, of a box about 0 of half-sides float32[2] with rounded corners."""
   outside = jnp.abs(places) - (half - radius)[:, None, None]
-  return radius - jnp.hypot(*jnp.maximum(outside, 0.0)) - jnp.minimum(jnp.max(outside, 0), 0.0)
+  return radius - jnp.hypot(*jnp.maximum(outside, 0.0)) - jnp.minimum(jnp.maximum(*outside), 0.0)
 
 
 def line(places: jax.Array, one: jax.Array, other: jax.Array, width: jax.Array) -> jax.Array:
   """Signed distance float32[H, W], positive inside, of the line of a width between two points float32[2]."""
   along = other - one
   offset = places - one[:, None, None]
-  share = (offset[0] * along[0] + offset[1] * along[1]) / jnp.maximum(jnp.sum(along**2), 1e-6)
+  share = (offset[0] * along[0] + offset[1] * along[1]) / jnp.maximum(along[0] ** 2 + along[1] ** 2, 1e-6)
   nearest = along[:, None, None] * jnp.clip(share, 0.0, 1.0)[None]
   return 0.5 * width - jnp.hypot(*(offset - nearest))
 

@@ -52,16 +52,15 @@ class CameraSpec:
       raise InputError('scene.camera: digit_px must be at least 2, gamma above 0, and haze in [0, 1)')
 
 
-def blur_matrices(size: int, sigma: jax.Array, shift: jax.Array) -> jax.Array:
-  """float32[n, size, size]: times a column of pixels, its Gaussian blur, moved down by `shift`; edges are repeated.
+def blur_matrix(size: int, sigma: jax.Array, shift: jax.Array) -> jax.Array:
+  """float32[size, size]: times a column of pixels, its Gaussian blur, moved down by `shift`; edges are repeated.
 
-  sigma, shift: float32[n], pixels; sigma up to 0.3 moves by linear interpolation.
+  sigma, shift: float32[], pixels; sigma up to 0.3 moves by linear interpolation.
   """
-  at = jnp.clip(jnp.arange(size)[None] - shift[:, None], 0.0, size - 1.0)[:, :, None] - jnp.arange(size)[None, None]
-  sigma = sigma[:, None, None]
+  at = jnp.clip(jnp.arange(size) - shift, 0.0, size - 1.0)[:, None] - jnp.arange(size)[None]
   soft = jnp.exp(-0.5 * (at / jnp.maximum(sigma, 0.3)) ** 2)
   weights = jnp.where(sigma > 0.3, soft, jnp.maximum(1 - jnp.abs(at), 0.0))
-  return weights / jnp.sum(weights, 2, keepdims=True)
+  return weights / jnp.sum(weights, 1, keepdims=True)
 
 
 def between(rows: jax.Array, images: jax.Array, columns: jax.Array) -> jax.Array:
@@ -92,7 +91,7 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
   image = image * (1 - lost) + lost * deck.deal()
   offset = deck.uniform((0.0, BLOCK), (2,))  # of the image in the grid
   with jax.default_matmul_precision('highest'):
-    down = _lens(deck, size, grid, pixels, offset, spec)  # two of [3, grid, S]
+    down = _lens(deck, size, grid, pixels, offset, spec)  # [2, 3, grid, S]
     small = between(down[1], image.transpose(2, 0, 1), down[0])
     if spec.noise[1]:
       small = photo.noise(k_noise, small, spec.noise)
@@ -107,7 +106,7 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
 
 
 def _lens(deck, size, grid, pixels, offset, spec):
-  """Two of float32[3, grid, S], of columns and of rows: blur, sampling and sharpening for each colour.
+  """float32[2, 3, grid, S], of columns and of rows: blur, sampling and sharpening for each colour.
 
   A sharpened image is (1 + s) times the image minus s times its blur, here along each axis by itself.
   """
@@ -118,14 +117,17 @@ def _lens(deck, size, grid, pixels, offset, spec):
   fringe = jnp.stack([red, jnp.zeros(2), blue], 1)  # [2, 3]
   sharpening = deck.skewed((0.0, spec.sharpening), 2.0)
   pitch = size / pixels  # [2], canvas pixels a pixel of the photo
-  weights = []
-  for axis in (0, 1):
-    centres = (jnp.arange(grid)[None] + 0.5 - offset[axis] + fringe[axis][:, None]) * pitch[axis] - 0.5  # [3, grid]
-    at = jnp.clip(centres, 0.0, size - 1.0)[:, :, None] - jnp.arange(size)[None, None]  # [3, grid, S]
+
+  def weigh(axis_and_colour):  # a loop, as in `between`
+    axis, colour = axis_and_colour
+    centres = (jnp.arange(grid) + 0.5 - offset[axis] + fringe[axis, colour]) * pitch[axis] - 0.5
+    at = jnp.clip(centres, 0.0, size - 1.0)[:, None] - jnp.arange(size)[None]  # [grid, S]
     # A sensor's pixel sums over its own width, here by a Gaussian of that deviation (1 / sqrt(12)).
     tap = lambda extra: _gaussian(at, (sigma[axis] ** 2 + 1 / 12 + extra) * pitch[axis] ** 2 + 0.02)
-    weights.append((1 + sharpening) * tap(0.0) - sharpening * tap(1.0))
-  return weights
+    return (1 + sharpening) * tap(0.0) - sharpening * tap(1.0)
+
+  weights = jax.lax.map(weigh, (jnp.repeat(jnp.arange(2), 3), jnp.tile(jnp.arange(3), 2)))
+  return weights.reshape(2, 3, grid, size)
 
 
 def _gaussian(at, variance):

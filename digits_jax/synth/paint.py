@@ -111,8 +111,13 @@ def _moved(deck, body, window, rules):
   offsets = jnp.stack([deck.plus_minus(rules.shadow_reach, (2,)), aside, -aside])  # [3, 2]
   blurs = jnp.stack([deck.uniform((0.0, 0.08)), jnp.float32(0.02), jnp.float32(0.02)])
   pixels = size / window[2:]  # canvas pixels a unit, (x, y)
-  across, down = (camera.blur_matrices(size, blurs * pixels[i], offsets[:, i] * pixels[i]) for i in (0, 1))
-  return camera.between(down, jnp.broadcast_to(body, (3, size, size)), across)
+
+  def move(blur_and_offset):  # a loop, as in `camera.between`
+    blur, offset = blur_and_offset
+    across, down = (camera.blur_matrix(size, blur * pixels[i], offset[i] * pixels[i]) for i in (0, 1))
+    return down @ body @ across.T
+
+  return jax.lax.map(move, (blurs, offsets))
 
 
 def _stroke(deck, places, reach):

@@ -55,9 +55,9 @@ def test_jpeg_keeps_colours():
   np.testing.assert_allclose(camera.jpeg(jnp.asarray(image), jnp.float32(95)), image, atol=0.01)
 
 
-def test_blur_matrices_blur_and_move():
+def test_a_blur_matrix_blurs_and_moves():
   image = picture()[:, :, 0]
-  soft, moved = np.asarray(camera.blur_matrices(56, jnp.float32([2.0, 0.0]), jnp.float32([0.0, 3.0]))) @ image
+  soft, moved = (np.asarray(camera.blur_matrix(56, *map(jnp.float32, pair))) @ image for pair in ((2, 0), (0, 3)))
   want = ndimage.gaussian_filter1d(image, 2.0, axis=0, truncate=8)
   np.testing.assert_allclose(soft[8:-8], want[8:-8], atol=1e-4)
   np.testing.assert_allclose(moved[3:], image[:-3], atol=1e-6)
