@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
   config.model.maxout = 1  # read_multidigit: convolutions whose largest is a feature of the first block; 1 is relu
   config.model.positions = 5  # read_multidigit: symbols that a number may have
   config.model.dense_features = (256,)  # read_multidigit, classify: of each dense layer behind the trunk
-  config.model.label_smoothing = 0.0  # classify: share of each target that is spread over all symbols
+  config.model.label_smoothing = 0.0  # classify, read_multidigit: share of each target that is spread over all symbols
   config.model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and softmax stay float32
 
   config.optim = ConfigDict()
@@ -137,6 +137,7 @@ def synth() -> ConfigDict:
   config.number = ConfigDict()
   config.number.min_length = 1  # symbols
   config.number.max_length = 5  # symbols; all lengths between are as frequent
+  config.number.first_digits = ()  # shares of the digits 0, 1, ... as the first symbol; () is even
   config.number.dot_fraction = 0.5  # of numbers of 3 and more symbols, where the alphabet has '.'
   config.number.minus_fraction = 0.25  # of numbers of 2 and more symbols, where it has '-'
 

@@ -12,6 +12,9 @@ cores it takes a night. One seed on one NVIDIA H100 that three others shared, 79
 from configs import common, fonts, testsets
 
 VARIANTS = ('default', 'fonts', 'tiny')
+# Full resolution for strokes of 2 pixels, and 40 pixels to see at the end: all of a digit.
+TRUNK = {'patch': (1, 1), 'widths': (32, 64, 96, 96, 160, 192, 192)}
+POOLS = ((1, 1), (2, 2), (1, 1), (2, 2), (1, 1), (1, 1))  # and one that differs
 
 
 def get_config(argument=None):
@@ -37,9 +40,7 @@ def get_config(argument=None):
   config.synth.warp.update(rotation_degrees=14.0, slant_degrees=14.0, elastic_px=1.0, shift_px=2.0)
   config.synth.warp.update(stroke_frac=(-0.4, 0.5), zoom=(0.82, 1.12))
   config.synth.photo.noise = (0.0, 0.05)
-  # Its last features see all of the digit (40 pixels), so that their largest values say enough.
-  config.model.update(patch=(1, 1), widths=(32, 64, 96, 96, 160, 192, 192), dense_features=(128,))
-  config.model.pools = ((1, 1), (2, 2), (1, 1), (2, 2), (1, 1), (1, 1), (7, 7))
+  config.model.update(TRUNK, pools=(*POOLS, (7, 7)), dense_features=(128,))
   config.update(steps=10_000, batch_size=256, eval_every=1000, checkpoint_every=1000)
   config.optim.update(learning_rate=3e-3, weight_decay=3e-2, warmup_steps=200, average_decay=0.999)
   if variant == 'tiny':

@@ -18,7 +18,7 @@ triplets      98.74% of triplets-v1, 80 s
 seven and grid_goodfellow: not yet run.
 """
 
-from configs import common, testsets
+from configs import common, digit, testsets
 
 VARIANTS = {
   'strings': testsets.strings,
@@ -42,46 +42,43 @@ def get_config(argument=None):
   config.data.update(glyphs='mnist', hold_out_numbers=False)
   config.tests.test = VARIANTS[variant]()
   config.synth = config.tests.test.synth.copy_and_resolve_references()
-  # Strokes of 2 pixels want finer patches than printed digits of 18 to 25 pixels do.
-  if config.synth.layout.height == 28:  # 14 rows of patches, 7 after the pool
-    config.model.update(patch=(2, 2), widths=(32, 64, 96, 128, 192), pools=((1, 1), (2, 2), (1, 1), (1, 1), (1, 1)))
-    config.update(steps=4000, eval_every=2000, checkpoint_every=2000)
-  else:  # 16 rows of patches, 8, 4 and 2 after the pools
-    config.model.update(patch=(2, 2), widths=(32, 64, 96, 128, 160, 192))
-    config.model.pools = ((1, 1), (2, 2), (1, 1), (2, 1), (1, 1), (2, 1))
-    config.model.update(frame_features=192, recurrent_features=128)
-    config.update(steps=9000, eval_every=3000, checkpoint_every=3000)
-  config.batch_size = 256
+  # A trunk that reads single digits knows most of it already: digit.py's, trained on.
+  config.update(init_from='runs/digit', init_subtrees=('trunk',))
+  config.model.update(digit.TRUNK, frame_features=192, recurrent_features=128)
+  config.update(steps=3000, batch_size=256, eval_every=500, checkpoint_every=500)
+  config.optim.update(learning_rate=1e-3, warmup_steps=200, weight_decay=0.1, average_decay=0.999)
   config.validation.examples = 2000
-  config.optim.update(learning_rate=3e-3, warmup_steps=200, weight_decay=0.1, average_decay=0.999)
   # Handwriting that MNIST does not have, and harder than the test: what the test does not show, real handwriting has.
-  config.synth.warp.update(rotation_degrees=12.0, slant_degrees=10.0, slant_jitter_degrees=5.0, elastic_px=1.0)
-  config.synth.warp.update(stroke_frac=(-0.4, 0.5), scale=(0.85, 1.0))
+  config.synth.warp.update(rotation_degrees=14.0, slant_degrees=14.0, slant_jitter_degrees=4.0, elastic_px=1.0)
+  config.synth.warp.update(stroke_frac=(-0.4, 0.5), scale=(0.8, 1.0))
+  config.synth.photo.noise = (0.0, 0.05)
+  if config.synth.layout.height == 28:
+    config.model.pools = (*digit.POOLS, (7, 1))
+  else:  # 2 of 8 rows, and 32 frames
+    config.model.pools = (*digit.POOLS, (4, 1))
+    config.synth.number.min_length = 1  # mixed lengths lead CTC off its plateaus
+    config.synth.warp.update(slant_degrees=11.0, elastic_px=1.3, scale=(0.75, 1.05))
+    config.synth.photo.noise = (0.02, 0.1)
+    config.update(steps=6000, eval_every=1000, checkpoint_every=1000)
   if variant in ('grid_softmax', 'grid_goodfellow'):
     config.task = 'read_multidigit'
+    config.model.label_smoothing = 0.1
+  if variant == 'grid_softmax':  # a vector for each cell
+    config.model.update(pools=(*digit.POOLS, (7, 7)), dense_features=(512,))
+  if variant == 'grid_goodfellow':
     # The last pool leaves little of the canvas: dense layers behind a whole one would be most of the model.
     pools = ((2, 2), (1, 1), (2, 2), (1, 1), (1, 1), (1, 1), (1, 1), (7, 5))
     config.model.update(common.goodfellow(), pools=pools)
-    config.optim.learning_rate = 1e-3
-  if variant == 'grid_softmax':  # a vector for each cell
-    config.model.update(patch=(2, 2), widths=(32, 64, 96, 128, 192), pools=((1, 1), (2, 2), (1, 1), (1, 1), (7, 7)))
-    config.model.update(kernel=3, maxout=1, dense_features=(512, 512))
-    config.optim.learning_rate = 3e-3
-  if config.synth.layout.height == 32:
-    config.synth.number.min_length = 1  # mixed lengths lead CTC off its plateaus
-    config.synth.warp.update(rotation_degrees=14.0, slant_degrees=11.0, elastic_px=1.3, scale=(0.75, 1.05))
-    config.synth.photo.noise = (0.02, 0.1)
-  if variant == 'triplets':  # as there, at the price of fewer digits a step
-    config.synth.number.min_length = 1
-    config.update(steps=3000, eval_every=1500, checkpoint_every=1500)
+    config.update(init_from='', init_subtrees=(), steps=4000)
+  if variant == 'triplets':
+    config.synth.number.min_length = 1  # as for strings
   if variant == 'seven':
-    config.synth.number.min_length = 4  # more digits an image, so fewer steps
-    config.update(steps=5000, eval_every=2500, checkpoint_every=2500)
+    config.synth.number.min_length = 4  # more digits an image
   if variant == 'strings':
-    config.optim.weight_decay = 0.2
     config.tests.seven = testsets.seven()
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    config.update(init_from='', init_subtrees=())
     config.model.update(patch=(4, 4), widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
     config.validation.examples = 12
     config.tests.test.examples = 20

@@ -2,13 +2,14 @@
 
 Held-out numbers need no list: the digit sum of a number, modulo the count of digits, names its split (0 test,
 1 validation, the rest training), and the last digit is chosen so that the sum comes out right. Every number
-of the split is equally likely within its length. Numbers of one or two symbols belong to every split: too few exist.
+of the split is equally likely within its length, unless first digits have shares of their own. Numbers of one or two symbols belong to every split: too few exist.
 """
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
@@ -27,6 +28,7 @@ class NumberSpec:
   dot_fraction: float  # share of the numbers with a '.', of those of 3 and more symbols without their '-'
   minus_fraction: float  # share of the numbers of 2 and more symbols with a leading '-', likewise
   split: str | None  # with held-out numbers: 'train', 'validation' or 'test'; None draws from all numbers
+  first_digits: tuple[float, ...] = ()  # share of each of the alphabet's digits as the first symbol; () is even
 
   def __post_init__(self):
     if not 1 <= self.min_length <= self.max_length:
@@ -35,6 +37,12 @@ class NumberSpec:
         '1 <= min_length <= max_length'
       )
     check_between(self, 'synth.number', 0, 1, ('dot_fraction', 'minus_fraction'))
+    shares = self.first_digits
+    if shares and (len(shares) != len(self.alphabet.digits) or min(shares) < 0 or sum(shares) <= 0):
+      raise InputError(
+        f'synth.number.first_digits: {shares} is not a share of at least 0 for each of the '
+        f'{len(self.alphabet.digits)} digits {self.alphabet.digits!r}'
+      )
     if self.split is not None and len(self.alphabet.digits) < len(SPLITS):
       raise InputError('held-out numbers need an alphabet of at least 3 digits: set data.hold_out_numbers=False')
 
@@ -62,6 +70,10 @@ def draw_of_length(key: jax.Array, length: jax.Array, spec: NumberSpec) -> jax.A
 def _draw(keys, length, spec):
   k_digits, k_residue, k_marks = keys
   digits = jax.random.randint(k_digits, (spec.max_length,), 0, len(spec.alphabet.digits))
+  if spec.first_digits:
+    ends = np.cumsum(spec.first_digits) / sum(spec.first_digits)
+    first = jnp.sum(jax.random.uniform(jax.random.fold_in(k_digits, 1)) > ends[:-1].astype(np.float32))
+    digits = digits.at[0].set(first)
   slots = jnp.arange(spec.max_length)
   marks = _marks(k_marks, slots, length, spec)  # [N], 0 where a digit stands
   if spec.split is not None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from digits_jax import structs
+from digits_jax.errors import InputError
 
 Params = Any
 
@@ -47,6 +48,12 @@ class Task:
   score: Callable[[Any, structs.Batch], dict[str, jax.Array]]
   table: Callable[[jax.Array, structs.Batch], str]
   read: Callable[..., Decoded] | None = None
+
+
+def check_smoothing(label_smoothing: float) -> None:
+  """Raises InputError unless a share of a target, that is spread over all others, is left for it."""
+  if not 0 <= label_smoothing < 1:
+    raise InputError(f'config.model.label_smoothing={label_smoothing} must be in [0, 1)')
 
 
 def divide(outputs: Any, temperature: jax.Array) -> Any:

@@ -9,7 +9,7 @@ from digits_jax import confidence, metrics
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import digit
-from digits_jax.tasks.base import Decoded, Task
+from digits_jax.tasks.base import Decoded, Task, check_smoothing
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'label_smoothing', 'dtype')  # of config.model
@@ -30,8 +30,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
 
   Raises InputError on a label_smoothing outside [0, 1).
   """
-  if not 0 <= label_smoothing < 1:
-    raise InputError(f'config.model.label_smoothing={label_smoothing} must be in [0, 1)')
+  check_smoothing(label_smoothing)
   module = digit.Digit(symbols=len(alphabet.symbols), **model)
   apply = lambda params, images: module.apply({'params': params}, images)
 

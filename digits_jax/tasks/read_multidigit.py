@@ -8,23 +8,28 @@ from digits_jax import confidence, metrics, positions
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import multidigit
-from digits_jax.tasks.base import Decoded, Task
+from digits_jax.tasks.base import Decoded, Task, check_smoothing
 
 OPTIONS = ('n_best',)  # of config.evaluation
-FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions', 'dtype')  # of model
+FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions')  # of model
+FIELDS += ('label_smoothing', 'dtype')
 
 
-def make(*, alphabet: Alphabet, n_best: int, **model) -> Task:
+def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) -> Task:
   """The task.
 
   Args:
     n_best: the readings that `score` lists.
+    label_smoothing: share of each training target, of the length and of each symbol, that is spread over all.
     model: the fields of `models.multidigit.MultiDigit` but for its symbols.
 
   loss metrics: `infeasible` (1 where a label has more symbols than positions and costs nothing), `empty` (1 where the
   likeliest length is 0). Outputs of predict: `multidigit.Heads`. score gives the records of `metrics.sequence_records`
-  and of `confidence.RECORDS`, the loss, and what was read.
+  and of `confidence.RECORDS`, the loss without smoothing, and what was read.
+
+  Raises InputError on a label_smoothing outside [0, 1).
   """
+  check_smoothing(label_smoothing)
   module = multidigit.MultiDigit(symbols=len(alphabet.symbols), **model)
   apply = lambda params, images: module.apply({'params': params}, images)
 
@@ -41,7 +46,11 @@ def make(*, alphabet: Alphabet, n_best: int, **model) -> Task:
     del key  # the model has no randomness of its own
     heads = apply(params, batch.images)
     log_probs, is_feasible = positions.log_prob(*heads, batch.labels, batch.label_lengths)
-    return -log_probs, {
+    losses = -log_probs
+    if label_smoothing:
+      even = positions.cross_entropy_of_even(*heads, batch.label_lengths)
+      losses = (1 - label_smoothing) * losses + label_smoothing * jnp.where(is_feasible, even, 0.0)
+    return losses, {
       'infeasible': 1.0 - is_feasible.astype(jnp.float32),
       'empty': (jnp.argmax(heads.lengths, -1) == 0).astype(jnp.float32),
     }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from digits_jax.alphabet import DIGITS, Alphabet
+from digits_jax.errors import InputError
 from digits_jax.synth import number
 from tests.synth import specs
 
@@ -42,6 +43,24 @@ def test_lengths_and_digits_are_even(split):
   check_even(collections.Counter(lengths.tolist()), range(2, 7))
   for slot in range(6):
     check_even(collections.Counter(labels[slot < lengths, slot].tolist()), range(1, 11))
+
+
+@pytest.mark.parametrize('split', [None, 'train', 'test'])
+def test_first_digits_have_the_shares_given(split):
+  shares = (0.0, 0.5, 0.1, 0.1, 0.1, 0.04, 0.04, 0.04, 0.04, 0.04)
+  labels, lengths = draw(20_000, min_length=2, max_length=5, split=split, first_digits=shares)
+  counts = np.bincount(labels[:, 0] - 1, minlength=10) / len(labels)
+  np.testing.assert_allclose(counts, shares, atol=0.015)
+  check_even(collections.Counter(labels[lengths > 2, 1].tolist()), range(1, 11))
+  if split:
+    texts = [Alphabet().decode(row, length) for row, length in zip(labels, lengths, strict=True)]
+    assert {number.split_of(text, Alphabet()) for text in texts} == {None, split}
+
+
+def test_first_digits_need_a_share_each():
+  for shares in ((0.5, 0.5), (-0.1,) + (0.1,) * 9, (0.0,) * 10):
+    with pytest.raises(InputError, match=r'synth\.number\.first_digits: .* is not a share'):
+      specs.part('number', first_digits=shares)
 
 
 def test_splits_partition_all_numbers():

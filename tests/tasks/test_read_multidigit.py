@@ -18,7 +18,7 @@ MODEL = {
   'dense_features': (24,), 'dtype': jnp.float32,
 }  # fmt: skip
 IMAGES = np.random.default_rng(0).uniform(size=(4, 8, 32, 1)).astype(np.float32)
-TASK = read_multidigit.make(alphabet=ALPHABET, n_best=3, **MODEL)
+TASK = read_multidigit.make(alphabet=ALPHABET, n_best=3, label_smoothing=0.0, **MODEL)
 loss, score = jax.jit(TASK.loss), jax.jit(TASK.score)
 
 
@@ -46,6 +46,21 @@ def certain(lengths, symbols):
     for symbol, share in shares.items():
       heads.symbols[0, position, int(symbol)] = np.log(share)
   return heads
+
+
+def test_smoothed_targets_have_a_share_of_every_class(params):
+  smoothed = read_multidigit.make(alphabet=ALPHABET, n_best=3, label_smoothing=0.2, **MODEL)
+  losses, _ = jax.jit(smoothed.loss)(params, BATCH, jax.random.key(1))
+  heads = TASK.predict(params, IMAGES)
+  for i, text in enumerate(['1003', '5', '94', '226']):
+    targets = [(heads.lengths[i], len(text)), *((heads.symbols[i, j], int(digit)) for j, digit in enumerate(text))]
+    cost = lambda logits, right: optax.softmax_cross_entropy(
+      logits, optax.smooth_labels(jax.nn.one_hot(right, len(logits)), 0.2)
+    )
+    np.testing.assert_allclose(losses[i], sum(cost(*target) for target in targets), rtol=1e-5)
+  np.testing.assert_allclose(jax.jit(smoothed.score)(heads, BATCH)['loss'], loss(params, BATCH, None)[0], rtol=1e-6)
+  too_long, _ = smoothed.loss(params, batch_of(['12345', '5', '94', '226'], slots=5), jax.random.key(1))
+  assert too_long[0] == 0 and (too_long[1:] == losses[1:]).all()
 
 
 def test_the_loss_is_the_sum_of_its_heads(params):
