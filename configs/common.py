@@ -189,7 +189,7 @@ def scene() -> ConfigDict:
   config.shape.lengths = (0.2, 0.4, 0.26, 0.12, 0.02)  # shares of 1, 2, ... digits, whatever synth.number.min_length
   config.shape.stretch = (0.5, 1.15)  # width of digits, a factor, one value a number
   config.shape.scale = 0.06  # height of each digit, 1 +- this
-  config.shape.gap = (-0.04, 0.4)  # between inks, one value a number, small ones more often
+  config.shape.gap = (-0.06, 0.4)  # between inks, one value a number, small ones more often
   config.shape.wander = 0.04  # baseline +- this, each digit
   config.shape.rotation_degrees = 4.0  # +- this, each digit
   config.shape.slant_degrees = 12.0  # +- this, one value a number
@@ -197,7 +197,7 @@ def scene() -> ConfigDict:
   config.shape.stairs_degrees = 12.0  # baseline of upright digits +- this
   config.shape.stacked = 0.02  # share of numbers whose digits stand one below the other
   config.shape.turn_degrees = 4.0  # the whole number, standard deviation
-  config.shape.steep = 0.15  # share of numbers turned four times as far
+  config.shape.steep = 0.25  # share of numbers turned four times as far
   config.shape.shear_degrees = 8.0  # the whole number +- this, along both axes
   config.shape.perspective = 0.1  # by which share the middle of one side may be larger than the number's middle
   config.shape.loose_x = (-0.02, 0.14)  # by which a box is larger than the ink, left and right
