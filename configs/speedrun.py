@@ -17,7 +17,8 @@ def get_config(argument=None):
   config = mnist.get_config('grid')
   config.name = 'speedrun' if variant == 'default' else f'speedrun-{variant}'
   config.update(init_from='', init_subtrees=(), steps=6000, batch_size=64)
-  config.model.update(frame_features=128, recurrent_features=96, patch=(2, 2), widths=(32, 64, 128), pools=((2, 2), (1, 1), (1, 1)))
+  config.model.update(patch=(2, 2), widths=(32, 64, 128), pools=((2, 2), (1, 1), (1, 1)))
+  config.model.update(frame_features=128, recurrent_features=96)
   config.optim.update(learning_rate=4e-3, weight_decay=1e-4, warmup_steps=50, average_decay=0.995)
   config.validation.examples = 1000
   # Handwriting that MNIST does not have, though less of it than a long training would want.

@@ -1,5 +1,6 @@
-"""Reads the numbers in images: python -m digits_jax.predict --workdir=RUN PATH...
+"""Reads the numbers in images: python -m digits_jax.predict [--workdir=RUN] PATH...
 
+RUN is a run directory or a file of weights; without it, the reader of house numbers that comes with the package.
 A PATH is an image, a folder (of images, by their names' endings, not of those in folders within), a pattern such as
 'scans/*.png', or - for paths from stdin, one a line. The answers come in the order of the images, on stdout:
 
@@ -49,8 +50,6 @@ _THUMBNAIL = (160, 320)  # height, width
 
 def main(arguments):
   """Raises InputError on flags that do not go together, no images, and a run that cannot be read with."""
-  if not _WORKDIR.value:
-    raise InputError('which run? Give its directory as --workdir=RUN')
   min_length, max_length = _lengths()
   _check_gallery()
   paths = find_images(arguments)
@@ -58,7 +57,7 @@ def main(arguments):
   from digits_jax.reading.reader import Reader
 
   warnings.filterwarnings('ignore', module='PIL')  # on oddities of files that can be read all the same
-  reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value)
+  reader = Reader.load(_WORKDIR.value or None, beams=_BEAMS.value)
   readings = reader.read(
     paths, nbest=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
   )

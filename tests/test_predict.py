@@ -221,9 +221,16 @@ def test_wrong_flags(run, folder, arguments, problem):
   assert err.startswith('python -m digits_jax.predict: ') and err.count('\n') == 1
 
 
-def test_no_run(run, folder, tmp_path):
-  code, _, err = run(folder, workdir=None)
-  assert code == 2 and err == 'python -m digits_jax.predict: which run? Give its directory as --workdir=RUN\n'
+def test_no_run(run, tmp_path):
+  """Without one the reader that comes with the package reads."""
+  image = np.zeros((40, 60, 3), np.uint8)
+  image[8:32, 27:33] = 255
+  image_files.Image.fromarray(image).save(tmp_path / 'one.png')
+  code, out, err = run(tmp_path / 'one.png', '--format=json', workdir=None)
+  assert (code, err) == (0, '') and json.loads(out)[0]['text'] == '1'
+
+
+def test_a_folder_without_a_run(run, folder, tmp_path):
   code, out, err = run(folder, workdir=f'--workdir={tmp_path}')
   assert (code, out) == (2, '') and 'holds no run' in err
 

@@ -2,10 +2,12 @@
 
 python -m digits_jax.export --workdir=RUN --out=reader.zip --format=stablehlo
 python -m digits_jax.export --workdir=RUN --out=reader.onnx --format=onnx
+python -m digits_jax.export --workdir=RUN --out=reader.npz --format=weights
 
 stablehlo: images to readings, beam search included, for jax on CPU, CUDA and TPU (digits_jax.export.stablehlo.load).
 onnx: images to logits; CTC decoding is left to the caller. Both take any batch size and hold the alphabet, the input
-size, the preprocessing and the versions. FILE appears when the check is passed, in place of one that was there.
+size, the preprocessing and the versions. weights: what `predict` and `Reader.load` take in place of RUN, parameters in
+half precision. FILE appears when the check is passed, in place of one that was there.
 """
 
 import sys
@@ -17,7 +19,7 @@ from digits_jax.errors import InputError
 
 _WORKDIR = command.workdir_flag()
 _OUT = command.out_flag('The file to write.')
-_FORMAT = flags.DEFINE_enum('format', None, ['stablehlo', 'onnx'], 'Of the file.')
+_FORMAT = flags.DEFINE_enum('format', None, ['stablehlo', 'onnx', 'weights'], 'Of the file.')
 _BEAMS = flags.DEFINE_integer(
   'beams', None, "stablehlo: readings that the search follows at a time; default: the run's config.evaluation.beams.",
   lower_bound=1,
@@ -37,18 +39,20 @@ def main(arguments):
   if not _OUT.value:
     raise InputError('where to? Give the file as --out=FILE')
   if not _FORMAT.value:
-    raise InputError('in which format? Give --format=stablehlo or --format=onnx')
-  if _FORMAT.value == 'onnx':
+    raise InputError('in which format? Give --format=stablehlo, --format=onnx or --format=weights')
+  if _FORMAT.value != 'stablehlo':
+    holder = {'onnx': 'an ONNX file does', 'weights': 'weights do'}[_FORMAT.value]
     for flag in (_BEAMS, _NBEST, _LENGTH, _MIN_LENGTH, _MAX_LENGTH):
       if flag.present:
-        raise InputError(f'--{flag.name} is of the beam search, which an ONNX file does not hold: leave it out')
+        raise InputError(f'--{flag.name} is of the beam search, which {holder} not hold: leave it out')
   elif _LENGTH.present and (_MIN_LENGTH.present or _MAX_LENGTH.present):
     raise InputError('--length sets both ends: give it alone, or --min_length and --max_length')
 
   from digits_jax.export import writing
 
-  if _FORMAT.value == 'onnx':
-    print(writing.write_onnx(_WORKDIR.value, _OUT.value))
+  if _FORMAT.value != 'stablehlo':
+    write = writing.write_onnx if _FORMAT.value == 'onnx' else writing.write_weights
+    print(write(_WORKDIR.value, _OUT.value))
     return
   least, most = (_LENGTH.value, _LENGTH.value) if _LENGTH.present else (_MIN_LENGTH.value, _MAX_LENGTH.value)
   print(

@@ -4,10 +4,12 @@ import os
 import pathlib
 
 import jax
+import numpy as np
 
 from digits_jax.errors import InputError
 from digits_jax.export import check, stablehlo
 from digits_jax.reading import run as reading
+from digits_jax.reading import weights
 from digits_jax.reading.run import Run
 
 
@@ -41,7 +43,8 @@ def write_stablehlo(
     decoding = {'beams': kept, 'n_best': n_best, 'min_length': min_length, 'max_length': max_length}
     decode = stablehlo.make_decoder(run, **decoding)
     stablehlo.write(path, run, decode, decoding)
-    return check.compare(stablehlo.load(path).read, decode, images), 'images to readings, any batch size'
+    largest = check.compare(stablehlo.load(path).read, decode, images)
+    return largest, 'images to readings, any batch size', check.TOLERANCE
 
   return _write(workdir, out, write)
 
@@ -56,25 +59,43 @@ def write_onnx(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
       largest = check.compare(onnx_model.load(path), onnx_model.make_reference(run), images)
     dtype = run.config.model.dtype
     note = '' if dtype == 'float32' else f'; computed in float32, where the run computes in {dtype}'
-    return largest, f'images to logits, any batch size; CTC decoding is left to the caller{note}'
+    return largest, f'images to logits, any batch size; CTC decoding is left to the caller{note}', check.TOLERANCE
+
+  return _write(workdir, out, write)
+
+
+def write_weights(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
+  """Writes the run as a file that `Reader.load` opens; the rest as `write_stablehlo`."""
+
+  def write(path, run, images):
+    params = jax.device_get(run.params)
+    weights.write(path, config=run.config.to_dict(), params=params, step=run.step, temperature=run.temperature)
+    decoding = {'beams': run.config.evaluation.beams, 'n_best': 1, 'min_length': 0, 'max_length': None}
+
+    def confidences(opened):
+      decode = stablehlo.make_decoder(opened, **decoding)
+      return lambda images: {'confidence': np.exp(decode(images)['log_probs'])}
+
+    largest = check.compare(confidences(reading.load(path)), confidences(run), images, check.HALF_TOLERANCE)
+    return largest, 'a reader, its parameters in half precision', check.HALF_TOLERANCE
 
   return _write(workdir, out, write)
 
 
 def _write(workdir, out, write):
-  """write: (path, run, images) -> the largest difference, what the file holds."""
+  """write: (path, run, images) -> the largest difference, what the file holds, the tolerance."""
   out = pathlib.Path(out).expanduser()
   temporary = _open(out)
   try:
     run: Run = reading.load(workdir)
-    largest, contents = write(temporary, run, check.draw_images(run))
+    largest, contents, tolerance = write(temporary, run, check.draw_images(run))
     os.replace(temporary, out)
   finally:
     temporary.unlink(missing_ok=True)
   return (
     f'wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {contents}\n'
     f'read back, it differs from the run by at most {largest:.2g} on {check.IMAGES} test images '
-    f'(tolerance {check.TOLERANCE:g})'
+    f'(tolerance {tolerance:g})'
   )
 
 

@@ -56,11 +56,12 @@ class Reader:
     self._programs = {}
 
   @classmethod
-  def load(cls, workdir: str | pathlib.Path, *, beams: int | None = None) -> 'Reader':
-    """Opens a run directory with its best parameters.
+  def load(cls, workdir: str | pathlib.Path | None = None, *, beams: int | None = None) -> 'Reader':
+    """Opens a run directory with its best parameters, or a file of weights.
 
     Args:
-      workdir: what `python -m digits_jax.main` wrote.
+      workdir: what `python -m digits_jax.main` wrote, or the file that `python -m digits_jax.export --format=weights`
+        did. None: the reader of house numbers that comes with the package (experiments/street).
       beams: readings that the search follows at a time; more are slower and miss less. None: config.evaluation.beams.
 
     Raises InputError where there is no run that can be read with.

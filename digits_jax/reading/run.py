@@ -1,4 +1,4 @@
-"""A trained run, opened to read with: what its config names, and its best parameters."""
+"""A trained run, opened to read with: what its config names, and its best parameters; a directory or one file."""
 
 import dataclasses
 import functools
@@ -15,6 +15,7 @@ from digits_jax import structs
 from digits_jax.alphabet import Alphabet
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.errors import InputError
+from digits_jax.reading import weights
 from digits_jax.tasks.base import Task
 from digits_jax.training import experiment, feeds, rundir
 from digits_jax.training.checkpoint import Checkpoints
@@ -37,30 +38,46 @@ class Run:
     return feeds.of(self.config).canvas(self.config)
 
 
-def load(workdir: str | pathlib.Path) -> Run:
-  """Opens a run directory, on the default device, whatever it was trained on; no data is needed.
+def load(workdir: str | pathlib.Path | None = None) -> Run:
+  """Opens a run directory, or a file of weights, on the default device, whatever it was trained on.
 
-  Raises InputError where the folder holds no run, or no complete checkpoint yet, or one of another shape.
+  No data is needed. None opens the reader of house numbers that comes with the package. Raises InputError where the
+  folder holds no run, or no complete checkpoint yet, or one of another shape.
   """
-  workdir = pathlib.Path(workdir).expanduser()
-  config = ConfigDict(rundir.read_config(workdir))
-  if config.get('schema_version') != experiment.SCHEMA_VERSION:
-    found = config.get('schema_version')
-    raise InputError(
-      f'{workdir} has schema_version {found} and this code reads {experiment.SCHEMA_VERSION}: train it again, or read '
-      'it with the code that wrote it'
-    )
-  alphabet = Alphabet(config.alphabet)
-  task = experiment.make_task(config, alphabet)
+  workdir = weights.SHIPPED if workdir is None else pathlib.Path(workdir).expanduser()
+  if workdir.is_file():
+    about = weights.read_about(workdir)
+    config, alphabet, task = _make(workdir, about['config'])
+    params = weights.read_params(workdir, _shapes(config, task))
+    return Run(config, alphabet, task, params, about['step'], about['temperature'])
+  config, alphabet, task = _make(workdir, rundir.read_config(workdir))
   if not (workdir / 'checkpoints' / 'best').is_dir():
     raise InputError(f'{workdir} holds nothing to read with yet: its first checkpoint comes after an evaluation')
   checkpoints = Checkpoints(workdir)
   try:
-    params = checkpoints.restore_best(jax.eval_shape(task.init, jax.random.key(0), blank_batch(config)))
+    params = checkpoints.restore_best(_shapes(config, task))
     step = checkpoints.best_step()
   finally:
     checkpoints.close()
   return Run(config, alphabet, task, jax.tree.map(jnp.asarray, params), step, read_temperature(workdir, step))
+
+
+def _make(path, config):
+  """The config of a run, its alphabet and its task."""
+  config = ConfigDict(config)
+  if config.get('schema_version') != experiment.SCHEMA_VERSION:
+    found = config.get('schema_version')
+    raise InputError(
+      f'{path} has schema_version {found} and this code reads {experiment.SCHEMA_VERSION}: train it again, or read '
+      'it with the code that wrote it'
+    )
+  alphabet = Alphabet(config.alphabet)
+  return config, alphabet, experiment.make_task(config, alphabet)
+
+
+def _shapes(config, task):
+  """Of the parameters."""
+  return jax.eval_shape(task.init, jax.random.key(0), blank_batch(config))
 
 
 def blank_batch(config: ConfigDict) -> structs.Batch:

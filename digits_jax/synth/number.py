@@ -1,8 +1,9 @@
 """Which number an example shows: its length, its symbols, and whether it belongs to this split.
 
 Held-out numbers need no list: the digit sum of a number, modulo the count of digits, names its split (0 test,
-1 validation, the rest training), and the last digit is chosen so that the sum comes out right. Every number
-of the split is equally likely within its length, unless first digits have shares of their own. Numbers of one or two symbols belong to every split: too few exist.
+1 validation, the rest training), and the last digit is chosen so that the sum comes out right. Every number of the
+split is equally likely within its length, unless first digits have shares of their own. Numbers of one or two symbols
+belong to every split: too few exist.
 """
 
 import dataclasses

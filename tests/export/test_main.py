@@ -39,10 +39,11 @@ def test_a_reader_of_two_digits(tmp_path):
   [
     ([], 'which run? Give its directory as --workdir=RUN'),
     (['--workdir=run'], 'where to? Give the file as --out=FILE'),
-    (['--workdir=run', '--out=new'], 'in which format? Give --format=stablehlo or --format=onnx'),
-    (['--workdir=run', '--out=new', '--format=tflite'], '--format=tflite: value should be one of <stablehlo|onnx>'),
+    (['--workdir=run', '--out=new'], 'in which format? Give --format=stablehlo, --format=onnx or --format=weights'),
+    (['--workdir=run', '--out=new', '--format=tflite'], '--format=tflite: value should be one of <stablehlo|onnx|'),
     (['--workdir=run', '--out=new', '--format=onnx', 'more'], "unexpected argument 'more'"),
     (['--workdir=run', '--out=new', '--format=onnx', '--nbest=2'], '--nbest is of the beam search'),
+    (['--workdir=run', '--out=new', '--format=weights', '--length=2'], '--length is of the beam search, which weights'),
     (['--workdir=run', '--out=new', '--format=stablehlo', '--length=2', '--max_length=3'], '--length sets both ends'),
     (['--workdir=run', '--out=new', '--format=stablehlo', '--beams=0'], '--beams=0: 0 is not a positive integer'),
   ],
@@ -57,4 +58,5 @@ def test_wrong_flags(arguments, problem):
 def test_help():
   code, told, err = start('--help')
   assert (code, err) == (0, '')
-  assert 'python -m digits_jax.export' in told and '  --format: <stablehlo|onnx>: ' in told and '--beams' in told
+  assert 'python -m digits_jax.export' in told and '--beams' in told
+  assert '  --format: <stablehlo|onnx|weights>: ' in told

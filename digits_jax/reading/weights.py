@@ -1,0 +1,85 @@
+"""A trained reader as one file: what of its config reading needs, its parameters in half precision, its temperature.
+
+The file is NumPy's .npz: `about`, JSON as bytes, and one array of float16 a parameter, named by its path. Half
+precision halves the file and rounds each parameter to 11 bits. Nothing in it is ever run: it holds numbers and text.
+"""
+
+import json
+import math
+import pathlib
+import zipfile
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from digits_jax.errors import InputError
+
+SHIPPED = pathlib.Path(__file__).parents[1] / 'pretrained' / 'street.npz'  # house numbers; experiments/street
+LIMIT = 512 * 2**20  # bytes that a file may unpack to
+_ABOUT = 'about'
+_PARAMS = 'params'
+_PATHS = ('font_dir', 'test_font_dir', 'folder', 'data_dir', 'glyph_path')  # of config.data, on one machine
+
+
+def write(path: pathlib.Path, *, config: dict, params: Any, step: int, temperature: float) -> None:
+  """Writes the file; of the config without the places of data.
+
+  Raises InputError on a parameter that half precision cannot hold.
+  """
+  config = config | {'init_from': '', 'data': config['data'] | dict.fromkeys(_PATHS, '')}
+  arrays = {}
+  for name, leaf in traverse_util.flatten_dict({_PARAMS: params}, sep='/').items():
+    with np.errstate(over='ignore'):
+      arrays[name] = np.asarray(leaf).astype(np.float16)
+    if not np.isfinite(arrays[name]).all():
+      raise InputError(f'{name} has values that half precision cannot hold')
+  about = {'config': config, 'step': step, 'temperature': temperature}
+  with path.open('wb') as file:  # np.savez gives a path another ending
+    np.savez(file, **{_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}, **arrays)
+
+
+def read_about(path: pathlib.Path) -> dict:
+  """{'config': as in a run's config.json, 'step', 'temperature'}. Raises InputError on what is no such file."""
+  try:
+    text = _arrays(path, (_ABOUT,))[_ABOUT].tobytes()
+  except KeyError:
+    text = b''
+  try:
+    about = json.loads(text)
+    config, step, temperature = dict(about['config']), int(about['step']), float(about['temperature'])
+  except (KeyError, TypeError, ValueError) as error:
+    raise InputError(f'{path} is not what `python -m digits_jax.export --format=weights` writes') from error
+  if not (math.isfinite(temperature) and temperature > 0):
+    raise InputError(f'{path} is damaged: a temperature of {temperature}')
+  return {'config': config, 'step': step, 'temperature': temperature}
+
+
+def read_params(path: pathlib.Path, shapes: Any) -> Any:
+  """The parameters, float32, as `shapes` has them. Raises InputError where the file has others."""
+  wanted = traverse_util.flatten_dict({_PARAMS: shapes}, sep='/')
+  try:
+    found = _arrays(path, tuple(wanted))
+  except KeyError as error:
+    raise InputError(f'{path} does not fit the model that its config names: it has no {error.args[0]}') from error
+  for name, shape in wanted.items():
+    if found[name].shape != shape.shape:
+      raise InputError(f'{path} does not fit the model that its config names: {name} is {found[name].shape}')
+  params = traverse_util.unflatten_dict({name: found[name].astype(np.float32) for name in wanted}, sep='/')
+  return jax.tree.map(jax.numpy.asarray, params[_PARAMS])
+
+
+def _arrays(path, names):
+  """{name: array} of a file that unpacks to no more than LIMIT bytes."""
+  try:
+    with zipfile.ZipFile(path) as archive:
+      if sum(member.file_size for member in archive.infolist()) > LIMIT:
+        raise InputError(f'{path} unpacks to more than {LIMIT // 2**20} MiB, more than any reader has')
+    with np.load(path, allow_pickle=False) as file:
+      arrays = {name: file[name] for name in names}
+    if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+      raise ValueError(f'{strange[0]} is no array')
+    return arrays
+  except (OSError, zipfile.BadZipFile, EOFError, ValueError) as error:
+    raise InputError(f'{path} cannot be read as a file of weights: {error}') from error

@@ -1,0 +1,119 @@
+"""Readers as one file: the same readings, nothing of the machine, and files that are something else."""
+
+import json
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+from digits_jax import Reader
+from digits_jax.errors import InputError
+from digits_jax.export import writing
+from digits_jax.reading import run as opening
+from digits_jax.reading import weights
+from tests.reading import runs
+
+
+@pytest.fixture(scope='module')
+def run(workdir):
+  return opening.load(workdir)
+
+
+@pytest.fixture(scope='module')
+def written(workdir, tmp_path_factory):
+  path = tmp_path_factory.mktemp('weights') / 'reader.npz'
+  told = writing.write_weights(workdir, path)
+  assert told.startswith(f'wrote {path} (') and 'in half precision' in told and '(tolerance 0.02)' in told
+  return path
+
+
+def rewrite(path, out, **changes):
+  """The file again, with other arrays; None leaves one out."""
+  with np.load(path) as file:
+    arrays = {name: file[name] for name in file.files} | changes
+  np.savez(out, **{name: array for name, array in arrays.items() if array is not None})
+  return out
+
+
+def about(**changes):
+  return np.frombuffer(json.dumps(changes).encode(), np.uint8)
+
+
+def test_it_reads_what_the_run_reads(written, reader, run):
+  images = np.random.default_rng(0).uniform(size=(20, runs.HEIGHT, runs.WIDTH)).astype(np.float32)
+  opened = Reader.load(written, beams=8)
+  assert (opened.run.step, opened.run.temperature, opened.run.canvas) == (4, runs.TEMPERATURE, run.canvas)
+  for got, want in zip(opened.read(images, nbest=2), reader.read(images, nbest=2), strict=True):
+    assert got.text == want.text
+    np.testing.assert_allclose(got.confidence, want.confidence, rtol=0.02)
+
+
+def test_parameters_are_rounded_to_half_precision_and_no_more(written, run):
+  found = opening.load(written).params
+  assert jax.tree.structure(found) == jax.tree.structure(run.params)
+  rounded = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float16).astype(np.float32), run.params)
+  jax.tree.map(np.testing.assert_array_equal, found, rounded)
+  assert any(jax.tree.leaves(jax.tree.map(lambda leaf, one: (np.asarray(leaf) != one).any(), run.params, rounded)))
+
+
+def test_it_holds_no_place_of_the_machine(tmp_path, run):
+  config = run.config.to_dict()
+  config = config | {'init_from': '/home/me/run', 'data': config['data'] | {'font_dir': '/home/me/fonts'}}
+  weights.write(tmp_path / 'it.npz', config=config, params=run.params, step=4, temperature=1.0)
+  assert b'/home' not in (tmp_path / 'it.npz').read_bytes()
+
+
+def test_a_value_too_large_for_half_precision(tmp_path, run):
+  params = jax.tree.map(lambda leaf: leaf * 1e6, run.params)
+  with pytest.raises(InputError, match='half precision cannot hold'):
+    weights.write(tmp_path / 'it.npz', config=run.config.to_dict(), params=params, step=4, temperature=1.0)
+
+
+@pytest.mark.parametrize(
+  'changes, problem',
+  [
+    ({'about': None}, 'is not what `python -m digits_jax.export --format=weights` writes'),
+    ({'about': about(step=1)}, 'is not what'),
+    ({'about': np.frombuffer(b'{', np.uint8)}, 'is not what'),
+    ({'about': about(config={}, step=1, temperature=0)}, 'is damaged: a temperature of 0'),
+    ({'about': about(config={}, step=1, temperature=1)}, 'has schema_version None'),
+    ({'params/head/kernel': None}, "it has no .*params/head/kernel"),
+    ({'params/head/kernel': np.zeros((2, 3), np.float16)}, r'params/head/kernel is \(2, 3\)'),
+    ({'params/head/kernel': np.array([{}], dtype=object)}, 'cannot be read as a file of weights: Object arrays'),
+  ],
+)
+def test_files_that_do_not_fit(written, tmp_path, changes, problem):
+  with pytest.raises(InputError, match=problem):
+    Reader.load(rewrite(written, tmp_path / 'it.npz', **changes))
+
+
+def test_files_of_another_kind(tmp_path, written, monkeypatch):
+  (tmp_path / 'text').write_text('not a reader')
+  (tmp_path / 'cut.npz').write_bytes(written.read_bytes()[:2000])
+  with zipfile.ZipFile(tmp_path / 'other.zip', 'w') as archive:
+    archive.writestr('about.npy', 'no array')
+  for name in ('text', 'cut.npz', 'other.zip'):
+    with pytest.raises(InputError, match=f'{name} cannot be read as a file of weights'):
+      Reader.load(tmp_path / name)
+  monkeypatch.setattr(weights, 'LIMIT', 100)
+  with pytest.raises(InputError, match='unpacks to more than 0 MiB'):
+    Reader.load(written)
+
+
+def test_the_shipped_one_reads_house_numbers():
+  from configs import street
+  from digits_jax.training import evaluate, experiment
+
+  shipped = Reader.load()
+  assert weights.SHIPPED.stat().st_size < 4e6
+  config = street.get_config()
+  assert shipped.run.canvas.shape == (config.scene.size, config.scene.size, 3)
+  fixed = experiment.build(config).tests['test']  # shipped faces, numbers never trained on
+  batch = evaluate.draw_examples(fixed, np.arange(64))
+  labels = zip(batch.labels, batch.label_lengths, strict=True)
+  right = sum(
+    reading.text == shipped.run.alphabet.decode(*label)
+    for reading, label in zip(shipped.read(list(batch.images)), labels, strict=True)
+  )
+  assert right >= 51  # of 64; 88.9% on average
