@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
   config.blank_patience = 1000  # steps after warm-up before training warns that only blanks are read; 0 never warns
   config.alphabet = '0123456789'  # digits; with fonts also '.' and '-' behind them
   config.task = 'read_ctc'  # what is learnt: 'read_ctc', 'read_multidigit' or 'classify'
-  config.init_from = ''  # run directory whose best parameters this run begins with; '' begins from scratch
+  config.init_from = ''  # run directory, or file of weights, whose parameters this run begins with; '' is from scratch
   config.init_subtrees = ()  # of them, such as ('trunk',); () is every one that fits
 
   config.model = ConfigDict()  # the trunk, which all tasks have (patch to groups), then what some tasks put on it

@@ -9,8 +9,8 @@ import numpy as np
 from digits_jax.errors import InputError
 from digits_jax.export import check, stablehlo
 from digits_jax.reading import run as reading
-from digits_jax.reading import weights
 from digits_jax.reading.run import Run
+from digits_jax.training import weights
 
 
 def write_stablehlo(

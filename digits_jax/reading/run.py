@@ -15,9 +15,8 @@ from digits_jax import structs
 from digits_jax.alphabet import Alphabet
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.errors import InputError
-from digits_jax.reading import weights
 from digits_jax.tasks.base import Task
-from digits_jax.training import experiment, feeds, rundir
+from digits_jax.training import experiment, feeds, rundir, transfer, weights
 from digits_jax.training.checkpoint import Checkpoints
 
 
@@ -48,7 +47,10 @@ def load(workdir: str | pathlib.Path | None = None) -> Run:
   if workdir.is_file():
     about = weights.read_about(workdir)
     config, alphabet, task = _make(workdir, about['config'])
-    params = weights.read_params(workdir, _shapes(config, task))
+    params = weights.read_params(workdir)
+    if reason := transfer.misfit(_shapes(config, task), params):
+      raise InputError(f'{workdir} does not fit the model that its config names: {reason}')
+    params = jax.tree.map(jnp.asarray, params)
     return Run(config, alphabet, task, params, about['step'], about['temperature'])
   config, alphabet, task = _make(workdir, rundir.read_config(workdir))
   if not (workdir / 'checkpoints' / 'best').is_dir():

@@ -1,5 +1,7 @@
 """Parameters of another run in the first state of this one, subtree by subtree, with a report of what came across.
 
+The other run is a directory, or a file of weights.
+
 A subtree is what stands under one name at the top of the parameters: of a CRNN `trunk`, `frames`, `recurrent_0`,
 `head`. What is copied are the parameters that the other run reads with: its best by validation, averaged where it
 averages.
@@ -13,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.errors import InputError
-from digits_jax.training import parallel
+from digits_jax.training import parallel, weights
 from digits_jax.training import state as states
 from digits_jax.training.checkpoint import Checkpoints
 
@@ -38,7 +40,7 @@ def begin(state: states.TrainState, workdir: str, subtrees: tuple[str, ...]) -> 
   Raises InputError as `check` does.
   """
   report = check(state.params, workdir, subtrees)
-  given = _open(workdir, lambda best: best.restore_best(best.best_shapes()))
+  given = _given(workdir, lambda best: best.restore_best(best.best_shapes()))
   params = {
     name: jax.tree.map(lambda own, other: jnp.asarray(other, own.dtype), subtree, given[name])
     if name in report.copied
@@ -53,12 +55,17 @@ def begin(state: states.TrainState, workdir: str, subtrees: tuple[str, ...]) -> 
 
 def check(params, workdir: str, subtrees: tuple[str, ...]) -> Report:
   """What `begin` would do with params, or their shapes. Raises InputError where it cannot."""
-  return compare(params, _open(workdir, lambda best: best.best_shapes()), subtrees)
+  return compare(params, _given(workdir, lambda best: best.best_shapes()), subtrees)
 
 
-def _open(workdir, look):
-  """What look(checkpoints) gives of the run at workdir. Raises InputError where nothing can be read of it."""
+def _given(workdir, look):
+  """What look(checkpoints) gives of the run at workdir; of a file, its parameters.
+
+  Raises InputError where nothing can be read of it.
+  """
   workdir = pathlib.Path(workdir).expanduser()
+  if workdir.is_file():
+    return weights.read_params(workdir)
   if not (workdir / 'config.json').is_file():
     raise InputError(f'config.init_from: {workdir} holds no run: there is no {workdir / "config.json"}')
   if not (workdir / 'checkpoints' / 'best').is_dir():

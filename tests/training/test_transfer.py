@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, loop, parallel, transfer
+from digits_jax.training import checkpoint, loop, parallel, transfer, weights
 from digits_jax.training import state as states
 from tests.training import runs, toy
 
@@ -57,6 +57,16 @@ def test_without_an_average_there_is_none_to_begin_with(source, tmp_path):
 
 def shapes(**sizes):
   return {name: {'kernel': jax.ShapeDtypeStruct(size, jnp.float32)} for name, size in sizes.items()}
+
+
+def test_a_file_of_weights_is_begun_with_as_well(source, tmp_path):
+  given = best(source, toy.build(toy.get_config()))
+  weights.write(tmp_path / 'it.npz', config={'data': {}}, params=given, step=1, temperature=1.0)
+  state, _ = start(tmp_path / 'run', init_from=str(tmp_path / 'it.npz'), init_subtrees=('in',), seed=1)
+  np.testing.assert_array_equal(state.params['in'], np.asarray(given['in']).astype(np.float16).astype(np.float32))
+  (tmp_path / 'it.npz').write_bytes(b'something else')
+  with pytest.raises(InputError, match=r'it\.npz cannot be read as a file of weights'):
+    start(tmp_path / 'other', init_from=str(tmp_path / 'it.npz'))
 
 
 def test_the_report_says_what_was_copied_what_did_not_fit_and_what_was_left():

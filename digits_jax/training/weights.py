@@ -10,7 +10,6 @@ import pathlib
 import zipfile
 from typing import Any
 
-import jax
 import numpy as np
 from flax import traverse_util
 
@@ -42,12 +41,9 @@ def write(path: pathlib.Path, *, config: dict, params: Any, step: int, temperatu
 
 def read_about(path: pathlib.Path) -> dict:
   """{'config': as in a run's config.json, 'step', 'temperature'}. Raises InputError on what is no such file."""
+  found = _arrays(path).get(_ABOUT, np.zeros(0, np.uint8))
   try:
-    text = _arrays(path, (_ABOUT,))[_ABOUT].tobytes()
-  except KeyError:
-    text = b''
-  try:
-    about = json.loads(text)
+    about = json.loads(found.tobytes())
     config, step, temperature = dict(about['config']), int(about['step']), float(about['temperature'])
   except (KeyError, TypeError, ValueError) as error:
     raise InputError(f'{path} is not what `python -m digits_jax.export --format=weights` writes') from error
@@ -56,28 +52,23 @@ def read_about(path: pathlib.Path) -> dict:
   return {'config': config, 'step': step, 'temperature': temperature}
 
 
-def read_params(path: pathlib.Path, shapes: Any) -> Any:
-  """The parameters, float32, as `shapes` has them. Raises InputError where the file has others."""
-  wanted = traverse_util.flatten_dict({_PARAMS: shapes}, sep='/')
-  try:
-    found = _arrays(path, tuple(wanted))
-  except KeyError as error:
-    raise InputError(f'{path} does not fit the model that its config names: it has no {error.args[0]}') from error
-  for name, shape in wanted.items():
-    if found[name].shape != shape.shape:
-      raise InputError(f'{path} does not fit the model that its config names: {name} is {found[name].shape}')
-  params = traverse_util.unflatten_dict({name: found[name].astype(np.float32) for name in wanted}, sep='/')
-  return jax.tree.map(jax.numpy.asarray, params[_PARAMS])
+def read_params(path: pathlib.Path) -> Any:
+  """The parameters, float32, nested as they were written. Raises InputError on what is no such file."""
+  arrays = {name: array.astype(np.float32) for name, array in _arrays(path).items() if name != _ABOUT}
+  params = traverse_util.unflatten_dict(arrays, sep='/')
+  if set(params) != {_PARAMS}:
+    raise InputError(f'{path} holds no parameters')
+  return params[_PARAMS]
 
 
-def _arrays(path, names):
+def _arrays(path):
   """{name: array} of a file that unpacks to no more than LIMIT bytes."""
   try:
     with zipfile.ZipFile(path) as archive:
       if sum(member.file_size for member in archive.infolist()) > LIMIT:
         raise InputError(f'{path} unpacks to more than {LIMIT // 2**20} MiB, more than any reader has')
     with np.load(path, allow_pickle=False) as file:
-      arrays = {name: file[name] for name in names}
+      arrays = {name: file[name] for name in file.files}
     if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
       raise ValueError(f'{strange[0]} is no array')
     return arrays
