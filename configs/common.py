@@ -137,7 +137,7 @@ def synth() -> ConfigDict:
   config.number = ConfigDict()
   config.number.min_length = 1  # symbols
   config.number.max_length = 5  # symbols; all lengths between are as frequent
-  config.number.first_digits = ()  # shares of the digits 0, 1, ... as the first symbol; () is even
+  config.number.first_digits = ()  # shares of the digits 0, 1, ... as the first symbol, if no '-'; () is even
   config.number.dot_fraction = 0.5  # of numbers of 3 and more symbols, where the alphabet has '.'
   config.number.minus_fraction = 0.25  # of numbers of 2 and more symbols, where it has '-'
 

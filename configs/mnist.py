@@ -6,7 +6,7 @@ python -m digits_jax.main --config=configs/mnist.py:strings
 The grid is read by CTC (configs/mnist.py:grid) or by one softmax a position (configs/mnist.py:grid_softmax, and
 configs/mnist.py:grid_goodfellow, of the size in Goodfellow et al. 2013; 18 million parameters).
 
-Those of cells begin with the trunk of a run of configs/digit.py, which must be there:
+triplets, grid and grid_softmax begin with the trunk of a run of configs/digit.py, which must be there:
 
 python -m digits_jax.main --config=configs/digit.py
 

@@ -48,7 +48,11 @@ def config_flag() -> flags.FlagHolder:
 @functools.cache
 def workdir_flag() -> flags.FlagHolder:
   """The --workdir of the commands that take a run, likewise."""
-  return flags.DEFINE_string('workdir', None, 'Run directory. Training makes it; its default is runs/<config name>.')
+  return flags.DEFINE_string(
+    'workdir',
+    None,
+    'Run directory. Training makes it; its default is runs/<config name>. What reads takes a file of weights as well.',
+  )
 
 
 def out_flag(help_text: str) -> flags.FlagHolder:

@@ -50,6 +50,8 @@ _THUMBNAIL = (160, 320)  # height, width
 
 def main(arguments):
   """Raises InputError on flags that do not go together, no images, and a run that cannot be read with."""
+  if _WORKDIR.value == '':
+    raise InputError('--workdir is empty: name a run, or leave it out to read house numbers')
   min_length, max_length = _lengths()
   _check_gallery()
   paths = find_images(arguments)
@@ -57,7 +59,10 @@ def main(arguments):
   from digits_jax.reading.reader import Reader
 
   warnings.filterwarnings('ignore', module='PIL')  # on oddities of files that can be read all the same
-  reader = Reader.load(_WORKDIR.value or None, beams=_BEAMS.value)
+  if _WORKDIR.value is None:
+    note = 'read by the reader of house numbers that comes with the package; --workdir=RUN names another'
+    print(note, file=sys.stderr)
+  reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value)
   readings = reader.read(
     paths, nbest=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
   )

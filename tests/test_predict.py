@@ -227,7 +227,10 @@ def test_no_run(run, tmp_path):
   image[8:32, 27:33] = 255
   image_files.Image.fromarray(image).save(tmp_path / 'one.png')
   code, out, err = run(tmp_path / 'one.png', '--format=json', workdir=None)
-  assert (code, err) == (0, '') and json.loads(out)[0]['text'] == '1'
+  assert code == 0 and json.loads(out)[0]['text'] == '1'
+  assert err == 'read by the reader of house numbers that comes with the package; --workdir=RUN names another\n'
+  code, out, err = run(tmp_path / 'one.png', workdir='--workdir=')
+  assert (code, out) == (2, '') and '--workdir is empty' in err
 
 
 def test_a_folder_without_a_run(run, folder, tmp_path):

@@ -17,7 +17,12 @@ HALF_TOLERANCE = 0.02  # of a confidence, where parameters are rounded to half p
 
 
 def draw_images(run: Run) -> np.ndarray:
-  """The first images of the run's test, float32[IMAGES, H, W, C]; of another size, placed on the model's canvas."""
+  """The first images of the run's test, float32[IMAGES, H, W, C]; of another size, placed on the model's canvas.
+
+  Of a file of weights that does not say where they lie, noise.
+  """
+  if run.left_out:
+    return np.random.default_rng(0).uniform(size=(IMAGES, *run.canvas.shape)).astype(np.float32)
   test = evaluation.config_sets(run, run.config)['test']
   images = evaluate.draw_examples(test, np.arange(IMAGES)).images
   if images.shape[1:] == run.canvas.shape:
@@ -26,7 +31,10 @@ def draw_images(run: Run) -> np.ndarray:
 
 
 def compare(read: Callable, reference: Callable, images: np.ndarray, tolerance: float = TOLERANCE) -> float:
-  """The largest difference between two functions images -> {name: array}. Raises InputError above the tolerance."""
+  """The largest difference between two functions images -> {name: array}.
+
+  Raises InputError above the tolerance.
+  """
   largest = 0.0
   for size in BATCHES:
     got, want = read(images[:size]), reference(images[:size])

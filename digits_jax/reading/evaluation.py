@@ -28,6 +28,11 @@ def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
   on its canvas as the reader does. Labels become classes of the run's alphabet. Raises InputError where the sets hold
   symbols that the run does not know.
   """
+  if config is run.config and run.left_out:
+    raise InputError(
+      f'this file of weights does not say where its test images lie ({", ".join(run.left_out)}): give --config=FILE '
+      'or --labels=FILE.csv'
+    )
   alphabet = Alphabet(config.alphabet)
   if unknown := sorted(set(alphabet.symbols) - set(run.alphabet.symbols)):
     raise InputError(

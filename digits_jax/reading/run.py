@@ -22,7 +22,7 @@ from digits_jax.training.checkpoint import Checkpoints
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What reading needs of a run directory."""
+  """What reading needs of a run directory, or of a file of weights."""
 
   config: ConfigDict
   alphabet: Alphabet
@@ -30,6 +30,7 @@ class Run:
   params: Any
   step: int  # of the parameters
   temperature: float  # that outputs are divided by; 1.0 until these parameters have a result
+  left_out: tuple[str, ...] = ()  # fields of the config, of places of data, that a file of weights does not hold
 
   @functools.cached_property
   def canvas(self) -> CanvasSpec:
@@ -40,18 +41,24 @@ class Run:
 def load(workdir: str | pathlib.Path | None = None) -> Run:
   """Opens a run directory, or a file of weights, on the default device, whatever it was trained on.
 
-  No data is needed. None opens the reader of house numbers that comes with the package. Raises InputError where the
-  folder holds no run, or no complete checkpoint yet, or one of another shape.
+  No data is needed. None opens the reader of house numbers that comes with the package. Raises InputError where there
+  is neither, or no complete checkpoint yet, or one of another shape.
   """
   workdir = weights.SHIPPED if workdir is None else pathlib.Path(workdir).expanduser()
   if workdir.is_file():
     about = weights.read_about(workdir)
-    config, alphabet, task = _make(workdir, about['config'])
     params = weights.read_params(workdir)
-    if reason := transfer.misfit(_shapes(config, task), params):
+    try:
+      config, alphabet, task = _make(workdir, about['config'])
+      shapes = _shapes(config, task)
+    except (AttributeError, KeyError, TypeError) as error:
+      raise InputError(f'{workdir} is damaged: its config is not whole ({error})') from error
+    if reason := transfer.misfit(shapes, params):
       raise InputError(f'{workdir} does not fit the model that its config names: {reason}')
     params = jax.tree.map(jnp.asarray, params)
-    return Run(config, alphabet, task, params, about['step'], about['temperature'])
+    return Run(config, alphabet, task, params, about['step'], about['temperature'], about['left_out'])
+  if not workdir.exists():
+    raise InputError(f'there is no run directory, and no file of weights, {workdir}')
   config, alphabet, task = _make(workdir, rundir.read_config(workdir))
   if not (workdir / 'checkpoints' / 'best').is_dir():
     raise InputError(f'{workdir} holds nothing to read with yet: its first checkpoint comes after an evaluation')

@@ -73,6 +73,7 @@ def _draw(keys, length, spec):
   digits = jax.random.randint(k_digits, (spec.max_length,), 0, len(spec.alphabet.digits))
   if spec.first_digits:
     ends = np.cumsum(spec.first_digits) / sum(spec.first_digits)
+    # randint may have used this key as well, but for what is replaced here.
     first = jnp.sum(jax.random.uniform(jax.random.fold_in(k_digits, 1)) > ends[:-1].astype(np.float32))
     digits = digits.at[0].set(first)
   slots = jnp.arange(spec.max_length)

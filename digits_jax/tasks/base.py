@@ -51,7 +51,7 @@ class Task:
 
 
 def check_smoothing(label_smoothing: float) -> None:
-  """Raises InputError unless a share of a target, that is spread over all others, is left for it."""
+  """Raises InputError unless label_smoothing, the share of a target that is spread over all classes, is in [0, 1)."""
   if not 0 <= label_smoothing < 1:
     raise InputError(f'config.model.label_smoothing={label_smoothing} must be in [0, 1)')
 

@@ -67,7 +67,7 @@ def _given(workdir, look):
   if workdir.is_file():
     return weights.read_params(workdir)
   if not (workdir / 'config.json').is_file():
-    raise InputError(f'config.init_from: {workdir} holds no run: there is no {workdir / "config.json"}')
+    raise InputError(f'config.init_from: {workdir} holds no run: train it first, or name another')
   if not (workdir / 'checkpoints' / 'best').is_dir():
     raise InputError(f'config.init_from: {workdir} holds nothing yet: its first parameters come after an evaluation')
   checkpoints = Checkpoints(workdir)

@@ -1,13 +1,15 @@
-"""A trained reader as one file: what of its config reading needs, its parameters in half precision, its temperature.
+"""A trained reader as one file: its config, its parameters in half precision, its temperature.
 
 The file is NumPy's .npz: `about`, JSON as bytes, and one array of float16 a parameter, named by its path. Half
-precision halves the file and rounds each parameter to 11 bits. Nothing in it is ever run: it holds numbers and text.
+precision halves the file and rounds each parameter to 11 bits. The config leaves out where data lie on the machine that
+trained it. Nothing in the file is ever run: it holds numbers and text.
 """
 
 import json
 import math
 import pathlib
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -19,46 +21,52 @@ SHIPPED = pathlib.Path(__file__).parents[1] / 'pretrained' / 'street.npz'  # hou
 LIMIT = 512 * 2**20  # bytes that a file may unpack to
 _ABOUT = 'about'
 _PARAMS = 'params'
-_PATHS = ('font_dir', 'test_font_dir', 'folder', 'data_dir', 'glyph_path')  # of config.data, on one machine
+_PLACES = ('font_dir', 'test_font_dir', 'folder', 'data_dir', 'glyph_path')  # of config.data
 
 
 def write(path: pathlib.Path, *, config: dict, params: Any, step: int, temperature: float) -> None:
-  """Writes the file; of the config without the places of data.
-
-  Raises InputError on a parameter that half precision cannot hold.
-  """
-  config = config | {'init_from': '', 'data': config['data'] | dict.fromkeys(_PATHS, '')}
+  """Writes the file. Raises InputError on a parameter that half precision cannot hold."""
+  places = [f'config.data.{name}' for name in _PLACES if config['data'].get(name)]
+  config = config | {'init_from': '', 'init_subtrees': ()}
+  config['data'] = config['data'] | dict.fromkeys(_PLACES, '')
   arrays = {}
   for name, leaf in traverse_util.flatten_dict({_PARAMS: params}, sep='/').items():
     with np.errstate(over='ignore'):
       arrays[name] = np.asarray(leaf).astype(np.float16)
     if not np.isfinite(arrays[name]).all():
       raise InputError(f'{name} has values that half precision cannot hold')
-  about = {'config': config, 'step': step, 'temperature': temperature}
+  about = {'config': config, 'left_out': places, 'step': step, 'temperature': temperature}
   with path.open('wb') as file:  # np.savez gives a path another ending
     np.savez(file, **{_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}, **arrays)
 
 
 def read_about(path: pathlib.Path) -> dict:
-  """{'config': as in a run's config.json, 'step', 'temperature'}. Raises InputError on what is no such file."""
+  """{'config': as in a run's config.json, 'left_out': names of fields, 'step', 'temperature'}.
+
+  Raises InputError on what is no such file.
+  """
   found = _arrays(path).get(_ABOUT, np.zeros(0, np.uint8))
   try:
     about = json.loads(found.tobytes())
     config, step, temperature = dict(about['config']), int(about['step']), float(about['temperature'])
+    left_out = tuple(map(str, about['left_out']))
   except (KeyError, TypeError, ValueError) as error:
     raise InputError(f'{path} is not what `python -m digits_jax.export --format=weights` writes') from error
   if not (math.isfinite(temperature) and temperature > 0):
     raise InputError(f'{path} is damaged: a temperature of {temperature}')
-  return {'config': config, 'step': step, 'temperature': temperature}
+  return {'config': config, 'left_out': left_out, 'step': step, 'temperature': temperature}
 
 
 def read_params(path: pathlib.Path) -> Any:
   """The parameters, float32, nested as they were written. Raises InputError on what is no such file."""
-  arrays = {name: array.astype(np.float32) for name, array in _arrays(path).items() if name != _ABOUT}
-  params = traverse_util.unflatten_dict(arrays, sep='/')
-  if set(params) != {_PARAMS}:
-    raise InputError(f'{path} holds no parameters')
-  return params[_PARAMS]
+  arrays = {name: array for name, array in _arrays(path).items() if name.startswith(f'{_PARAMS}/')}
+  if not arrays or any(array.dtype != np.float16 for array in arrays.values()):
+    raise InputError(f'{path} is not what `python -m digits_jax.export --format=weights` writes')
+  try:
+    nested = traverse_util.unflatten_dict({name: array.astype(np.float32) for name, array in arrays.items()}, sep='/')
+  except (IndexError, TypeError) as error:  # one name within another
+    raise InputError(f'{path} is damaged: its parameters are not a tree') from error
+  return nested[_PARAMS]
 
 
 def _arrays(path):
@@ -72,5 +80,8 @@ def _arrays(path):
     if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
       raise ValueError(f'{strange[0]} is no array')
     return arrays
-  except (OSError, zipfile.BadZipFile, EOFError, ValueError) as error:
+  except InputError:
+    raise
+  # Whatever a damaged file makes of its compression, flags and headers.
+  except (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
     raise InputError(f'{path} cannot be read as a file of weights: {error}') from error

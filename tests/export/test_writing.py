@@ -110,7 +110,7 @@ def test_places_that_cannot_be_written_to(workdir, tmp_path):
 
 
 def test_runs_that_are_none(tmp_path):
-  with pytest.raises(InputError, match=f'{tmp_path}/run holds no run'):
+  with pytest.raises(InputError, match=f'there is no run directory, and no file of weights, {tmp_path}/run'):
     writing.write_stablehlo(tmp_path / 'run', tmp_path / 'reader')
   runs.write_run(tmp_path / 'run', runs.make_config(), with_params=False)
   with pytest.raises(InputError, match=f'{tmp_path}/run holds nothing to read with yet'):
