@@ -3,8 +3,8 @@
 python -m digits_jax.main --config=configs/speedrun.py --workdir=runs/speedrun
 
 The clock runs from the start of the process. The number of steps is fixed beforehand, and the test made once.
-One seed on 2 busy CPU cores: 98.26% (97.86% to 98.59%), see experiments/speed; three seeds on quiet ones, and `gpu`: not yet
-run.
+One seed on 2 busy CPU cores: 98.26% (97.86% to 98.59%), see experiments/speed. Three seeds on quiet ones, and `gpu`:
+not yet run.
 """
 
 from configs import common, mnist
