@@ -1,6 +1,7 @@
-"""Two CPU devices for every test, and no silent rank promotion."""
+"""Two CPU devices for every test, no silent rank promotion, and no program compiled twice."""
 
 import os
+import tempfile
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=2'
@@ -8,3 +9,8 @@ os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_p
 import jax
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+# Many tests make a function anew that others have compiled; most of their time is compilation. Removed at exit.
+_COMPILED = tempfile.TemporaryDirectory(prefix='digits_jax-tests-')
+jax.config.update('jax_compilation_cache_dir', _COMPILED.name)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)

@@ -293,6 +293,7 @@ def assert_whole(workdir, out, config, parameters):
   assert 'of 20 numbers right' in out and 'calibration error' in out and str(workdir) in out
 
 
+@pytest.mark.slow
 def test_fonts_tiny_trains_end_to_end(tmp_path):
   out = train('fonts', tmp_path / 'run')
   assert_whole(tmp_path / 'run', out, fonts.get_config('tiny'), PARAMETERS['fonts', 'tiny'])
@@ -313,6 +314,7 @@ def test_softmax_heads_train_end_to_end(tmp_path):
   assert_whole(tmp_path / 'run', out, config, 278_552)
 
 
+@pytest.mark.slow
 def test_forkme_is_forked(tmp_path):
   """As a researcher would: copied under another name, a field changed, trained."""
   source = (ROOT / 'configs' / 'forkme.py').read_text()

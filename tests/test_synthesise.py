@@ -82,6 +82,7 @@ def test_the_test_split_is_the_set_of_result_json(run, tmp_path):
   np.testing.assert_array_equal(pixels, as_pixels(batch))
 
 
+@pytest.mark.slow
 def test_the_train_split_is_the_first_step_of_training(run, tmp_path):
   flag = '--preview=' + str(tmp_path / 'sheet.png')
   assert run(TINY, f'--out={tmp_path / "set"}', '--count=12', flag)[0] == 0

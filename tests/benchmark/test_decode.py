@@ -38,6 +38,7 @@ def test_another_search_agrees_where_it_is_exact_too():
   assert np.mean(same) >= 0.97
 
 
+@pytest.mark.slow
 def test_logits_of_a_trained_run_are_those_of_its_test_images(tmp_path):
   config = runs.make_config()
   runs.write_run(tmp_path / 'run', config)

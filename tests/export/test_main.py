@@ -20,6 +20,7 @@ def start(*arguments):
   return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_of_two_digits(tmp_path):
   workdir = runs.write_run(tmp_path / 'run', runs.make_config(recurrent='none'))
   out = tmp_path / 'new' / 'reader'

@@ -44,6 +44,7 @@ def test_a_round_trip(name, tmp_path):
       np.testing.assert_allclose(got[output], want[output], atol=1e-5, err_msg=output)
 
 
+@pytest.mark.slow
 def test_readings_against_the_loss(written):
   run, images = runs.make_run(recurrent='none'), runs.draw_images(3)
   read, stored = stablehlo.load(written)

@@ -114,6 +114,7 @@ def test_the_runs_own_sets_give_its_result(finished, run, own):
   assert len(set(texts(run, records))) > 5  # or equal figures would say little
 
 
+@pytest.mark.slow
 def test_png_files_of_the_same_numbers_give_the_same_texts(run, own, stored, tmp_path):
   batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
   path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))

@@ -121,6 +121,7 @@ def test_files_of_another_kind(tmp_path, written, monkeypatch):
     Reader.load(written)
 
 
+@pytest.mark.slow
 def test_the_shipped_one_reads_house_numbers():
   from configs import street
   from digits_jax.training import evaluate, experiment

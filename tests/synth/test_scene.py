@@ -128,6 +128,7 @@ def _labels(key, spec):
   return batch.labels, batch.label_lengths
 
 
+@pytest.mark.slow
 def test_one_key_is_one_image_in_any_batch():
   first = draw(whole(), 8)
   assert first.images.shape == (8, SIZE, SIZE, 3) and first.images.dtype == np.float32

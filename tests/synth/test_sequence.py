@@ -208,6 +208,7 @@ def test_stacked_fills_the_cells_from_the_left_of_a_centred_row():
   np.testing.assert_array_equal(anchors, np.broadcast_to([[18, 15], [42, 15], [66, 15]], (20, 3, 2)))
 
 
+@pytest.mark.slow
 def test_key_makes_the_example_whatever_the_batch():
   spec = specs.make(clutter={'blobs': 3}, photo={'noise': (0.0, 0.1), 'inversion': 0.5})
   source = sources.synthetic(specs.blocks(), spec)

@@ -167,6 +167,7 @@ def test_unknown_task():
     tasks.make('read_ctx')
 
 
+@pytest.mark.slow
 def test_it_learns_four_numbers_by_heart():
   batch = batch_of(['1003377', '5', '94', '226'])
   params = init(jax.random.key(0), batch)

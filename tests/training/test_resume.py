@@ -43,6 +43,7 @@ def test_several_steps_in_one_call_are_the_same_steps(whole):
     )
 
 
+@pytest.mark.slow
 def test_the_real_model_in_two_parts_equals_a_whole_one(tmp_path):
   """Convolutions and recurrence included; the toy's validation set has images of the same size."""
   config = fonts.get_config('tiny')
@@ -63,6 +64,7 @@ def test_the_real_model_in_two_parts_equals_a_whole_one(tmp_path):
   runs.assert_same_bits(tmp_path / 'whole', tmp_path / 'parts', has_result=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'die',
   [

@@ -20,7 +20,7 @@ def test_synthetic_numbers(monkeypatch):
   assert canvas_of(fonts.get_config()) == (64, 128, 1, (0.6 * 18, 0.8 * 25), 'paper')
   assert canvas_of(fonts.get_config()).shape == (64, 128, 1)
   config = mnist.get_config('triplets')
-  assert canvas_of(config) == (28, 84, 1, (17, 20), 'paper') and feeds.of(config).slots(stored(config)) == 3
+  assert canvas_of(config) == (28, 84, 1, (16, 20), 'paper') and feeds.of(config).slots(stored(config)) == 3
   assert canvas_of(mnist.get_config('strings')).ink_px == pytest.approx((15, 21 + 2 * 2))
   config.synth.warp.update(scale=(0.5, 1.5), zoom=(0.5, 2.0))
   config.synth.photo.inversion = 0.5
