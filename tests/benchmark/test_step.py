@@ -26,6 +26,7 @@ def test_the_batch_given_is_the_one_that_is_drawn_first(monkeypatch):
   assert second < first and abs(second - drawn_second) > 0.01  # both train, from here on on other batches
 
 
+@pytest.mark.slow
 def test_a_network_trains_on_what_it_is_given():
   images, labels = step.made_up_batch(4)
   assert images.shape == (4, networks.HEIGHT, networks.WIDTH, 1) and labels.shape == (4, step.SLOTS)
@@ -59,6 +60,7 @@ def test_operations_are_those_of_the_layers():
   assert cost['bytes'] > 16 * networks.HEIGHT * networks.WIDTH * 32 * 4 and cost['program_bytes'] > images.nbytes
 
 
+@pytest.mark.slow
 def test_operations_are_the_same_where_libraries_hide_them(monkeypatch):
   images, labels = step.made_up_batch(4)
   built = step.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')

@@ -50,6 +50,7 @@ def test_with_enough_beams_every_reading_equals_enumeration(shape, kind):
       assert_close([value for _, value in found], sorted(wanted.values(), reverse=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('beams', [1, 3])
 @pytest.mark.parametrize('limits', [(0, None), (2, 2), (0, 1), (4, 5), (0, 0)], ids=str)
 def test_few_beams_repeat_nothing_and_promise_nothing(beams, limits):

@@ -23,6 +23,7 @@ def images(monkeypatch):
   monkeypatch.setattr(check, 'draw_images', lambda run: runs.draw_images(check.IMAGES))
 
 
+@pytest.mark.slow
 def test_onnx(workdir, tmp_path, images):
   onnx_model = pytest.importorskip('digits_jax.export.onnx_model', exc_type=InputError)
   out = tmp_path / 'reader.onnx'

@@ -45,6 +45,7 @@ def test_shapes(recurrent, is_bidirectional, recurrent_layers):
   assert set(variables) == {'params'}  # no running statistics: the parameters are the whole model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('recurrent', crnn.RECURRENTS)
 def test_bfloat16_computes_float32_logits_and_finite_gradients(recurrent):
   apply, params = make(recurrent)

@@ -24,6 +24,8 @@ from digits_jax.reading import run as run_directory
 from digits_jax.training import checkpoint, evaluate, experiment, finish, loop, rundir
 from tests.reading import runs
 
+pytestmark = pytest.mark.slow  # of a run that is trained first
+
 EXAMPLES = 20
 
 

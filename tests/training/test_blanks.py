@@ -33,6 +33,7 @@ def test_nothing_is_said_without_patience_or_of_a_task_without_blanks():
   assert blanks.Watch(warmup_steps=0, patience=1).see(100, {'loss': 3.0}) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('patience', 'is_said'), [(2, True), (100, False)])
 def test_training_says_it(tmp_path, capsys, monkeypatch, patience, is_said):
   monkeypatch.setattr(blanks, 'TRAPPED_SHARE', -1.0)  # any share is too much

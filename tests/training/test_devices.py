@@ -67,6 +67,7 @@ def assert_same_run(one, other):
   assert a == b
 
 
+@pytest.mark.slow
 def test_two_devices_equal_one(alone, tmp_path):
   assert runs.run_toy(tmp_path, **CHANGES) == 0
   assert_same_run(alone, tmp_path)

@@ -131,6 +131,7 @@ def test_a_run_with_a_frozen_start_in_two_parts_equals_a_whole_one_though_its_so
   assert any("['out']" in name for name in saved if 'opt_state' in name)
 
 
+@pytest.mark.slow
 def test_frozen_parameters_have_no_part_in_the_optimiser_or_in_the_norm_of_the_gradient(tmp_path):
   changes = {'optim.frozen': ('in', 'bias'), 'steps': 1, 'log_every': 1}
   assert runs.run_toy(tmp_path, **changes) == 0
