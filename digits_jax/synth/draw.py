@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from digits_jax.errors import InputError
 
@@ -17,6 +18,12 @@ def uniform(key: jax.Array, shape: tuple[int, ...], limits: tuple[float, float])
 def plus_minus(key: jax.Array, shape: tuple[int, ...], limit: float) -> jax.Array:
   """Uniform float32 in [-limit, limit]."""
   return uniform(key, shape, (-limit, limit))
+
+
+def one_of_shares(value: jax.Array, shares: tuple[float, ...]) -> jax.Array:
+  """The index int32[] that a uniform float32[] in [0, 1) falls on, where each has its share of their sum."""
+  ends = np.cumsum(shares) / sum(shares)
+  return jnp.sum(value > ends[:-1].astype(np.float32)).astype(jnp.int32)
 
 
 def check_ranges(spec, where: str, names: tuple[str, ...]) -> None:

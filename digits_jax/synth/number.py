@@ -10,11 +10,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
-from digits_jax.synth.draw import check_between
+from digits_jax.synth.draw import check_between, one_of_shares
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -72,10 +71,9 @@ def _draw(keys, length, spec):
   k_digits, k_residue, k_marks = keys
   digits = jax.random.randint(k_digits, (spec.max_length,), 0, len(spec.alphabet.digits))
   if spec.first_digits:
-    ends = np.cumsum(spec.first_digits) / sum(spec.first_digits)
     # randint may have used this key as well, but for what is replaced here.
-    first = jnp.sum(jax.random.uniform(jax.random.fold_in(k_digits, 1)) > ends[:-1].astype(np.float32))
-    digits = digits.at[0].set(first)
+    value = jax.random.uniform(jax.random.fold_in(k_digits, 1))
+    digits = digits.at[0].set(one_of_shares(value, spec.first_digits))
   slots = jnp.arange(spec.max_length)
   marks = _marks(k_marks, slots, length, spec)  # [N], 0 where a digit stands
   if spec.split is not None:

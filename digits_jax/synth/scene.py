@@ -10,7 +10,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from digits_jax import structs
@@ -18,7 +17,7 @@ from digits_jax.errors import InputError
 from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
 from digits_jax.synth import background, camera, number, paint, warp
 from digits_jax.synth.augment import AugmentSpec, jitter_colours, random_convolution
-from digits_jax.synth.draw import Deck, check_between, check_ranges
+from digits_jax.synth.draw import Deck, check_between, check_ranges, one_of_shares
 
 NEIGHBOURS = 2  # digits beside the number that do not belong to it
 
@@ -85,8 +84,7 @@ def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> stru
   k_number, k_place, k_paint, k_camera, k_convolution, k_colour = jax.random.split(key, 6)
   slots = spec.number.max_length
   deck = Deck(k_place, 40 + 3 * (slots + NEIGHBOURS))
-  ends = np.cumsum(spec.shape.lengths) / sum(spec.shape.lengths)
-  length = 1 + jnp.sum(deck.deal() > ends[:-1].astype(np.float32)).astype(jnp.int32)
+  length = 1 + one_of_shares(deck.deal(), spec.shape.lengths)
   labels = number.draw_of_length(k_number, length, spec.number)
   one_of = lambda count, shape=(): jnp.minimum(deck.deal(shape) * count, count - 1).astype(jnp.int32)
   style = one_of(bank.fields.shape[0])
