@@ -1,4 +1,4 @@
-"""Arrays -> pictures for people: contact sheets, sheets of readings, curves. Only here matplotlib draws.
+"""Arrays -> pictures for people: contact sheets and sheets of readings. Only here and in `charts` matplotlib draws.
 
 matplotlib is imported by the functions that draw and used through its objects, never through pyplot: no
 window, no global state. On a sheet each pixel of an image is a square of scale x scale pixels, the scale a
@@ -13,11 +13,11 @@ import numpy as np
 
 from digits_jax.data import images as image_files
 
-_DPI = 100  # a font's point is 100 / 72 pixels
+DPI = 100  # a font's point is 100 / 72 pixels
 _SHEET_WIDTH, _IMAGE_SIDE, _CAPTION_WIDTH = 1760, 320, 320  # at most, unless one image is larger already
 _MARGIN, _GAP, _LINE, _MARK = 20, 16, 22, 3
 _TILE, _BAR = (160, 320), 4  # a gallery's images, (height, width), and the bars beneath them
-_INK, _GREY, _FRAME, _RED, _BLUE, _ORANGE = '#222222', '#666666', '#b8b8b8', '#c23b00', '#0072b2', '#d55e00'
+INK, GREY, _FRAME, _RED, BLUE, ORANGE = '#222222', '#666666', '#b8b8b8', '#c23b00', '#0072b2', '#d55e00'
 _NOTHING = '(nothing)'
 
 
@@ -97,7 +97,7 @@ def gallery(path, images, captions, spans, *, columns=6, title=None):
     block[: -2 * _BAR] = pixels.repeat(scale, 0).repeat(scale, 1)
     for i, (left, right) in enumerate(bars):
       left, right = round(scale * left), round(scale * right)
-      block[-_BAR:, left : max(right, left + 1)] = np.rint(255 * np.asarray(to_rgb((_BLUE, _ORANGE)[i % 2])))
+      block[-_BAR:, left : max(right, left + 1)] = np.rint(255 * np.asarray(to_rgb((BLUE, ORANGE)[i % 2])))
     blocks.append(block)
   height, width = (max(block.shape[axis] for block in blocks) for axis in (0, 1))
   tiles = np.full((len(blocks), height, width, 3), 255, np.uint8)
@@ -105,57 +105,6 @@ def gallery(path, images, captions, spans, *, columns=6, title=None):
     top, left = height - block.shape[0], (width - block.shape[1]) // 2
     tile[top:, left : left + block.shape[1]] = block
   _draw_sheet(path, tiles, [caption or _NOTHING for caption in captions], [False] * len(tiles), columns, [title])
-
-
-def curves(path, records):
-  """Draws loss against step, and sequence accuracy and character error rate against step, into a PNG file.
-
-  Args:
-    path: the PNG file to write; its folder is made.
-    records: the lines of metrics.jsonl as dicts, in order: `kind` is 'train' (`step`, `loss`) or 'validation'
-      (`step`, `sequence_accuracy`, `character_error_rate`, perhaps `loss`; rates are fractions). Other kinds
-      and fields are passed over. A value that is missing or not finite leaves a gap; an empty panel says so.
-  """
-  from matplotlib.figure import Figure
-
-  figure = Figure(figsize=(11.0, 4.2), dpi=_DPI)
-  loss_axes, rate_axes = figure.subplots(1, 2)
-  _draw_losses(loss_axes, records)
-  _draw_rates(rate_axes, records)
-  figure.tight_layout(pad=1.2, w_pad=3.0)
-  _save(figure, path)
-
-
-def coverage(path, curves):
-  """Draws accuracy against coverage, as `confidence.accuracy_coverage` gives them, into a PNG file.
-
-  Args:
-    path: the PNG file to write; its folder is made.
-    curves: {name of a test set: (coverage, accuracy)}, fractions float[m] each, coverage increasing; at least one.
-  """
-  from matplotlib.figure import Figure
-
-  figure = Figure(figsize=(6.4, 4.2), dpi=_DPI)
-  axes = figure.subplots()
-  lowest = min(np.min(accuracy) for _, accuracy in curves.values())
-  for i, (name, (covered, accuracy)) in enumerate(curves.items()):
-    style = ('-', '--', '-.', ':')[i % 4]
-    label = f'{name} ({100 * accuracy[-1]:.2f}% of all right)'
-    colour = (_BLUE, _ORANGE, _INK, _GREY)[i % 4]
-    axes.plot(100 * covered, 100 * accuracy, style, color=colour, linewidth=1.8, label=label, drawstyle='steps-pre')
-  for level in (98, 99):
-    if lowest < level / 100:
-      axes.axhline(level, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
-  axes.set_title('Accuracy of the readings that are kept', fontsize=12, fontweight='bold', color=_INK, loc='left')
-  axes.set_xlabel('coverage: share of images kept, most confident first (%)', color=_INK)
-  axes.set_ylabel('whole numbers right (%)', color=_INK)
-  axes.set_xlim(0, 101)
-  axes.set_ylim(100 * lowest - 0.05 * max(100 - 100 * lowest, 0.2), 100 + 0.05 * max(100 - 100 * lowest, 0.2))
-  axes.spines[['top', 'right']].set_visible(False)
-  axes.grid(color='#e4e4e4', linewidth=0.8)
-  axes.legend(frameon=False, fontsize=9, loc='lower left')
-  figure.tight_layout(pad=1.2)
-  _save(figure, path)
 
 
 def _check(images, columns, **strings):
@@ -174,7 +123,7 @@ def _draw_sheet(path, images, captions, is_marked, columns, heading):
 
   images = _enlarge(images, columns)
   count, height, width, _ = images.shape
-  figure = Figure(dpi=_DPI)
+  figure = Figure(dpi=DPI)
   renderer = FigureCanvasAgg(figure).get_renderer()
   measure = lambda text, font: math.ceil(renderer.get_text_width_height_descent(text, font, False)[0])
   fonts = [_font(11.0, bold) for bold in is_marked]
@@ -190,7 +139,7 @@ def _draw_sheet(path, images, captions, is_marked, columns, heading):
 
   # [sheet_height, sheet_width, 3]: images and frames are set pixel by pixel, the text comes above them.
   sheet = np.full((sheet_height, sheet_width, 3), 255, np.uint8)
-  figure.set_size_inches(sheet_width / _DPI, sheet_height / _DPI)
+  figure.set_size_inches(sheet_width / DPI, sheet_height / DPI)
 
   def write(x, y, text, font, colour, align):
     # Baselines on whole pixels; matplotlib counts them from the bottom. A '$' is a '$'.
@@ -198,17 +147,17 @@ def _draw_sheet(path, images, captions, is_marked, columns, heading):
     figure.text(*place, text, font=font, color=colour, ha=align, va='baseline', parse_math=False)
 
   for i, (text, font) in enumerate(heading):
-    write(_MARGIN, _MARGIN + 15 + 27 * i, text, font, _GREY if i else _INK, 'left')
+    write(_MARGIN, _MARGIN + 15 + 27 * i, text, font, GREY if i else INK, 'left')
   for i, image in enumerate(images):
     y, x = top + i // columns * row_height, _MARGIN + i % columns * cell + (cell - _GAP - width) // 2
     frame, colour = (_MARK, _RED) if is_marked[i] else (1, _FRAME)
     border = np.rint(255 * np.asarray(to_rgb(colour))).astype(np.uint8)
     sheet[y - frame : y + height + frame, x - frame : x + width + frame] = border
     sheet[y : y + height, x : x + width] = image
-    ink = _RED if is_marked[i] else _INK
+    ink = _RED if is_marked[i] else INK
     write(x + width // 2, y + height + _LINE - 3, captions[i], fonts[i], ink, 'center')
   figure.figimage(sheet, zorder=-1)
-  _save(figure, path)
+  save(figure, path)
 
 
 def _enlarge(images, columns):
@@ -240,76 +189,8 @@ def _shorten(text, font, width, measure):
   return text
 
 
-def _draw_losses(axes, records):
-  from matplotlib import ticker
-
-  steps, losses = _series(records, 'train', 'loss')
-  losses = np.where(losses > 0, losses, math.nan)
-  window = len(steps) // 50
-  if window > 1:  # all values pale behind, their running mean in front
-    axes.plot(steps, losses, color=_BLUE, alpha=0.3, linewidth=0.8)
-    steps, losses = steps[window - 1 :], np.convolve(losses, np.full(window, 1 / window), 'valid')
-  _plot(axes, steps, losses, _BLUE, 'o-', f'training (mean of {window})' if window > 1 else 'training')
-  steps, losses = _series(records, 'validation', 'loss')
-  _plot(axes, steps, np.where(losses > 0, losses, math.nan), _ORANGE, 's--', 'validation')
-  if axes.lines:
-    axes.set_yscale('log')
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:g}'))
-    axes.yaxis.set_minor_locator(ticker.NullLocator())
-  _finish(axes, 'Loss', 'mean loss per image (log scale)', 'no loss recorded yet')
-
-
-def _draw_rates(axes, records):
-  for name, best, colour, style, label in (
-    ('sequence_accuracy', np.nanmax, _BLUE, 'o-', 'whole numbers right (best {:.2f}%)'),
-    ('character_error_rate', np.nanmin, _ORANGE, 's--', 'character error rate (lowest {:.2f}%)'),
-  ):
-    steps, rates = _series(records, 'validation', name)
-    if np.isfinite(rates).any():
-      _plot(axes, steps, 100 * rates, colour, style, label.format(100 * best(rates)))
-  _finish(axes, 'Validation', 'share of numbers or characters (%)', 'no validation recorded yet')
-  if axes.lines:
-    axes.set_ylim(-2, max(102.0, 1.04 * axes.dataLim.y1))  # insertions push an error rate above 100%
-
-
-def _plot(axes, steps, values, colour, style, label):
-  if np.isfinite(values).any():
-    style = style if len(steps) <= 60 else style[1:]  # no markers on a crowded line
-    axes.plot(steps, values, style, color=colour, linewidth=1.8, markersize=4, label=label)
-
-
-def _finish(axes, title, unit, excuse):
-  from matplotlib import ticker
-
-  axes.set_title(title, fontsize=12, fontweight='bold', color=_INK, loc='left')
-  axes.set_xlabel('training step', color=_INK)
-  axes.set_ylabel(unit, color=_INK)
-  axes.spines[['top', 'right']].set_visible(False)
-  if not axes.lines:
-    axes.set(xticks=[], yticks=[])
-    axes.text(0.5, 0.5, excuse, ha='center', va='center', color=_GREY, fontsize=11, transform=axes.transAxes)
-    return
-  axes.grid(color='#e4e4e4', linewidth=0.8)
-  axes.set_xlim(0, 1.03 * max(1.0, axes.dataLim.x1))
-  axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=6, integer=True))
-  axes.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
-  axes.legend(frameon=False, fontsize=9)
-
-
-def _series(records, kind, name):
-  """(steps, values), float64[m] each: NaN for what is no finite number; no point without a step."""
-  records = [record for record in records if record.get('kind') == kind and name in record]
-  points = np.array([(_number(record.get('step')), _number(record[name])) for record in records])
-  points = points.reshape(-1, 2)
-  return points[np.isfinite(points[:, 0])].T
-
-
-def _number(value):
-  return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
-
-
-def _save(figure, path):
+def save(figure, path):
+  """Writes the figure into the PNG file `path`; its folder is made."""
   from matplotlib.backends.backend_agg import FigureCanvasAgg
 
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)

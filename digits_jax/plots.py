@@ -13,7 +13,7 @@ _WORKDIR = command.workdir_flag()
 
 def main(arguments):
   """Raises InputError: no run directory, no metrics in it, or a line of them that cannot be read."""
-  from digits_jax import drawing
+  from digits_jax import charts
   from digits_jax.training import logbook
 
   if arguments:
@@ -26,7 +26,7 @@ def main(arguments):
   if not os.path.isfile(metrics):
     raise InputError(f'there is no {metrics}: a run writes it when it begins to train')
   picture = os.path.join(_WORKDIR.value, 'plots', 'curves.png')
-  drawing.curves(picture, logbook.read_metrics(metrics))
+  charts.curves(picture, logbook.read_metrics(metrics))
   print(f'wrote {picture}')
 
 

@@ -1,14 +1,16 @@
-"""Trains a config over a product, or a zip, of changes: one run directory each, and one table of all results.
+"""Trains a config over a product, a zip or a list of changes: one run directory each, and one table of all results.
 
 python experiments/sweep.py --config=configs/fonts.py:quick --out=runs/rates \
   --vary optim.learning_rate 1e-3 2e-3 4e-3 --vary seed 0 1 2 --set steps=1500
 python experiments/sweep.py --config=configs/fonts.py:quick --out=runs/sizes --zip \
   --vary batch_size 16 32 64 --vary steps 6000 3000 1500 -- --preallocate
+python experiments/sweep.py --config=configs/street.py --out=runs/ablation --runs=experiments/street/ablation.json
 
-Each combination is `python -m digits_jax.main --config=... --workdir=OUT/NAME` with its fields as flags; what stands
-behind `--` goes to every run. OUT/NAME.log holds what it said. A run with a result.json is finished and skipped; one
-that was interrupted goes on from its last checkpoint; one that fails is named, the others go on, the exit code is 1.
-So the same command finishes a sweep that died. OUT/results.csv has a row for each test set of each finished run.
+--runs names a JSON file of runs and what each changes, {NAME: {FIELD: VALUE}}, such as an ablation's. Each run is
+`python -m digits_jax.main --config=... --workdir=OUT/NAME` with its fields as flags; what stands behind `--` goes to
+every run. OUT/NAME.log holds what it said. A run with a result.json is finished and skipped; one that was
+interrupted goes on from its last checkpoint; one that fails is named, the others go on, the exit code is 1. So the
+same command finishes a sweep that died. OUT/results.csv has a row for each test set of each finished run.
 """
 
 import argparse
@@ -23,10 +25,10 @@ import subprocess
 import sys
 
 COLUMNS = (
-  'revision', 'config', 'overrides', 'seed', 'steps', 'minutes', 'hardware', 'test_set', 'examples', 'right',
+  'run', 'revision', 'config', 'overrides', 'seed', 'steps', 'minutes', 'hardware', 'test_set', 'examples', 'right',
   'sequence_accuracy', 'interval_low', 'interval_high', 'character_error_rate', 'validation',
 )  # fmt: skip
-PRINTED = ('overrides', 'seed', 'steps', 'minutes', 'test_set', 'sequence_accuracy', 'interval_low', 'interval_high')
+PRINTED = ('run', 'seed', 'steps', 'minutes', 'test_set', 'sequence_accuracy', 'interval_low', 'interval_high')
 _MARK = 'revision '  # begins the first line of a log
 
 
@@ -34,11 +36,10 @@ def main(argv):
   """Runs what is missing, writes and prints the table; 0, or 1 where a run failed."""
   arguments, extra = parse(argv)
   out = pathlib.Path(arguments.out)
-  runs = combinations(arguments.vary, is_zip=arguments.zip)
-  open_sweep(out, arguments)
+  runs = read_runs(arguments.runs) if arguments.runs else combinations(arguments.vary, is_zip=arguments.zip)
+  open_sweep(out, arguments, runs)
   failed = []
-  for i, changes in enumerate(runs):
-    name = name_of(changes)
+  for i, (name, changes) in enumerate(runs.items()):
     print(f'[{i + 1}/{len(runs)}] {name}: ', end='', flush=True)
     if (out / name / 'result.json').is_file():
       print('finished before')
@@ -47,7 +48,7 @@ def main(argv):
     if code:
       failed.append(name)
     print(f'failed with exit code {code}, see {out / name}.log: {last_line(out / f"{name}.log")}' if code else 'done')
-  rows = [row for changes in runs for row in rows_of(out, changes, arguments)]
+  rows = [row for name, changes in runs.items() for row in rows_of(out, name, changes, arguments)]
   write_table(out / 'results.csv', rows)
   print_table(rows)
   if failed:
@@ -62,12 +63,15 @@ def parse(argv):
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument('--config', required=True, help='the config that all runs start from')
   parser.add_argument('--out', required=True, help='folder of the sweep')
-  parser.add_argument(
-    '--vary', required=True, nargs='+', action='append', metavar=('FIELD', 'VALUE'), help='a field and its values'
-  )
+  which = parser.add_mutually_exclusive_group(required=True)
+  which.add_argument('--vary', nargs='+', action='append', metavar=('FIELD', 'VALUE'), help='a field and its values')
+  which.add_argument('--runs', metavar='FILE', help='JSON file of the runs by name, each with the fields it changes')
   parser.add_argument('--zip', action='store_true', help='first values together, second values together, ...')
   parser.add_argument('--set', action='append', default=[], metavar='FIELD=VALUE', help='a field of all runs')
   arguments = parser.parse_args(own)
+  if arguments.runs and arguments.zip:
+    parser.error('--zip goes with --vary')
+  arguments.vary = arguments.vary or []
   fields = [field for field, *_ in arguments.vary]
   if len(set(fields)) < len(fields):
     parser.error('a field is varied twice')
@@ -80,11 +84,26 @@ def parse(argv):
   return arguments, extra
 
 
+def read_runs(path):
+  """{name: {field: value}} of a JSON file; ends the process, with a sentence, where it is not just that."""
+  try:
+    runs = json.loads(pathlib.Path(path).read_text())
+  except (OSError, ValueError) as error:
+    sys.exit(f'--runs: {path} cannot be read as JSON: {error}')
+  is_text = lambda changes: isinstance(changes, dict) and all(isinstance(value, str) for value in changes.values())
+  if not isinstance(runs, dict) or not runs or not all(map(is_text, runs.values())):
+    sys.exit(f'--runs: {path} is not {{NAME: {{FIELD: VALUE}}}}, each VALUE a text as on the command line')
+  if wrong := [name for name in runs if not re.fullmatch(r'[\w.,=+-]+', name) or name.strip('.') == '']:
+    sys.exit(f'--runs: {path} has a run {wrong[0]!r}: names of folders are letters, digits, and . , = + - _')
+  return runs
+
+
 def combinations(vary, *, is_zip):
-  """[{field: value}] of `vary`, lists of a field and its values; of a product the last field changes fastest."""
+  """{name: {field: value}} of `vary`, lists of a field and its values; of a product the last field changes fastest."""
   fields, values = [field for field, *_ in vary], [values for _, *values in vary]
   rows = zip(*values, strict=True) if is_zip else itertools.product(*values)
-  return [dict(zip(fields, row, strict=True)) for row in rows]
+  runs = [dict(zip(fields, row, strict=True)) for row in rows]
+  return {name_of(changes): changes for changes in runs}
 
 
 def name_of(changes):
@@ -94,15 +113,23 @@ def name_of(changes):
   return name if name == text and len(name) < 100 else f'{name[:90]}-{hashlib.sha1(text.encode()).hexdigest()[:8]}'
 
 
-def open_sweep(out, arguments):
-  """Makes the folder, or checks that it is one of the same config: finished runs of another would be taken for this."""
+def open_sweep(out, arguments, runs):
+  """Makes the folder, or checks that it is one of the same runs: finished ones of another would be taken for these.
+
+  Runs may be added. A combination's name holds its changes; what a run of --runs changes is written down beside it.
+  """
   path, ours = out / 'sweep.json', {'config': arguments.config, 'set': sorted(arguments.set)}
+  named = runs if arguments.runs else {}
   if path.is_file():
-    if (theirs := json.loads(path.read_text())) != ours:
+    theirs = json.loads(path.read_text())
+    before = theirs.pop('runs', {})
+    if theirs != ours:
       sys.exit(f'{out} is a sweep of {theirs}, not of {ours}: choose another --out')
-  else:
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(ours) + '\n')
+    if changed := [name for name, changes in before.items() if runs.get(name, changes) != changes]:
+      sys.exit(f'{out} has a run {changed[0]} that changes other fields: give it another name, or choose another --out')
+    named = before | named
+  out.mkdir(parents=True, exist_ok=True)
+  path.write_text(json.dumps(ours | ({'runs': named} if named else {})) + '\n')
 
 
 def train(out, name, arguments, changes, extra):
@@ -131,9 +158,8 @@ def last_line(log):
   return lines[-1]
 
 
-def rows_of(out, changes, arguments):
+def rows_of(out, name, changes, arguments):
   """A row for each test set of a finished run; none of another."""
-  name = name_of(changes)
   path = out / name / 'result.json'
   if not path.is_file():
     return
@@ -143,6 +169,7 @@ def rows_of(out, changes, arguments):
   for test in result['tests'].values():
     low, high = test['interval']
     yield {
+      'run': name,
       'revision': next((line.removeprefix(_MARK) for line in reversed(lines) if line.startswith(_MARK)), ''),
       'config': arguments.config,
       'overrides': ' '.join([*arguments.set, *(f'{field}={value}' for field, value in changes.items())]),

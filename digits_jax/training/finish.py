@@ -6,7 +6,7 @@ import time
 import jax
 import numpy as np
 
-from digits_jax import drawing
+from digits_jax import charts, drawing
 from digits_jax.alphabet import Alphabet
 from digits_jax.training import evaluate, logbook, loop, rundir, temperature
 from digits_jax.training import state as states
@@ -53,10 +53,10 @@ def draw(experiment: Experiment, workdir: pathlib.Path, records: dict[str, dict[
   """The curves, accuracy against coverage, and for each test set a sheet of images with what was read, errors first."""
   config, plots = experiment.config, workdir / 'plots'
   plots.mkdir(exist_ok=True)
-  drawing.curves(plots / 'curves.png', logbook.read_metrics(workdir / 'metrics.jsonl'))
+  charts.curves(plots / 'curves.png', logbook.read_metrics(workdir / 'metrics.jsonl'))
   curves = {name: evaluate.accuracy_coverage(of_set) for name, of_set in records.items() if 'confidence' in of_set}
   if curves:
-    drawing.coverage(plots / 'coverage.png', curves)
+    charts.coverage(plots / 'coverage.png', curves)
   for name, of_set in records.items():
     draw_sheet(plots / f'{name}.png', experiment.tests[name], of_set, experiment.alphabet, config.evaluation.sheet)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs import fonts
-from digits_jax.benchmark import device, networks, report, step, timing
+from digits_jax.benchmark import device, networks, report, step, steppers, timing
 from tests.export import runs
 from tests.training import toy
 
@@ -18,9 +18,9 @@ PLAIN = networks.Network('small', 1, (8,), ((4, 4),), groups=4, frame_features=1
 
 
 def test_the_batch_given_is_the_one_that_is_drawn_first(monkeypatch):
-  monkeypatch.setattr(step.experiment, 'build', toy.build)
-  given, drawn = step.own(toy.get_config(), 4, 'float32')
-  assert (given.name, drawn.name, given.steps) == (step.GIVEN, step.DRAWN, 1)
+  monkeypatch.setattr(steppers.experiment, 'build', toy.build)
+  given, drawn = steppers.own(toy.get_config(), 4, 'float32')
+  assert (given.name, drawn.name, given.steps) == (steppers.GIVEN, steppers.DRAWN, 1)
   (first, second), (drawn_first, drawn_second) = [[float(one.run()[0]) for _ in range(2)] for one in (given, drawn)]
   np.testing.assert_allclose(drawn_first, first, rtol=1e-5)
   assert second < first and abs(second - drawn_second) > 0.01  # both train, from here on on other batches
@@ -28,31 +28,31 @@ def test_the_batch_given_is_the_one_that_is_drawn_first(monkeypatch):
 
 @pytest.mark.slow
 def test_a_network_trains_on_what_it_is_given():
-  images, labels = step.made_up_batch(4)
-  assert images.shape == (4, networks.HEIGHT, networks.WIDTH, 1) and labels.shape == (4, step.SLOTS)
+  images, labels = steppers.made_up_batch(4)
+  assert images.shape == (4, networks.HEIGHT, networks.WIDTH, 1) and labels.shape == (4, steppers.SLOTS)
   assert ((labels > 0).sum(1) > 0).all() and ((labels > 0).cumprod(1) == (labels > 0)).all()
-  built = step.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
+  built = steppers.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
   logits = jax.eval_shape(built.task.predict, built.initial_state().params, images)['logits']
   assert logits.shape == (4, SMALL.frames, networks.CLASSES)
-  stepper = step.ours('ours', built, steps=1)
+  stepper = steppers.ours('ours', built, steps=1)
   before, after = stepper.run(), [stepper.run() for _ in range(40)][-1]
   assert before.shape == (1,) and after[0] < before[0] - 1
 
 
 def test_networks_that_differ_are_not_compared(monkeypatch):
-  one, other = (step.Stepper(name, '1', count, 1, lambda: None) for name, count in (('one', 4), ('other', 5)))
-  monkeypatch.setattr(step, 'ours', lambda *given, steps: one)
-  monkeypatch.setattr(step, 'keras', lambda *given: [other])
-  monkeypatch.setattr(step, 'pytorch', lambda *given: [])
+  one, other = (steppers.Stepper(name, '1', count, 1, lambda: None) for name, count in (('one', 4), ('other', 5)))
+  monkeypatch.setattr(steppers, 'ours', lambda *given, steps: one)
+  monkeypatch.setattr(steppers, 'keras', lambda *given: [other])
+  monkeypatch.setattr(steppers, 'pytorch', lambda *given: [])
   with pytest.raises(AssertionError, match=r"not the same network: .*'other': 5"):
-    step.installed(fonts.get_config('tiny'), SMALL, 2, 'float32')
+    steppers.installed(fonts.get_config('tiny'), SMALL, 2, 'float32')
 
 
 def test_operations_are_those_of_the_layers():
   """Counted by hand: products alone, 3 of them (outputs, gradients of inputs and of weights), edges of images apart."""
-  images, labels = step.made_up_batch(16)
+  images, labels = steppers.made_up_batch(16)
   network = dataclasses.replace(PLAIN, widths=(32,), frame_features=64, recurrent_features=64)
-  cost = step.count(step.of_network(fonts.get_config('tiny'), network, images, labels, 'float32'))
+  cost = steppers.count(steppers.of_network(fonts.get_config('tiny'), network, images, labels, 'float32'))
   rows, frames, recurrent = network.rows, network.frames, network.recurrent_features
   forward = 9 * 32 * networks.HEIGHT * networks.WIDTH * 2 / 3  # the images need no gradient
   forward += frames * (rows * 32 * 64 + 64 * 8 * recurrent + 8 * recurrent**2 + 2 * recurrent * networks.CLASSES)
@@ -62,12 +62,12 @@ def test_operations_are_those_of_the_layers():
 
 @pytest.mark.slow
 def test_operations_are_the_same_where_libraries_hide_them(monkeypatch):
-  images, labels = step.made_up_batch(4)
-  built = step.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
-  wanted = step.count(built)
+  images, labels = steppers.made_up_batch(4)
+  built = steppers.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
+  wanted = steppers.count(built)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   monkeypatch.setattr(jax.stages.Compiled, 'cost_analysis', lambda program: {'flops': -1.0, 'bytes accessed': 5.0})
-  found = step.count(built)
+  found = steppers.count(built)
   assert found['flops'] == pytest.approx(wanted['flops'], rel=0.1)
   assert found['bytes'] == 5 and found['program_bytes'] > images.nbytes
 
@@ -82,15 +82,15 @@ def test_on_a_gpu_ours_is_compiled_first_and_failing_peers_are_left_out(monkeypa
       if error:
         raise error
 
-    return step.Stepper(name, '1', 7, 1, run, count)
+    return steppers.Stepper(name, '1', 7, 1, run, count)
 
   clock, about = [0.0], ['net', 'float32', 8]
   broken = stepper('broken', RuntimeError('no compiler'))
-  steppers = [stepper('peer'), stepper('ours', count=lambda: None), broken, stepper('late')]
+  ways = [stepper('peer'), stepper('ours', count=lambda: None), broken, stepper('late')]
   monkeypatch.setattr(step.time, 'perf_counter', lambda: clock[0])
-  assert step.ready(about, steppers, 60) == steppers and not log  # on a CPU the first round of the timing compiles
+  assert step.ready(about, ways, 60) == ways and not log  # on a CPU the first round of the timing compiles
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  found = step.ready(about, steppers, 60)
+  found = step.ready(about, ways, 60)
   assert log == ['ours', 'peer', 'broken'] and [one.name for one in found] == ['peer', 'ours']
   said = capsys.readouterr().err
   assert 'net float32 8 without broken: no compiler' in said and 'net float32 8 without late: the seconds' in said
@@ -100,7 +100,7 @@ def test_when_time_runs_out_the_rows_so_far_stay(monkeypatch, capsys):
   """On a GPU the largest batch has come first, the textbook's network last; without a limit, costs are counted."""
 
   def built(name):
-    return lambda *given: [step.Stepper(name, '1', 7, 1, lambda: clock.__setitem__(0, clock[0] + 1), costs)]
+    return lambda *given: [steppers.Stepper(name, '1', 7, 1, lambda: clock.__setitem__(0, clock[0] + 1), costs)]
 
   clock, costs, saved = [0.0], lambda: counted.append(1) or {'flops': 1, 'bytes': 1, 'program_bytes': 1}, []
   counted = []
@@ -130,14 +130,14 @@ def test_rates_of_the_device_and_the_least_time():
 
 def test_figures_and_files(tmp_path, monkeypatch):
   cost = lambda: {'flops': 3e9, 'bytes': 1e9, 'program_bytes': 2**21}
-  stepper = lambda name, seconds, steps=1, count=None: step.Stepper(name, '1', 7, steps, lambda: seconds, count)
+  stepper = lambda name, seconds, steps=1, count=None: steppers.Stepper(name, '1', 7, steps, lambda: seconds, count)
   monkeypatch.setattr(networks, 'NETWORKS', (SMALL,))
   monkeypatch.setattr(device, 'measure', lambda repeats: device.Limits({'float32': 6e9}, 4e9))
   monkeypatch.setattr(timing, 'interleave', lambda calls, repeats: {
     name: timing.Timing(call(), call() / 2, call() * 2) for name, call in calls.items()
   })  # fmt: skip
   monkeypatch.setattr(step, 'installed', lambda *given: [stepper('ours', 1.0, count=cost), stepper('peer', 4.0, 8)])
-  monkeypatch.setattr(step, 'own', lambda *given: [stepper(step.GIVEN, 1.0), stepper(step.DRAWN, 1.25)])
+  monkeypatch.setattr(step, 'own', lambda *given: [stepper(steppers.GIVEN, 1.0), stepper(steppers.DRAWN, 1.25)])
   found = step.measure(runs.make_config(), batches=[100], repeats=2)
   ours, peer, given, drawn = found['rows']
   assert (ours['network'], ours['batch'], ours['dtype']) == ('small', 100, 'float32')
@@ -166,8 +166,8 @@ def test_rates():
 
 def _ours(network, batch=4):
   """Our network with random parameters: (built, params, images, labels)."""
-  images, labels = step.made_up_batch(batch)
-  built = step.of_network(fonts.get_config('tiny'), network, images, labels, 'float32')
+  images, labels = steppers.made_up_batch(batch)
+  built = steppers.of_network(fonts.get_config('tiny'), network, images, labels, 'float32')
   rng = np.random.default_rng(0)
   draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
   return built, jax.tree.map(draw, built.initial_state().params), images, labels
@@ -175,7 +175,7 @@ def _ours(network, batch=4):
 
 def _our_loss(built, params, images, labels):
   lengths = (labels > 0).sum(1).astype(np.int32)
-  batch = step.structs.Batch(images, labels, lengths, None, None)
+  batch = steppers.structs.Batch(images, labels, lengths, None, None)
   return built.task.predict(params, images)['logits'], float(built.task.loss(params, batch, None)[0].mean())
 
 

@@ -1,5 +1,6 @@
 """Sweeps: which runs there are, what is skipped, what a crash leaves, and the table."""
 
+import ast
 import csv
 import importlib.util
 import json
@@ -9,6 +10,11 @@ import subprocess
 import sys
 
 import pytest
+
+from configs import street
+from digits_jax.alphabet import Alphabet
+from digits_jax.synth.augment import AugmentSpec
+from digits_jax.training import feeds
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILE = ROOT / 'experiments' / 'sweep.py'
@@ -52,13 +58,13 @@ def finish(workdir, *, seed, accuracy):
 
 def test_products_and_zips():
   vary = [['seed', '0', '1'], ['model.widths', '(8,8)', '(16,16)']]
-  assert sweep.combinations(vary, is_zip=False) == [
+  assert list(sweep.combinations(vary, is_zip=False).values()) == [
     {'seed': '0', 'model.widths': '(8,8)'},
     {'seed': '0', 'model.widths': '(16,16)'},
     {'seed': '1', 'model.widths': '(8,8)'},
     {'seed': '1', 'model.widths': '(16,16)'},
   ]
-  assert sweep.combinations(vary, is_zip=True) == [
+  assert list(sweep.combinations(vary, is_zip=True).values()) == [
     {'seed': '0', 'model.widths': '(8,8)'},
     {'seed': '1', 'model.widths': '(16,16)'},
   ]
@@ -73,10 +79,12 @@ def test_every_combination_has_a_folder_name_of_its_own():
 @pytest.mark.parametrize(
   'arguments, message',
   [
-    ([TINY, '--out=x'], 'the following arguments are required: --vary'),
+    ([TINY, '--out=x'], 'one of the arguments --vary --runs is required'),
     ([TINY, '--out=x', '--vary', 'seed'], '--vary seed has no values'),
     ([TINY, '--out=x', '--vary', 'seed', '1', '--vary', 'seed', '2'], 'a field is varied twice'),
     ([TINY, '--out=x', '--zip', '--vary', 'seed', '1', '--vary', 'steps', '2', '3'], '--zip takes as many values'),
+    ([TINY, '--out=x', '--vary', 'seed', '1', '--runs', 'x'], '--runs: not allowed with argument --vary'),
+    ([TINY, '--out=x', '--zip', '--runs', 'x'], '--zip goes with --vary'),
     ([TINY, '--out=x', '--vary', 'seed', '1', '--set', 'steps'], '--set steps is not FIELD=VALUE'),
   ],
 )
@@ -103,11 +111,67 @@ def test_finished_runs_are_skipped_and_failed_ones_named(tmp_path):
     'interval_high': '0.925', 'character_error_rate': '0.01235', 'validation': '0.5',
   }  # fmt: skip
   assert wanted.items() <= row.items() and row['hardware'].startswith('1 x cpu, ')
-  assert 'steps=7 seed=3' in said.splitlines()[-1] and '0.875' in said.splitlines()[-1]
+  assert said.splitlines()[-1].startswith('seed=3 ') and '0.875' in said.splitlines()[-1]
   log = (out / 'seed=three.log').read_text()
   assert log.count('revision ') == 2 and '--config.steps=7 --config.seed=three' in log
   done = start(*arguments[:-1], 'steps=8')
   assert done[0] == 1 and 'choose another --out' in done[2]
+
+
+@pytest.mark.parametrize(
+  'text, message',
+  [
+    ('{', 'cannot be read as JSON'),
+    ('{}', 'is not {NAME'),
+    ('{"a": {"seed": 1}}', 'each VALUE a text'),
+    ('["a"]', 'is not {NAME'),
+    ('{"../a": {}}', "has a run '../a'"),
+    ('{"..": {}}', "has a run '..'"),
+  ],
+)
+def test_wrong_lists_of_runs(tmp_path, text, message):
+  (tmp_path / 'runs.json').write_text(text)
+  with pytest.raises(SystemExit, match=message.replace('{', r'\{')):
+    sweep.main([TINY, f'--out={tmp_path / "out"}', f'--runs={tmp_path / "runs.json"}'])
+  assert not (tmp_path / 'out').exists()
+
+
+def test_listed_runs_have_their_names_and_keep_their_meaning(tmp_path, monkeypatch, capsys):
+  out, runs, commands = tmp_path / 'out', tmp_path / 'runs.json', []
+
+  def run(command, **_):
+    commands.append(command)
+    finish(pathlib.Path(command[4].removeprefix('--workdir=')), seed=0, accuracy=0.5)
+    return subprocess.CompletedProcess(command, 0)
+
+  monkeypatch.setattr(sweep, 'revision', lambda: 'abc')
+  monkeypatch.setattr(sweep.subprocess, 'run', run)
+  arguments = [TINY, f'--out={out}', f'--runs={runs}', '--set', 'steps=7']
+  runs.write_text('{"all": {}, "no_noise": {"synth.photo.noise": "(0,0)", "steps": "8"}}')
+  assert sweep.main(arguments) == 0
+  assert [command[5:] for command in commands] == [
+    ['--config.steps=7'], ['--config.steps=7', '--config.synth.photo.noise=(0,0)', '--config.steps=8'],
+  ]  # fmt: skip
+  assert [row['run'] for row in read(out)] == ['all', 'no_noise'] and 'no_noise' in capsys.readouterr().out
+  runs.write_text('{"new": {"seed": "1"}}')  # added to those that there are
+  assert sweep.main(arguments) == 0 and len(commands) == 3
+  runs.write_text('{"all": {"seed": "1"}}')
+  with pytest.raises(SystemExit, match='run all that changes other fields'):
+    sweep.main(arguments)
+  assert len(commands) == 3
+
+
+def test_every_run_of_the_ablation_can_be_drawn():
+  runs = sweep.read_runs(ROOT / 'experiments' / 'street' / 'ablation.json')
+  specs = {}
+  for name, changes in runs.items():
+    config = street.get_config()
+    config.data.font_dir = 'fonts/train'
+    values = {field: value if field == 'data.font_dir' else ast.literal_eval(value) for field, value in changes.items()}
+    config.update_from_flattened_dict(values)
+    specs[name] = feeds.street.spec(config, Alphabet(config.alphabet), 'train', AugmentSpec(**config.augment))
+    assert name != 'shipped_fonts' or config.data.font_dir == ''
+  assert specs.pop('shipped_fonts') == specs['all'] and len(set(specs.values())) == len(specs) == 9
 
 
 @pytest.mark.slow
