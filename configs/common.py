@@ -147,11 +147,11 @@ def synth() -> ConfigDict:
   config.layout.width = 128  # of the canvas
   config.layout.spacing = 'gaps'  # string: spacing_px is between inks ('gaps') or anchors ('centres')
   config.layout.spacing_px = (0.0, 8.0)  # one value a number; negative gaps overlap, by half the narrower ink at most
-  config.layout.spacing_jitter_px = 0.0  # +- this, each digit
-  config.layout.wander_px = 0.0  # baseline +- this, each digit
-  config.layout.tilt_degrees = 0.0  # baseline +- this
-  config.layout.spread_x = 1.0  # 1 any place that fits, 0 centred
-  config.layout.spread_y = 1.0  # the same, up and down
+  config.layout.spacing_jitter_px = 0.0  # string: +- this, each digit
+  config.layout.wander_px = 0.0  # string: baseline +- this, each digit
+  config.layout.tilt_degrees = 0.0  # string: baseline +- this
+  config.layout.spread_x = 1.0  # string: 1 any place that fits, 0 centred
+  config.layout.spread_y = 1.0  # string: the same, up and down
   config.layout.cell_px = 28  # grid, stacked
 
   config.warp = ConfigDict()
@@ -200,17 +200,17 @@ def scene() -> ConfigDict:
   config.shape.steep = 0.25  # share of numbers turned four times as far
   config.shape.shear_degrees = 8.0  # the whole number +- this, along both axes
   config.shape.perspective = 0.1  # by which share the middle of one side may be larger than the number's middle
-  config.shape.loose_x = (-0.02, 0.14)  # by which a box is larger than the ink, left and right
+  config.shape.loose_x = (-0.02, 0.14)  # by which a box is larger than its digit's frame, itself turned, left and right
   config.shape.loose_y = (-0.03, 0.08)  # the same, above and below
   config.shape.margin = (0.0, 0.35)  # by how much the crop is larger than the box, each axis; SVHN's centre: 0.097
   config.shape.shift = 1.0  # the box, +- this share of the room around it
-  config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them
+  config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them, half of them out of the crop
 
   config.paint = ConfigDict()  # colours
   config.paint.contrast = (0.12, 0.85)  # difference of ink and ground in grey, small ones more often
   config.paint.saturation = 0.3  # of either, at most; mostly less
   config.paint.outline = 0.15  # share of numbers with an outline in a third colour
-  config.paint.outline_width = (0.03, 0.1)  # of those
+  config.paint.outline_width = (0.03, 0.1)  # of those; 0.1 is the most
   config.paint.shadow = 0.35  # share of numbers that cast a shadow
   config.paint.shadow_reach = 0.15  # how far it is moved along each axis, at most
   config.paint.relief = 0.3  # share of numbers that are raised or cut in: one side bright, one dark
@@ -222,7 +222,7 @@ def scene() -> ConfigDict:
   config.ground.texture = (0.0, 0.08)  # standard deviation of a surface's random texture, grey levels
   config.ground.stripes = 0.15  # share of surfaces with bricks, boards or bars
   config.ground.stripes_contrast = (0.02, 0.15)  # grey levels
-  config.ground.gradient = 0.25  # change of light across the canvas, +- this share
+  config.ground.gradient = 0.25  # the light at the number's sides is 1 +- this, along each axis
   config.ground.edges = 2  # at most this many borders of other surfaces near the number
   config.ground.plate = 0.5  # share of numbers on a plate
   config.ground.plate_margin = (0.08, 0.6)  # from the ink to the plate's edge
@@ -231,7 +231,7 @@ def scene() -> ConfigDict:
   config.ground.strokes = 3  # at most this many lines of ink near the number
 
   config.camera = ConfigDict()  # how it is photographed
-  config.camera.digit_px = (11.0, 70.0)  # height of a digit in the photo's own pixels, drawn by its logarithm
+  config.camera.digit_px = (11.0, 70.0)  # height of a digit in the photo, whose crop has scene.size at most; by its log
   config.camera.blur_px = (0.2, 1.4)  # standard deviation, in the photo's pixels
   config.camera.smear = 0.3  # share of images blurred along one axis, by movement, and by 0.3 of that along the other
   config.camera.fringe_px = 0.4  # colours are shifted against each other by +- this, in the photo's pixels

@@ -1,4 +1,4 @@
-"""Digits <-> class ids: the blank, the padding, and the check of labels where they enter.
+"""Digits <-> class ids: the blank, the padding, and a check of label arrays that were made elsewhere.
 
 Assumes one character a symbol. Class 0 is the CTC blank and also the padding of label arrays; symbol i of the
 alphabet is class i + 1.

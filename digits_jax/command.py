@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the data had faults (a command says which), 2 the user can
 """
 
 import difflib
+import errno
 import functools
 import glob
 import os
@@ -45,19 +46,27 @@ def config_flag() -> flags.FlagHolder:
   )
 
 
-@functools.cache
-def workdir_flag() -> flags.FlagHolder:
-  """The --workdir of the commands that take a run, likewise."""
-  return flags.DEFINE_string(
-    'workdir',
-    None,
-    'Run directory. Training makes it; its default is runs/<config name>. What reads takes a file of weights as well.',
-  )
+def workdir_flag(help_text: str = 'Run directory, or a file of weights.') -> flags.FlagHolder:
+  """The --workdir of the commands that take a run; some say more of it."""
+  return flags.DEFINE_string('workdir', None, help_text, allow_override=True)
 
 
 def out_flag(help_text: str) -> flags.FlagHolder:
   """The --out of the commands that write what they are asked for; each says what it writes."""
   return flags.DEFINE_string('out', None, help_text, allow_override=True)
+
+
+def check_file(flag: str, path: str | None, suffix: str) -> None:
+  """Raises InputError where a file that is asked for by a flag cannot be written: after the work is too late."""
+  if path is None:
+    return
+  parent = os.path.dirname(os.path.abspath(path))
+  if not path.lower().endswith(suffix) or os.path.isdir(path):
+    raise InputError(f'{flag}={path}: give the name of a file that ends with {suffix}')
+  if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
+    raise InputError(f'{flag}={path}: there is no folder {parent} that can be written to')
+  if os.path.exists(path) and not os.access(path, os.W_OK):
+    raise InputError(f'{flag}={path}: that file cannot be written to; choose another name')
 
 
 def experiment_config():
@@ -71,8 +80,8 @@ def experiment_config():
 def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> None:
   """Parses the flags, prepares the environment, calls main(positional arguments) and exits with its code.
 
-  InputError, a bad flag or config field, and an unwritable or missing file become one sentence on stderr and
-  exit code 2. Anything else is a defect of ours and keeps its traceback.
+  InputError, a bad flag or config field, and a file that the system refuses, or has no room for, become one sentence on
+  stderr and exit code 2. Anything else is a defect of ours and keeps its traceback.
   """
   sys.exit(_run(main, list(sys.argv if argv is None else argv)))
 
@@ -89,10 +98,10 @@ def _run(main, argv):
   except InputError as error:
     print(f'{program}: {error}', file=sys.stderr)
     return 2
-  except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-    if error.filename is None:
+  except OSError as error:
+    if error.filename is None and error.errno != errno.ENOSPC:  # not of a file
       raise
-    print(f'{program}: {error.strerror}: {error.filename}', file=sys.stderr)
+    print(f'{program}: {error.strerror}' + f': {error.filename}' * (error.filename is not None), file=sys.stderr)
     return 2
   except KeyboardInterrupt:
     print(f'{program}: interrupted', file=sys.stderr)

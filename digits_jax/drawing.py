@@ -10,6 +10,7 @@ import math
 import os
 
 import numpy as np
+from PIL import Image
 
 from digits_jax.data import images as image_files
 
@@ -18,7 +19,7 @@ _SHEET_WIDTH, _IMAGE_SIDE, _CAPTION_WIDTH = 1760, 320, 320  # at most, unless on
 _MARGIN, _GAP, _LINE, _MARK = 20, 16, 22, 3
 _TILE, _BAR = (160, 320), 4  # a gallery's images, (height, width), and the bars beneath them
 INK, GREY, _FRAME, _RED, BLUE, ORANGE = '#222222', '#666666', '#b8b8b8', '#c23b00', '#0072b2', '#d55e00'
-_NOTHING = '(nothing)'
+_NOTHING, _OURS = '(nothing)', 'digits_jax'
 
 
 def contact_sheet(path, images, captions, *, columns=8, title=None):
@@ -105,6 +106,15 @@ def gallery(path, images, captions, spans, *, columns=6, title=None):
     top, left = height - block.shape[0], (width - block.shape[1]) // 2
     tile[top:, left : left + block.shape[1]] = block
   _draw_sheet(path, tiles, [caption or _NOTHING for caption in captions], [False] * len(tiles), columns, [title])
+
+
+def is_ours(path):
+  """Whether the file was drawn by `save`."""
+  try:
+    with Image.open(path) as picture:
+      return picture.info.get('Software') == _OURS
+  except (OSError, ValueError, Image.DecompressionBombError):
+    return False
 
 
 def _check(images, columns, **strings):
@@ -195,4 +205,4 @@ def save(figure, path):
 
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
   # No version and no date inside: the same picture is the same file.
-  FigureCanvasAgg(figure).print_png(path, metadata={'Software': None})
+  FigureCanvasAgg(figure).print_png(path, metadata={'Software': _OURS})

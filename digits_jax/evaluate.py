@@ -8,7 +8,6 @@ CSV file. Images of another size are placed on the run's canvas as `predict` doe
 first, the most confident foremost (FILE-NAME.png of each where there are several test sets).
 """
 
-import os
 import pathlib
 
 from absl import flags
@@ -29,10 +28,12 @@ def main(arguments):
     raise InputError(f'unexpected argument {arguments[0]!r}: your own images are given as --labels=FILE.csv')
   if not _WORKDIR.value:
     raise InputError('which run? Give its directory as --workdir=RUN')
+  if _LABELS.value == '':
+    raise InputError('--labels is empty: name a CSV file, or leave it out')
   if _CONFIG.value is not None and _LABELS.value:
     raise InputError('--config and --labels each say what to read: give one of them')
-  check_file('--out', _OUT.value, '.json')
-  check_file('--sheet', _SHEET.value, '.png')
+  command.check_file('--out', _OUT.value, '.json')
+  command.check_file('--sheet', _SHEET.value, '.png')
 
   from digits_jax import metrics
   from digits_jax.reading import evaluation, run
@@ -57,17 +58,6 @@ def main(arguments):
     result = {'step': opened.step, 'temperature': opened.temperature, 'tests': tests}
     rundir.write_json(pathlib.Path(_OUT.value), result)
     print(f'wrote {_OUT.value}')
-
-
-def check_file(flag: str, path: str | None, suffix: str) -> None:
-  """Raises InputError where a file cannot be written: after thousands of images is too late."""
-  if path is None:
-    return
-  parent = os.path.dirname(os.path.abspath(path))
-  if not path.lower().endswith(suffix) or os.path.isdir(path):
-    raise InputError(f'{flag}={path}: give the name of a file that ends with {suffix}')
-  if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
-    raise InputError(f'{flag}={path}: there is no folder {parent} that can be written to')
 
 
 if __name__ == '__main__':

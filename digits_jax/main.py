@@ -11,7 +11,7 @@ from digits_jax import command
 from digits_jax.errors import InputError
 
 command.config_flag()
-_WORKDIR = command.workdir_flag()
+_WORKDIR = command.workdir_flag('Run directory, to make or to go on with; default: runs/<config name>.')
 _PROFILE = flags.DEFINE_integer('profile', 0, 'Trace this many steps with jax.profiler, into WORKDIR/profile.', 0)
 _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Several processes: find them as Slurm or a TPU pod tells.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'Several processes by hand: HOST:PORT of process 0.')
@@ -35,6 +35,7 @@ def main(argv):
   checkpoints = checkpoint.Checkpoints(workdir)
   loop.check_start(built, checkpoints)
   rundir.open_run(workdir, config, is_lead=lead)
+  rundir.check_data(workdir, built.train.report)
   if lead:
     describe(built, table, workdir)
   if received := loop.train(built, workdir, checkpoints, profile_steps=_PROFILE.value):

@@ -8,7 +8,7 @@ import os
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_WORKDIR = command.workdir_flag()
+_WORKDIR = command.workdir_flag('Run directory.')
 
 
 def main(arguments):

@@ -17,6 +17,7 @@ left and right are pixels of the image turned upright, as its EXIF data say.
 Exit code 1 where an image could not be read.
 """
 
+import codecs
 import csv
 import glob
 import json
@@ -30,7 +31,9 @@ from absl import flags
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_WORKDIR = command.workdir_flag()
+_WORKDIR = command.workdir_flag(
+  'Run directory, or a file of weights; without it, the reader of house numbers that comes with the package.'
+)
 _FORMAT = flags.DEFINE_enum('format', 'table', ['table', 'csv', 'json'], 'Of the output.')
 _NBEST = flags.DEFINE_integer('nbest', 1, 'Readings of each image, the best first; at most --beams.', lower_bound=1)
 _LENGTH = flags.DEFINE_integer('length', None, 'Digits that every number has.', lower_bound=1)
@@ -50,6 +53,8 @@ _THUMBNAIL = (160, 320)  # height, width
 
 def main(arguments):
   """Raises InputError on flags that do not go together, no images, and a run that cannot be read with."""
+  if _MIN_CONFIDENCE.value != _MIN_CONFIDENCE.value:
+    raise InputError('--min_confidence=nan: give a number from 0 to 1')
   if _WORKDIR.value == '':
     raise InputError('--workdir is empty: name a run, or leave it out to read house numbers')
   min_length, max_length = _lengths()
@@ -67,7 +72,8 @@ def main(arguments):
     paths, nbest=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
   )
   sheet = Sheet() if _GALLERY.value else None
-  sys.stdout.reconfigure(errors='surrogateescape')  # a path's bytes leave as they came
+  # A path's bytes leave as they came.
+  sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors='surrogateescape')
   try:
     failed = _answer(paths, readings, min_length > 0 or max_length is not None, sheet)
     sys.stdout.flush()
@@ -88,11 +94,14 @@ def find_images(arguments: Sequence[str]) -> list[str]:
   paths = []
   for argument in arguments:
     if argument == '-':
-      lines = [os.fsdecode(line.rstrip(b'\r')) for line in sys.stdin.buffer.read().split(b'\n')]
+      if sys.stdin is None:
+        raise InputError('- is for paths from stdin, which is closed')
+      content = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
+      lines = [os.fsdecode(line.rstrip(b'\r')) for line in content.split(b'\n')]
       found, reason = [line for line in lines if line.strip()], 'stdin names no image'
     elif os.path.isdir(argument):
       names = [name for name in os.listdir(argument) if name.lower().endswith(SUFFIXES) and name[0] != '.']
-      found = [os.path.join(argument, name) for name in sorted(names)]
+      found = [path for name in sorted(names) if not os.path.isdir(path := os.path.join(argument, name))]
       reason = f'the folder {argument} holds no image ({", ".join(SUFFIXES)})'
     elif glob.has_magic(argument) and not os.path.lexists(argument):
       found = [path for path in sorted(glob.glob(argument, recursive=True)) if not os.path.isdir(path)]
@@ -258,15 +267,13 @@ def _lengths():
 
 
 def _check_gallery():
-  """Raises InputError where the gallery cannot be written: after thousands of images is too late."""
+  """Raises InputError where the gallery cannot be written, or would take the place of what is no gallery."""
+  from digits_jax import drawing
+
   path = _GALLERY.value
-  if path is None:
-    return
-  folder = os.path.dirname(os.path.abspath(path))
-  if not path.lower().endswith('.png') or os.path.isdir(path):
-    raise InputError(f'--gallery={path}: give the name of a PNG file, such as gallery.png')
-  if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-    raise InputError(f'--gallery={path}: there is no folder {folder} that can be written to')
+  command.check_file('--gallery', path, '.png')
+  if path is not None and os.path.exists(path) and not drawing.is_ours(path):  # as from `--gallery *.png`
+    raise InputError(f'--gallery={path}: that file is there already and no gallery; choose another name')
 
 
 if __name__ == '__main__':

@@ -48,17 +48,20 @@ def main(arguments):
   if (_OUT.value or _CHECKSUM.value) and _COUNT.value is None:
     raise InputError('how many images? Give --count=60000, or another number')
   config = command.experiment_config()
-  out = pathlib.Path(_OUT.value).expanduser() if _OUT.value else None
+  out = pathlib.Path(os.path.expanduser(_OUT.value)) if _OUT.value else None
   if out and out.is_dir() and any(out.iterdir()):
     raise InputError(
       f'{out} is not empty: choose another --out, or remove it (without labels.csv it was interrupted)'
     )
 
+  import jax
+
   from digits_jax.alphabet import Alphabet
-  from digits_jax.training import experiment
+  from digits_jax.training import experiment, parallel
 
   source, seed = experiment.build_source(config, _SPLIT.value)
-  numbers = Numbers(source, Alphabet(config.alphabet), seed if _SEED.value is None else _SEED.value)
+  make_key = parallel.training_key if _SPLIT.value == 'train' else jax.random.key
+  numbers = Numbers(source, Alphabet(config.alphabet), make_key(seed if _SEED.value is None else _SEED.value))
   count = _COUNT.value or min(PREVIEWED, source.limit or PREVIEWED)
   if source.limit is not None and count > source.limit:
     raise InputError(f'--count={count:,}: {_SPLIT.value} has {source.limit:,} images')
@@ -68,7 +71,7 @@ def main(arguments):
     write(numbers, ids, out)
     print(f'wrote {count:,} images and labels.csv into {out}')
   if _PREVIEW.value:
-    preview(numbers, ids[:PREVIEWED], _PREVIEW.value, title=f'{config.name}, {_SPLIT.value}')
+    preview(numbers, ids[:PREVIEWED], os.path.expanduser(_PREVIEW.value), title=f'{config.name}, {_SPLIT.value}')
     print(f'wrote {_PREVIEW.value}')
   if _CHECKSUM.value:
     labels, pixels = checksums(numbers, ids)
@@ -76,15 +79,15 @@ def main(arguments):
 
 
 class Numbers:
-  """The endless numbers of one source and seed, by id: id i is example i of step 0."""
+  """The endless numbers of one source and key, by id: id i is example i of step 0."""
 
-  def __init__(self, source, alphabet, seed: int):
+  def __init__(self, source, alphabet, key):
     import jax
 
     from digits_jax.training import parallel
 
     self._alphabet, self._source = alphabet, source
-    self._constants = (jax.random.key(seed), jax.device_put(source.constants))
+    self._constants = (key, jax.device_put(source.constants))
     draw = lambda constants, items, ids: parallel.draw_batch(source, *constants, 0, items, ids)
     self._draw = jax.jit(draw)
     self._draw_labels = jax.jit(lambda *given: draw(*given).labels)  # XLA leaves the images out

@@ -12,6 +12,7 @@ start: seconds from the start of a process to its first training step, and of im
 all: each of these. Config files are looked for from the current folder: start in that of the project.
 """
 
+import os
 import pathlib
 import sys
 
@@ -54,7 +55,7 @@ def main(arguments):
 
 def folder():
   """Where --out wants the files, or None."""
-  return pathlib.Path(_OUT.value).expanduser() if _OUT.value else None
+  return pathlib.Path(os.path.expanduser(_OUT.value)) if _OUT.value else None
 
 
 def show(part, out):

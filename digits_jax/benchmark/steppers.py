@@ -61,7 +61,7 @@ def own(config: ConfigDict, batch: int, dtype: str) -> list[Stepper]:
   config = config.copy_and_resolve_references()
   config.batch_size, config.model.dtype = batch, dtype
   drawn = experiment.build(config)
-  places, key = np.arange(batch), jax.random.key(config.seed)
+  places, key = np.arange(batch), parallel.training_key(config.seed)
   draw = lambda constants, items: parallel.draw_batch(drawn.train, key, constants, 0, items, places)
   first = jax.jit(draw)(drawn.train.constants, drawn.train.feed(0, 0, batch))
   built = {GIVEN: dataclasses.replace(drawn, train=given(first)), DRAWN: drawn}
@@ -124,7 +124,7 @@ def ours(name: str, built: experiment.Experiment, *, steps: int) -> Stepper:
     average_decay=config.optim.average_decay,
   )
   state = parallel.replicate(built.initial_state())
-  constants = parallel.replicate((jax.random.key(config.seed), built.train.constants))
+  constants = parallel.replicate((parallel.training_key(config.seed), built.train.constants))
 
   def run():
     nonlocal state

@@ -76,12 +76,12 @@ def is_drawn_by_plates(config: ConfigDict) -> bool:
 
 def ours(source: Source, seed: int, batch: int, count: int) -> tuple:
   """(name, version, batches a call, run): `count` of training's batches, drawn one after the other in one call."""
-  places = np.arange(batch)
+  places, key = np.arange(batch), parallel.training_key(seed)
   items = source.feed(0, 0, batch)
 
   @jax.jit
   def draw(constants, first):
-    one = lambda step: parallel.draw_batch(source, jax.random.key(seed), constants, step, items, places)
+    one = lambda step: parallel.draw_batch(source, key, constants, step, items, places)
     return one(first) if count == 1 else jax.lax.map(one, first + jnp.arange(count))
 
   constants = jax.device_put(source.constants)

@@ -1,7 +1,6 @@
 """The CTC loss, safe for labels that do not fit and for logits of any size.
 
-Assumes blank 0 and labels right-padded, as `alphabet.Alphabet.check` has checked on the host. Masks say what
-True keeps.
+Assumes blank 0 and labels right-padded, as `alphabet.Alphabet.pack` makes them. True in a mask keeps.
 
 A GPU waits for each frame's small kernels: one scan goes through the frames, from both ends at once, and its step is
 a few operations that fuse; the gradient needs no second scan. The tests hold it against `optax.ctc_loss`, whose

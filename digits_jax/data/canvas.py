@@ -94,7 +94,8 @@ def fill(photo: np.ndarray, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
     scale = np.full(2, scale.min())
   side = np.array(shape[::-1]) / scale
   low = (size - side) / 2
-  return crop.cut(photo, low, side, shape).astype(np.float32) / 255, Placement(0.0, low[0], scale[0], photo.shape[1])
+  placement = Placement(0.0, float(low[0]), float(scale[0]), photo.shape[1])
+  return crop.cut(photo, low, side, shape).astype(np.float32) / 255, placement
 
 
 def _pixels(image):

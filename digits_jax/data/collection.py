@@ -9,6 +9,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -85,6 +86,8 @@ def load(
   else:
     splits = split_by_hash(hashes, seed=seed, held_out=held_out)
   if empty := [name for i, name in enumerate(folder.SPLITS) if i not in splits]:
+    if files.splits:
+      raise InputError(f'no image at {path} is for {empty[0]}: the splits that are given name none')
     raise InputError(
       f'no image at {path} is for {empty[0]}: with so few images ({len(kept)}) give the splits yourself, by a column '
       '`split` or folders, or change config.data.held_out or config.data.split_seed'
@@ -116,7 +119,7 @@ def report(found: Collection, path: str) -> str:
   (most, times), low, high = sizes.most_common(1)[0], found.sizes.min(0), found.sizes.max(0)
   copies = len(found.hashes) - len(set(found.hashes))
   of_split = {name: {h for h, s in zip(found.hashes, found.splits, strict=True) if s == i} for i, name in _names()}
-  shared = [(a, b, len(of_split[a] & of_split[b])) for a, b in (('train', 'validation'), ('train', 'test'))]
+  shared = [(a, b, len(of_split[a] & of_split[b])) for a, b in itertools.combinations(folder.SPLITS, 2)]
   lines = [
     f'{len(found.texts):,} images with {len(set(found.texts)):,} different numbers: {path}',
     'splits: ' + ', '.join(f'{name} {int((found.splits == i).sum()):,}' for i, name in _names()),
@@ -125,10 +128,17 @@ def report(found: Collection, path: str) -> str:
     f'sizes (height x width): {low[0]} to {high[0]} x {low[1]} to {high[1]}, {times:,} of them {most}',
     f'copies of another image: {copies:,}',
     *(f'WARNING: {n:,} images of {b} are in {a} too' for a, b, n in shared if n),
+    f'checksum of images, numbers and splits: {checksum(found)}',
     f'unreadable files: {len(found.unreadable):,}',
     *(f'  {reason}' for reason in found.unreadable[:_NAMED]),
   ]
   return '\n'.join(lines) + '\n'
+
+
+def checksum(found: Collection) -> str:
+  """Of what is trained on and tested by, whatever the files are called."""
+  rows = sorted(zip(found.hashes, found.texts, found.splits.tolist(), strict=True))
+  return hashlib.blake2b(repr(rows).encode(), digest_size=8).hexdigest()
 
 
 def _names():

@@ -121,6 +121,8 @@ def _columns(path, file):
 
 def _photo(name, fields):
   labels, left, top, width, height = fields
+  if not len(labels):
+    raise ValueError('it has no digit')
   boxes = np.array([left, top, left, top])  # [4, n]
   boxes[2:] += (width, height)
   if not np.isfinite(boxes).all():

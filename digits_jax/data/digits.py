@@ -52,7 +52,7 @@ def load(path: str, *, kind: str, split: str, digits: str, seed: int, held_out: 
   """
   if not path:
     raise InputError(f"glyphs of the kind {kind!r} are your own: give config.data.glyph_path, where they lie")
-  path = pathlib.Path(path).expanduser()
+  path = pathlib.Path(os.path.expanduser(path))
   found = _read(path, kind, digits, _stamp(path))
   parts = split_classes(found, seed=seed, held_out=held_out, where=str(path), digits=digits)
   kept = np.flatnonzero(parts == SPLITS.index(split))
@@ -78,7 +78,10 @@ def split_classes(
     if len(ranked) < len(SPLITS):
       count = f'{len(ranked)} different image{"s" * (len(ranked) != 1)}'
       raise InputError(f'{where} has {count} of {digit}: training, validation and test need one each')
-    validation, test = (max(1, round(share * len(ranked))) for share in held_out)
+    # Of bounds on the hash, so that no image changes sides when others come; but each split has one at least.
+    below = lambda share: sum(int.from_bytes(one) < share * 2**128 for one in ranked)
+    validation = min(max(1, below(held_out[0])), len(ranked) - 2)
+    test = min(max(1, below(sum(held_out)) - validation), len(ranked) - validation - 1)
     part |= {one: 1 + (i >= validation) for i, one in enumerate(ranked[: validation + test])}
   return np.array([part.get(one, 0) for one in hashes])
 
@@ -167,12 +170,15 @@ def _read_csv(path, digits):
     raise InputError(f'the pixels {path} cannot be read: {error.strerror or error}') from error
   except UnicodeDecodeError as error:
     raise InputError(f'{path} is no CSV file in UTF-8: {error}') from error
-  if lines and not _is_number(lines[0][1].split(',')[0]):
+  first = lines[0][1].split(',')[0].strip() if lines else ''
+  if len(first) > 1 and not _is_number(first):  # a line of names; a letter is a label that is wrong
     lines = lines[1:]
   if not lines:
     raise InputError(f'{path} holds no row: one is a label and {SIZE * SIZE} pixels')
   table = np.stack([_row(f'{path}, row {i}', line) for i, line in lines])
   wanted = [k for k, label in enumerate(table[:, 0]) if str(label) in digits]
+  if not wanted:
+    raise InputError(f'{path} has no row of the digits {digits}')
   images = table[wanted, 1:].astype(np.uint8).reshape(-1, SIZE, SIZE)
   return [f'{path}, row {lines[k][0]}' for k in wanted], [int(table[k, 0]) for k in wanted], images
 

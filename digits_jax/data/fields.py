@@ -27,9 +27,9 @@ def load(
 ) -> structs.FieldBank:
   """The faces of a split ('train', 'validation' or 'test') of a folder; None (or ''): those that matplotlib ships.
 
-  Raises InputError where `fonts.find_faces` and `fonts.split_families` do.
+  Raises InputError where `fonts.list_faces` and `fonts.split_families` do.
   """
-  faces, _ = fonts.find_faces(font_dir, alphabet=alphabet)
+  faces = fonts.list_faces(font_dir, alphabet=alphabet, is_said=split == 'train')
   splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
   made = [of_images(fonts.render_face(face, size=RENDERED_PX, alphabet=alphabet)) for face in splits[split]]
   return structs.FieldBank(*(np.stack(leaves) for leaves in zip(*made, strict=True)))

@@ -35,10 +35,10 @@ def find(path: str | os.PathLike, alphabet: Alphabet) -> LabelledFiles:
 
   Raises InputError where there is none of that, or read_labels does.
   """
-  path = pathlib.Path(path).expanduser()
-  if path.is_file():
+  path = pathlib.Path(os.path.expanduser(path))
+  if os.path.isfile(path):
     return read_labels(path, alphabet, has_splits=True)
-  if not path.is_dir():
+  if not os.path.isdir(path):
     raise InputError(f'there is no folder of labelled images {path}')
   if (path / 'labels.csv').is_file():
     return read_labels(path / 'labels.csv', alphabet, has_splits=True)
@@ -64,7 +64,7 @@ def read_labels(path: str | os.PathLike, alphabet: Alphabet, *, has_splits: bool
   Raises InputError on a file that is missing, unreadable or without rows, and on the first row that lacks a field,
   names no file or one that was named before, or has a label with a character outside the alphabet.
   """
-  path = pathlib.Path(path).expanduser()
+  path = pathlib.Path(os.path.expanduser(path))
   rows = _read_rows(path)
   found, splits = {}, []
   for line, filename, label, split in rows:
@@ -76,7 +76,7 @@ def read_labels(path: str | os.PathLike, alphabet: Alphabet, *, has_splits: bool
     file = pathlib.Path(os.path.normpath(path.parent / filename))
     if file in found:
       raise InputError(f'{where}: {filename} has a row before: label each image once')
-    if not file.is_file():
+    if not os.path.isfile(file):  # pathlib's raises on a name that is too long
       raise InputError(f'{where}: there is no image {file}')
     try:
       alphabet.encode(label)

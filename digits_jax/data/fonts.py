@@ -8,11 +8,13 @@ import dataclasses
 import functools
 import importlib.util
 import itertools
+import os
 import pathlib
 import re
 from collections.abc import Sequence
 
 import numpy as np
+from absl import logging
 from fontTools import ttLib
 from PIL import Image, ImageDraw, ImageFont
 
@@ -50,7 +52,7 @@ def find_faces(folder: str | None, *, alphabet: Alphabet) -> tuple[tuple[Face, .
   if the folder does not exist or has no usable face.
   """
   faces, refused = [], {}
-  root = pathlib.Path(folder).expanduser() if folder else _shipped()
+  root = pathlib.Path(os.path.expanduser(folder)) if folder else _shipped()
   if not root.is_dir():
     raise InputError(f'font folder {str(root)!r} does not exist')
   for path in sorted(p for p in root.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file()):
@@ -66,6 +68,15 @@ def find_faces(folder: str | None, *, alphabet: Alphabet) -> tuple[tuple[Face, .
     why = f'{len(refused)} refused: {reasons}' if refused else f'no file ends in {", ".join(SUFFIXES)}'
     raise InputError(f'font folder {str(root)!r} has no face that draws {alphabet.symbols!r} ({why})')
   return tuple(sorted(faces, key=lambda face: (face.name, face.path))), refused
+
+
+def list_faces(folder: str | None, *, alphabet: Alphabet, is_said: bool) -> tuple[Face, ...]:
+  """The usable faces of `find_faces`; where `is_said`, a warning names each file of the folder that is refused."""
+  faces, refused = find_faces(folder, alphabet=alphabet)
+  if is_said and folder:
+    for name, reason in refused.items():
+      logging.warning('%s: left out %s: %s', folder, name, reason)
+  return faces
 
 
 def family_of(name: str) -> str:

@@ -8,7 +8,6 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from absl import logging
 
 from digits_jax import structs
 from digits_jax.alphabet import DIGITS, Alphabet
@@ -113,22 +112,14 @@ def _boxes(ink: np.ndarray) -> np.ndarray:
 def _fonts(*, split, alphabet, font_dir, test_font_dir, sizes, validation_families, test_families, **_):
   if test_font_dir and test_families:
     raise InputError('test_font_dir and test_families both name the test fonts; give one of them')
-  faces = _faces(font_dir, alphabet, is_used=split == 'train')
+  faces = fonts.list_faces(font_dir, alphabet=alphabet, is_said=split == 'train')
   splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
   if test_font_dir:
-    splits['test'] = _faces(test_font_dir, alphabet, is_used=split == 'test')
+    splits['test'] = fonts.list_faces(test_font_dir, alphabet=alphabet, is_said=split == 'test')
     seen = {face.family.casefold() for face in splits['train'] + splits['validation']}
     if leaks := sorted({face.family for face in splits['test'] if face.family.casefold() in seen}):
       raise InputError(f'font families {leaks} are in test_font_dir and in training; remove one side')
   return assemble(*fonts.render(splits[split], sizes=sizes, alphabet=alphabet), alphabet=alphabet)
-
-
-def _faces(folder, alphabet, *, is_used):
-  faces, refused = fonts.find_faces(folder, alphabet=alphabet)
-  if is_used and folder:
-    for name, reason in refused.items():
-      logging.warning('%s: left out %s: %s', folder, name, reason)
-  return faces
 
 
 def _mnist(*, split, alphabet, data_dir, **_):

@@ -81,9 +81,10 @@ def read_image(path):
 
 
 def decode_png(name, content):
-  """The same as read_png for the bytes of a file, `name` being what an error calls it."""
+  """The same as read_png for the bytes of a file, `name` being what an error calls it; turned by no EXIF data, since
+  boxes that come with a photo are of the pixels as they lie."""
   _check_header(name, content[:24], ('PNG',))
-  return _to_array(name, _decode(name, io.BytesIO(content), ('PNG',)))
+  return _to_array(name, _decode(name, io.BytesIO(content), ('PNG',), is_turned=False))
 
 
 def check_png(name, content):
@@ -134,14 +135,17 @@ def _read(path, formats: Sequence[str]):
     raise InputError(f'the image {path} cannot be read: {error.strerror or error}') from error
 
 
-def _decode(path, file, formats):
-  """The decoded image, turned as its EXIF data say."""
+def _decode(path, file, formats, is_turned=True):
+  """The decoded image, turned as its EXIF data say where `is_turned`."""
   image = _opened(path, file, formats)
   with _explained(path, formats):
     if image.format == 'PNG':
       file.seek(0)
       image = Image.open(file, formats=formats)  # again, for the checks have spent it
-    ImageOps.exif_transpose(image, in_place=True)  # decodes it first
+    if is_turned:
+      ImageOps.exif_transpose(image, in_place=True)  # decodes it first
+    else:
+      image.load()
     return image
 
 

@@ -162,13 +162,15 @@ def _read_idx(path, item_shape):
 
 
 def _write(arrays, data_dir):
-  os.makedirs(mnist.root(data_dir), exist_ok=True)
-  builder = Mnist(arrays=arrays, data_dir=mnist.root(data_dir))
   tfds.disable_progress_bar()  # its bars have no totals; ours have
   try:
+    os.makedirs(mnist.root(data_dir), exist_ok=True)
+    builder = Mnist(arrays=arrays, data_dir=mnist.root(data_dir))
     # TFDS makes a downloads folder whether or not it downloads, and prints that all sizes are unknown.
     with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(io.StringIO()):
       builder.download_and_prepare(download_dir=unused)
+  except (OSError, RuntimeError) as error:  # of a full disk array_record makes a RuntimeError
+    raise InputError(f'cannot write MNIST into {mnist.folder(data_dir)}: {" ".join(str(error).split())}') from error
   finally:
     tfds.enable_progress_bar()
 

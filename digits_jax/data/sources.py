@@ -80,4 +80,5 @@ def each_glyph(bank: structs.GlyphBank, *, height: int, width: int, examples: in
     constants=bank,
     feed=lambda step, first, count: chosen[np.arange(first, first + count) % examples].astype(np.int32),
     example=example,
+    limit=examples,
   )

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shlex
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -83,13 +84,26 @@ def summary(record: dict) -> str:
   return '; '.join(parts)
 
 
-def fault(data_dir: str | None, record: dict) -> str | None:
-  """What is wrong with the files of a split, or None: the first that is missing or has another size."""
-  for name, size in record['files'].items():
+def checksum(path: str) -> str:
+  """BLAKE2b of a file's contents, in hexadecimal digits."""
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def fault(data_dir: str | None, record: dict, *, is_thorough: bool = False) -> str | None:
+  """What is wrong with the files of a split, or None: the first that is missing or has another size.
+
+  is_thorough: or other contents, which takes some seconds a gigabyte.
+  """
+  for name, size in {'features.json': None, **record['files']}.items():
     path = os.path.join(folder(data_dir), name)
-    found = os.path.getsize(path) if os.path.isfile(path) else None
-    if found != size:
-      return f'{name} is missing' if found is None else f'{name} has {found:,} bytes instead of {size:,}'
+    if not os.path.isfile(path):
+      return f'{name} is missing'
+    if size is not None and (found := os.path.getsize(path)) != size:
+      return f'{name} has {found:,} bytes instead of {size:,}'
+  for name, digest in record.get('checksums', {}).items() if is_thorough else ():
+    if checksum(os.path.join(folder(data_dir), name)) != digest:
+      return f'{name} is damaged'
   return None
 
 
@@ -119,8 +133,12 @@ def _known(splits: Sequence[str]) -> None:
 def load_index(data_dir: str | None, split: str) -> tuple[np.ndarray, np.ndarray]:
   """The names bytes[n] and the numbers bytes[n] of a split's photos, in the order of its shards; raises as `check`."""
   check(data_dir, split)
-  with np.load(os.path.join(folder(data_dir), index(split)), allow_pickle=False) as arrays:
-    return arrays['names'], arrays['labels']
+  path = os.path.join(folder(data_dir), index(split))
+  try:
+    with np.load(path, allow_pickle=False) as arrays:
+      return arrays['names'], arrays['labels']
+  except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    raise InputError(f'{path} is damaged ({error}): prepare the data set again') from error
 
 
 def select(
@@ -153,6 +171,9 @@ def select(
         too_long += not is_kept
         found += [(key, split, row, label.decode())] if is_kept else []
   if not found:
-    raise InputError(f'no photo of SVHN is left in the part {part!r} of {", ".join(splits)} in {folder(data_dir)}')
+    raise InputError(
+      f'no photo of SVHN is left in the part {part!r} of {", ".join(splits)} in {folder(data_dir)}: '
+      'change config.data.held_out, config.data.split_seed or config.photos.max_digits'
+    )
   _, of, rows, texts = zip(*sorted(found), strict=True)
   return Selection(of, rows, texts, too_long)

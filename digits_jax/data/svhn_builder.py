@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
+from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
 from digits_jax.data import digit_struct, download, images, mnist, svhn, svhn_archive, svhn_shards
@@ -61,7 +62,8 @@ def prepare(
   official = ARCHIVES if official is None else official
   archives = os.path.expanduser(archives or os.path.join(mnist.root(data_dir), 'downloads', 'svhn'))
   folder = svhn.folder(data_dir)
-  os.makedirs(folder, exist_ok=True)
+  with _disk_explained(folder):
+    os.makedirs(folder, exist_ok=True)
   with _locked(folder), _disk_explained(folder):
     records = svhn.records(data_dir)
     missing = [split for split in dict.fromkeys(wanted) if not _is_there(data_dir, split, records, most_digits)]
@@ -84,7 +86,7 @@ def _is_there(data_dir, split, records, most_digits):
       f'the {split} split of SVHN in {svhn.folder(data_dir)} was prepared with '
       f'--max_digits={records[split]["most_digits"]}: say so too, or give another --data_dir'
     )
-  problem = svhn.fault(data_dir, records[split])
+  problem = svhn.fault(data_dir, records[split], is_thorough=True)
   if problem:
     logging.warning('SVHN in %s: %s; its %s split is made again', svhn.folder(data_dir), problem, split)
   return problem is None
@@ -112,7 +114,10 @@ def _write(source, split, work, most_digits):
   files = [svhn.shard(split, i, len(lengths)) for i in range(len(lengths))]
   for i, name in enumerate(files):
     os.rename(os.path.join(work, str(i)), os.path.join(work, name))
-  np.savez(os.path.join(work, svhn.index(split)), names=np.array(names, np.bytes_), labels=np.array(labels, np.bytes_))
+  with open(os.path.join(work, svhn.index(split)), 'wb') as file:
+    np.savez(file, names=np.array([name.encode() for name in names]), labels=np.array(labels, np.bytes_))
+    file.flush()
+    os.fsync(file.fileno())
   files.append(svhn.index(split))
   by_length = collections.Counter(map(len, labels))
   return found | {
@@ -122,6 +127,7 @@ def _write(source, split, work, most_digits):
     'digest': digest,
     'shard_photos': lengths,
     'files': {name: os.path.getsize(os.path.join(work, name)) for name in files},
+    'checksums': {name: svhn.checksum(os.path.join(work, name)) for name in files},
   }
 
 
@@ -167,7 +173,8 @@ def _examples(source, split, listed, found, names, labels):
     names.append(name)
     labels.append(''.join(photo.digits[i] for i in order))
     example = {'image': content, 'label': labels[-1], 'boxes': clipped[order], 'name': name}
-    yield form.serialize_example(form.encode_example(example))
+    record = tf_example_pb2.Example.FromString(form.serialize_example(form.encode_example(example)))
+    yield record.SerializeToString(deterministic=True)  # TFDS's own bytes leave the order of fields to chance
   if missing := [name for name, photo in listed.items() if photo is not None]:
     raise InputError(
       f'{source} lacks {len(missing):,} of the {len(listed):,} photos that its {svhn_archive.DIGIT_STRUCT} lists, '

@@ -10,10 +10,13 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import tempfile
+import time
 from concurrent import futures
 
 import numpy as np
+from absl import logging
 from tqdm import tqdm
 
 from digits_jax.data import images, mnist, svhn
@@ -77,7 +80,7 @@ def cached(data_dir: str | None, split: str, spec: CropSpec, workers: int = 0) -
   made_from = [_CACHE_FORMAT, record['digest'], dataclasses.astuple(spec)]
   digest = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=16).hexdigest()
   path = os.path.join(mnist.cache_folder(), f'svhn-{split}-{digest}.npy')
-  if not os.path.exists(path):
+  if not _is_whole(path, spec, record['photos']):
     try:
       _write_cache(path, (data_dir, split, spec), record['photos'], workers)
     except OSError as error:
@@ -85,9 +88,22 @@ def cached(data_dir: str | None, split: str, spec: CropSpec, workers: int = 0) -
   return np.load(path, mmap_mode='r', allow_pickle=False)
 
 
+def _is_whole(path, spec, count):
+  """Whether the file is there and holds so many crops of this kind."""
+  try:
+    bank = np.load(path, mmap_mode='r', allow_pickle=False)
+    return bank.shape == (count,) and bank.dtype == spec.dtype
+  except FileNotFoundError:
+    return False
+  except (OSError, EOFError, ValueError) as error:
+    logging.warning('cropping again: the cache file %s is damaged (%s)', path, error)
+    return False
+
+
 def _write_cache(path, opened, count, workers):
   _, split, spec = opened
   os.makedirs(os.path.dirname(path), exist_ok=True)
+  _remove_leftovers(os.path.dirname(path))
   parts = [range(start, min(start + _PART, count)) for start in range(0, count, _PART)]
   with contextlib.ExitStack() as stack:
     work = stack.enter_context(tempfile.TemporaryDirectory(prefix='svhn.', dir=os.path.dirname(path)))
@@ -99,14 +115,24 @@ def _write_cache(path, opened, count, workers):
       _open_crops(*opened)
       read = map(_read_part, parts)
     new = os.path.join(work, 'crops.npy')
-    bank = np.lib.format.open_memmap(new, 'w+', spec.dtype, (count,))
+    file = stack.enter_context(open(new, 'wb'))  # not mapped: there a full disk kills the process
+    header = {'descr': np.lib.format.dtype_to_descr(spec.dtype), 'fortran_order': False, 'shape': (count,)}
+    np.lib.format.write_array_header_1_0(file, header)
     bar = tqdm(total=count, desc=f'cropping SVHN ({split}, once)', unit=' photos', leave=False, disable=None)
     with bar:
       for part, crops in zip(parts, read, strict=True):
-        bank[part.start : part.stop] = crops
+        file.write(crops.tobytes())
         bar.update(len(part))
-    bank.flush()
+    file.flush()
+    os.fsync(file.fileno())
     os.replace(new, path)
+
+
+def _remove_leftovers(folder):
+  """What was left a day ago or more by processes that were killed."""
+  for entry in os.scandir(folder):
+    if entry.name.startswith('svhn.') and entry.is_dir() and entry.stat().st_mtime < time.time() - 86_400:
+      shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _open_crops(*arguments):

@@ -6,6 +6,7 @@ compatibility guarantees), so the versions stand in the metadata: keep the run d
 """
 
 import json
+import os
 import pathlib
 import zipfile
 from collections.abc import Callable
@@ -55,7 +56,7 @@ def load(path: str | pathlib.Path) -> Reader:
 
   Raises InputError where the file is no such export, or this jax no longer reads it.
   """
-  path = pathlib.Path(path).expanduser()
+  path = pathlib.Path(os.path.expanduser(path))
   if not path.is_file():
     raise InputError(f'there is no exported model {path}')
   try:

@@ -68,8 +68,8 @@ def write_weights(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
   """Writes the run as a file that `Reader.load` opens; the rest as `write_stablehlo`."""
 
   def write(path, run, images):
-    params = jax.device_get(run.params)
-    weights.write(path, config=run.config.to_dict(), params=params, step=run.step, temperature=run.temperature)
+    about = {'step': run.step, 'temperature': run.temperature, 'left_out': run.left_out}
+    weights.write(path, config=run.config.to_dict(), params=jax.device_get(run.params), **about)
     decoding = {'beams': run.config.evaluation.beams, 'n_best': 1, 'min_length': 0, 'max_length': None}
 
     def confidences(opened):
@@ -84,17 +84,18 @@ def write_weights(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
 
 def _write(workdir, out, write):
   """write: (path, run, images) -> the largest difference, what the file holds, the tolerance."""
-  out = pathlib.Path(out).expanduser()
+  out = pathlib.Path(os.path.expanduser(out))
+  run: Run = reading.load(workdir)
   temporary = _open(out)
   try:
-    run: Run = reading.load(workdir)
     largest, contents, tolerance = write(temporary, run, check.draw_images(run))
     os.replace(temporary, out)
   finally:
     temporary.unlink(missing_ok=True)
   return (
     f'wrote {out} ({out.stat().st_size / 1e6:.1f} MB): {contents}\n'
-    f'read back, it differs from the run by at most {largest:.2g} on {check.IMAGES} test images '
+    f'read back, it differs from the run by at most {largest:.2g} on {check.IMAGES} images of '
+    f'{"noise" if run.left_out else "the test"} '
     f'(tolerance {tolerance:g})'
   )
 
@@ -103,7 +104,7 @@ def _open(out):
   """The temporary file beside `out`, empty: a place that cannot be written to is known before the work is done."""
   if out.is_dir():
     raise InputError(f'--out={out} is a folder: give a file')
-  temporary = out.with_name(f'{out.name}.tmp')
+  temporary = out.with_name(f'.{out.name}.tmp')
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary.write_bytes(b'')

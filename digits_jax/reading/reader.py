@@ -99,7 +99,7 @@ class Reader:
   def _program(self, nbest, min_length, max_length):
     """The compiled program of these options, with params and temperature filled in. Raises InputError."""
     if not 1 <= nbest <= self.beams:
-      raise InputError(f'nbest={nbest} must be at least 1 and at most the {self.beams} beams of this reader')
+      raise InputError(f'nbest={nbest} must be from 1 to the {self.beams} beams of this reader; raise beams')
     if min_length < 0 or (max_length is not None and max_length < min_length):
       raise InputError(f'no number has at least {min_length} and at most {max_length} digits')
     run, options = self.run, (nbest, min_length, max_length)
@@ -112,11 +112,13 @@ class Reader:
     return functools.partial(self._programs[options], run.params, temperature=np.float32(run.temperature))
 
   def _read(self, images, program, is_constrained, return_errors):
-    items = enumerate(images)
     waiting = None
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+      # Files are loaded by the threads; what is in memory is at once, since whoever yields it may use it again.
+      load = lambda i, image: (pool.submit if _is_path(image) else _now)(self._load, i, image)
+      items = itertools.starmap(load, enumerate(images))
       while chunk := list(itertools.islice(items, BATCH_SIZES[-1])):
-        loaded = list(pool.map(self._load, *zip(*chunk, strict=True)))
+        loaded = [one.result() for one in chunk]
         begun = _begin(program, loaded), loaded
         if waiting:
           yield from self._finish(*waiting, is_constrained, return_errors)
@@ -129,7 +131,7 @@ class Reader:
     try:
       return canvas.load(image, self.run.canvas)
     except InputError as error:
-      return error if isinstance(image, str | os.PathLike) else InputError(f'images[{position}]: {error}')
+      return error if _is_path(image) else InputError(f'images[{position}]: {error}')
 
   def _finish(self, decoded, loaded, is_constrained, return_errors):
     """Yields what became of each of `loaded`; row i of `decoded` is the i-th of them that is no error."""
@@ -173,6 +175,17 @@ def _begin(program, loaded):
   batch = np.zeros((size, *canvases[0].shape), np.float32)
   batch[: len(canvases)] = canvases
   return program(batch)
+
+
+def _now(load, *arguments):
+  """What `pool.submit` gives, done."""
+  done = concurrent.futures.Future()
+  done.set_result(load(*arguments))
+  return done
+
+
+def _is_path(image):
+  return isinstance(image, str | os.PathLike)
 
 
 def _is_one_image(shape):

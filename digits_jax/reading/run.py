@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import os
 import pathlib
 from typing import Any
 
@@ -44,27 +45,23 @@ def load(workdir: str | pathlib.Path | None = None) -> Run:
   No data is needed. None opens the reader of house numbers that comes with the package. Raises InputError where there
   is neither, or no complete checkpoint yet, or one of another shape.
   """
-  workdir = weights.SHIPPED if workdir is None else pathlib.Path(workdir).expanduser()
+  workdir = weights.SHIPPED if workdir is None else pathlib.Path(os.path.expanduser(workdir))
   if workdir.is_file():
     about = weights.read_about(workdir)
     params = weights.read_params(workdir)
-    try:
-      config, alphabet, task = _make(workdir, about['config'])
-      shapes = _shapes(config, task)
-    except (AttributeError, KeyError, TypeError) as error:
-      raise InputError(f'{workdir} is damaged: its config is not whole ({error})') from error
+    config, alphabet, task, shapes = _make(workdir, about['config'])
     if reason := transfer.misfit(shapes, params):
       raise InputError(f'{workdir} does not fit the model that its config names: {reason}')
     params = jax.tree.map(jnp.asarray, params)
     return Run(config, alphabet, task, params, about['step'], about['temperature'], about['left_out'])
   if not workdir.exists():
     raise InputError(f'there is no run directory, and no file of weights, {workdir}')
-  config, alphabet, task = _make(workdir, rundir.read_config(workdir))
+  config, alphabet, task, shapes = _make(workdir, rundir.read_config(workdir))
   if not (workdir / 'checkpoints' / 'best').is_dir():
     raise InputError(f'{workdir} holds nothing to read with yet: its first checkpoint comes after an evaluation')
   checkpoints = Checkpoints(workdir)
   try:
-    params = checkpoints.restore_best(_shapes(config, task))
+    params = checkpoints.restore_best(shapes)
     step = checkpoints.best_step()
   finally:
     checkpoints.close()
@@ -72,7 +69,7 @@ def load(workdir: str | pathlib.Path | None = None) -> Run:
 
 
 def _make(path, config):
-  """The config of a run, its alphabet and its task."""
+  """The config of a run, its alphabet, its task, and the shapes of its parameters."""
   config = ConfigDict(config)
   if config.get('schema_version') != experiment.SCHEMA_VERSION:
     found = config.get('schema_version')
@@ -80,13 +77,13 @@ def _make(path, config):
       f'{path} has schema_version {found} and this code reads {experiment.SCHEMA_VERSION}: train it again, or read '
       'it with the code that wrote it'
     )
-  alphabet = Alphabet(config.alphabet)
-  return config, alphabet, experiment.make_task(config, alphabet)
-
-
-def _shapes(config, task):
-  """Of the parameters."""
-  return jax.eval_shape(task.init, jax.random.key(0), blank_batch(config))
+  try:
+    alphabet = Alphabet(config.alphabet)
+    task = experiment.make_task(config, alphabet)
+    shapes = jax.eval_shape(task.init, jax.random.key(0), blank_batch(config))
+  except (AttributeError, KeyError, TypeError) as error:
+    raise InputError(f'{path} is damaged: its config is not whole ({error})') from error
+  return config, alphabet, task, shapes
 
 
 def blank_batch(config: ConfigDict) -> structs.Batch:

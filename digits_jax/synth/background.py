@@ -23,7 +23,7 @@ class GroundSpec:
   texture: tuple[float, float]  # standard deviation of a surface's random texture
   stripes: float  # share of surfaces with bricks, boards or bars
   stripes_contrast: tuple[float, float]
-  gradient: float  # change of light across the canvas, +- this share
+  gradient: float  # the light at the number's sides is 1 +- this, along each axis
   edges: int  # at most this many borders of other surfaces near the number
   plate: float  # share of numbers on a plate
   plate_margin: tuple[float, float]  # from the ink to the plate's edge

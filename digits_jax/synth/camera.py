@@ -32,7 +32,7 @@ _YCC = np.array([GREY, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
 class CameraSpec:
   """Ranges of the imaging; every field is a static Python value."""
 
-  digit_px: tuple[float, float]  # height of a digit in the photo's own pixels, drawn by its logarithm
+  digit_px: tuple[float, float]  # height of a digit in the photo, whose crop has the canvas's size at most; by its log
   blur_px: tuple[float, float]  # standard deviation, in the photo's pixels
   smear: float  # share of images blurred along one axis, by movement, and by 0.3 of that along the other
   fringe_px: float  # colours are shifted against each other by +- this, in the photo's pixels

@@ -23,15 +23,15 @@ def plus_minus(key: jax.Array, shape: tuple[int, ...], limit: float) -> jax.Arra
 def one_of_shares(value: jax.Array, shares: tuple[float, ...]) -> jax.Array:
   """The index int32[] that a uniform float32[] in [0, 1) falls on, where each has its share of their sum."""
   ends = np.cumsum(shares) / sum(shares)
-  return jnp.sum(value > ends[:-1].astype(np.float32)).astype(jnp.int32)
+  return jnp.sum(value >= ends[:-1].astype(np.float32)).astype(jnp.int32)
 
 
 def check_ranges(spec, where: str, names: tuple[str, ...]) -> None:
-  """Raises InputError unless each named field of the spec is (low, high) with low <= high."""
+  """Raises InputError unless each named field of the spec is (low, high), finite, with low <= high."""
   for name in names:
     value = getattr(spec, name)
-    if len(value) != 2 or not value[0] <= value[1]:
-      raise InputError(f'{where}.{name}: {value} is not (low, high) with low <= high')
+    if len(value) != 2 or not -math.inf < value[0] <= value[1] < math.inf:
+      raise InputError(f'{where}.{name}: {value} is not (low, high) with low <= high, both finite')
 
 
 def check_between(spec, where: str, low: float, high: float, names: tuple[str, ...]) -> None:

@@ -37,7 +37,7 @@ class LayoutSpec:
   wander_px: float  # string: baseline +- this, each digit
   tilt_degrees: float  # string: baseline +- this, upright digits
   spread_x: float  # string: 1 any place that fits, 0 centred
-  spread_y: float
+  spread_y: float  # the same, up and down
   cell_px: int  # grid, stacked: width and height of a cell
 
   def __post_init__(self):

@@ -7,6 +7,7 @@ belong to every split: too few exist.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ class NumberSpec:
       )
     check_between(self, 'synth.number', 0, 1, ('dot_fraction', 'minus_fraction'))
     shares = self.first_digits
-    if shares and (len(shares) != len(self.alphabet.digits) or min(shares) < 0 or sum(shares) <= 0):
+    if shares and (len(shares) != len(self.alphabet.digits) or not (min(shares) >= 0 and 0 < sum(shares) < math.inf)):
       raise InputError(
         f'synth.number.first_digits: {shares} is not a share of at least 0 for each of the '
         f'{len(self.alphabet.digits)} digits {self.alphabet.digits!r}'

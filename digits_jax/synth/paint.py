@@ -33,7 +33,7 @@ class PaintSpec:
     check_ranges(self, 'scene.paint', ('contrast', 'outline_width', 'relief_strength', 'worn'))
     names = ('contrast', 'saturation', 'outline', 'shadow', 'shadow_reach', 'relief', 'relief_strength', 'bare', 'worn')
     check_between(self, 'scene.paint', 0, 1, names)
-    check_between(self, 'scene.paint', 0, 0.15, ('outline_width',))  # of what a distance field tells, with the weight
+    check_between(self, 'scene.paint', 0, 0.1, ('outline_width',))  # of what a distance field tells, with the weight
 
 
 def paint(

@@ -40,11 +40,11 @@ class ShapeSpec:
   steep: float  # share of numbers turned four times as far
   shear_degrees: float  # the whole number +- this
   perspective: float  # by which share the middle of one side may be larger than the number's middle
-  loose_x: tuple[float, float]  # by which a box is larger than the ink, left and right
+  loose_x: tuple[float, float]  # by which a box is larger than its digit's frame, itself turned, left and right
   loose_y: tuple[float, float]  # the same, above and below
   margin: tuple[float, float]  # by how much the crop is larger than the box, each axis
   shift: float  # the box, +- this share of the room around it
-  neighbours: float  # share of numbers with a digit of another beside them
+  neighbours: float  # share of numbers with a digit of another beside them, half of them out of the crop
 
   def __post_init__(self):
     check_ranges(self, 'scene.shape', ('stretch', 'gap', 'weight', 'loose_x', 'loose_y', 'margin'))
@@ -195,7 +195,10 @@ def draw(fields: jax.Array, placed: Placed, places: jax.Array, slots: int) -> tu
     x, y = places[0] - anchor[0], places[1] - anchor[1]
     at_x = inverse[0, 0] * x + inverse[0, 1] * y + FIELD_PX / 2 - 0.5
     at_y = inverse[1, 0] * x + inverse[1, 1] * y + FIELD_PX / 2 - 0.5
-    return (warp.bilinear(field, at_x, at_y) - 128) * (FIELD_REACH / 127)
+    # Beyond a field's border the distance goes on from the nearest pixel there: ink may stand close to it.
+    near_x, near_y = jnp.clip(at_x, 0.0, FIELD_PX - 1.0), jnp.clip(at_y, 0.0, FIELD_PX - 1.0)
+    beyond = jnp.hypot(at_x - near_x, at_y - near_y) / FIELD_UNIT
+    return (warp.bilinear(field, near_x, near_y) - 128) * (FIELD_REACH / 127) - beyond
 
   each = jax.lax.map(distance, (fields, placed.maps, placed.anchors))  # [N + 2, S, S]
   each = jnp.where(placed.is_used[:, None, None], each, -FIELD_REACH)

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +29,7 @@ LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 
 LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size', 'scene.size')}
 LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
 LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
-LEAST |= {'blank_patience': 0}
+LEAST |= {'blank_patience': 0, 'seed': 0}
 LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
 OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
 
@@ -67,6 +68,7 @@ class Experiment:
 def build(config: ConfigDict) -> Experiment:
   """Builds the experiment; raises InputError, naming the field, where the config cannot work."""
   check_numbers(config)
+  parallel.check_batch_size(config.batch_size, 'config.batch_size')
   alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
   schedule = optim.make_schedule(
     config.optim.schedule,
@@ -83,7 +85,7 @@ def build(config: ConfigDict) -> Experiment:
     momentum=config.optim.momentum,
     clip_norm=config.optim.clip_norm,
   )
-  return Experiment(
+  built = Experiment(
     config=config,
     alphabet=alphabet,
     task=make_task(config, alphabet),
@@ -93,10 +95,30 @@ def build(config: ConfigDict) -> Experiment:
     schedule=schedule,
     optimiser=optimiser,
   )
+  check_images(built)
+  return built
+
+
+def check_images(built: Experiment) -> None:
+  """Raises InputError where the model does not read images of a test set's size, or of validation's."""
+  task, trained = built.task, built.blank_batch
+  for name, fixed in built.tests.items():  # validation is drawn as `test` is
+    images = parallel.example_shapes(fixed.source).images
+    if images.shape == trained.images.shape:
+      continue
+    try:
+      jax.eval_shape(task.predict, jax.eval_shape(task.init, jax.random.key(0), trained), images)
+    except flax.errors.ScopeParamShapeError as error:
+      size = lambda found: f'{found.shape[1]}x{found.shape[2]}'
+      raise InputError(
+        f'config.tests.{name}: its images of {size(images)} do not fit a model of {size(trained.images)}: set '
+        f'config.tests.{name}.synth.layout.height and width as those of config.synth.layout'
+      ) from error
 
 
 def build_source(config: ConfigDict, split: str) -> tuple[sources.Source, int]:
-  """The source of one split and the seed of its key, as training (step 0) and evaluation draw from them."""
+  """The source of one split and its seed, as training and evaluation draw from them. Raises InputError as `build`."""
+  check_numbers(config)
   alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
   if split == 'train':
     return feed.train(config, alphabet), config.seed
@@ -135,7 +157,6 @@ def check_numbers(config: ConfigDict) -> None:
     raise InputError('config.init_subtrees says what to copy and config.init_from not whence: give both or neither')
   if config.optim.learning_rate <= 0:
     raise InputError(f'config.optim.learning_rate={config.optim.learning_rate} must be above 0')
-  parallel.check_batch_size(config.batch_size, 'config.batch_size')
 
 
 def check_tuples(fields: ConfigDict, prefix: str = 'config') -> None:

@@ -80,7 +80,7 @@ def train(
     is_lead=parallel.is_lead(),
   )
   watch = blanks.Watch(warmup_steps=config.optim.warmup_steps, patience=config.blank_patience)
-  constants = parallel.replicate((jax.random.key(config.seed), experiment.train.constants))
+  constants = parallel.replicate((parallel.training_key(config.seed), experiment.train.constants))
   state = parallel.replicate(state)
   trace = profile.Trace(workdir / 'profile', steps=profile_steps)
   with contextlib.closing(book), contextlib.closing(trace), Interrupts() as interrupts:

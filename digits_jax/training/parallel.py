@@ -60,6 +60,12 @@ def any_process(flag: bool) -> bool:
   return int(_pmap(lambda one: jax.lax.psum(one, AXIS), in_axes=0)(flags)) > 0
 
 
+def training_key(seed: int) -> jax.Array:
+  """What training draws all its steps from. Fixed sets draw step 0 of jax.random.key of their seeds: no example of
+  theirs is one of training's, whatever the seeds."""
+  return jax.random.fold_in(jax.random.key(seed), 2**31 - 2)  # no step has this number
+
+
 def draw_batch(source: Source, key: jax.Array, constants, step, items, places: jax.Array) -> structs.Batch:
   """The examples of one step at places int32[b] of its global batch, made from the fed items [b, ...]."""
   key = jax.random.fold_in(key, step)

@@ -41,7 +41,7 @@ def _open(workdir, config):
         f'{workdir} holds a run of another config; these fields differ: {"; ".join(differing)}. '
         'Choose another --workdir, or put the fields back'
       )
-  elif workdir.is_dir() and any(entry.name != 'config.tmp' for entry in workdir.iterdir()):
+  elif workdir.is_dir() and any(entry.name != '.config.json.tmp' for entry in workdir.iterdir()):
     raise InputError(f'{workdir} is not empty and holds no run: choose another --workdir')
   try:
     workdir.mkdir(parents=True, exist_ok=True)
@@ -51,6 +51,21 @@ def _open(workdir, config):
     raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
   if not path.is_file():
     write_config(workdir, config)
+
+
+def check_data(workdir: pathlib.Path, report: str) -> None:
+  """Raises InputError where the directory's run was trained on other data than this report tells of, by its checksum.
+
+  Every process calls it, so that all of them stop.
+  """
+  path = workdir / 'data.txt'
+  checksum = lambda text: [line for line in text.splitlines() if line.startswith('checksum')]
+  before = checksum(path.read_text(errors='replace')) if path.is_file() else []
+  if before and before != checksum(report):
+    raise InputError(
+      f'{workdir} holds a run that was trained on other data: images, numbers or splits have changed since. Choose '
+      'another --workdir, with --config.init_from to begin with what this run learnt, or bring the data back'
+    )
 
 
 def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -64,9 +79,12 @@ def read_config(workdir: pathlib.Path) -> dict:
   if not path.is_file():
     raise InputError(f'{workdir} holds no run: there is no {path}')
   try:
-    return json.loads(path.read_text())
-  except json.JSONDecodeError as error:
+    config = json.loads(path.read_text())
+    if not isinstance(config, dict):
+      raise ValueError('it holds no fields')
+  except ValueError as error:  # of JSON, or of UTF-8
     raise InputError(f'{path} is damaged: {error}') from error
+  return config
 
 
 def plain(config: ConfigDict) -> dict:
@@ -88,6 +106,6 @@ def differences(before: dict, now: dict, prefix: str = '') -> list[str]:
 
 def write_json(path: pathlib.Path, content: dict) -> None:
   """Writes by rename: a reader sees the old file or the new one."""
-  temporary = path.with_suffix('.tmp')
+  temporary = path.with_name(f'.{path.name}.tmp')
   temporary.write_text(json.dumps(content, indent=2) + '\n')
   os.replace(temporary, path)

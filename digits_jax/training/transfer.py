@@ -8,6 +8,7 @@ averages.
 """
 
 import dataclasses
+import os
 import pathlib
 from typing import Any
 
@@ -63,7 +64,7 @@ def _given(workdir, look):
 
   Raises InputError where nothing can be read of it.
   """
-  workdir = pathlib.Path(workdir).expanduser()
+  workdir = pathlib.Path(os.path.expanduser(workdir))
   if workdir.is_file():
     return weights.read_params(workdir)
   if not (workdir / 'config.json').is_file():

@@ -10,6 +10,7 @@ import math
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,14 @@ _PARAMS = 'params'
 _PLACES = ('font_dir', 'test_font_dir', 'folder', 'data_dir', 'glyph_path')  # of config.data
 
 
-def write(path: pathlib.Path, *, config: dict, params: Any, step: int, temperature: float) -> None:
-  """Writes the file. Raises InputError on a parameter that half precision cannot hold."""
-  places = [f'config.data.{name}' for name in _PLACES if config['data'].get(name)]
+def write(
+  path: pathlib.Path, *, config: dict, params: Any, step: int, temperature: float, left_out: Sequence[str] = ()
+) -> None:
+  """Writes the file. Raises InputError on a parameter that half precision cannot hold.
+
+  left_out: fields that the config does not hold any more, where it is from such a file itself.
+  """
+  places = [*left_out, *(f'config.data.{name}' for name in _PLACES if config['data'].get(name))]
   config = config | {'init_from': '', 'init_subtrees': ()}
   config['data'] = config['data'] | dict.fromkeys(_PLACES, '')
   arrays = {}

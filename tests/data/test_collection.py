@@ -113,10 +113,15 @@ def test_given_splits_and_the_report(tmp_path):
   assert lines[2] == f'lengths: 1: {ones}, 2: {twos}, 3: {threes}'
   assert lines[3].startswith('characters: ') and f'7: {"".join(texts).count("7")}, ' in lines[3]
   assert lines[4] == 'sizes (height x width): 16 to 24 x 32 to 90, 21 of them 16x32'
-  assert lines[5:8] == [
-    'copies of another image: 1', 'WARNING: 1 images of test are in train too', 'unreadable files: 1',
-  ]  # fmt: skip
-  assert 'broken.png' in lines[8] and len(lines) == 9
+  assert lines[5:7] == ['copies of another image: 1', 'WARNING: 1 images of test are in train too']
+  assert lines[7].startswith('checksum of images, numbers and splits: ') and lines[8] == 'unreadable files: 1'
+  assert 'broken.png' in lines[9] and len(lines) == 10
+  image_files.write_png(path / 'leak.png', images[names[50]])
+  rows = (path / 'labels.csv').read_text()
+  (path / 'labels.csv').write_text(rows.replace(f'leak.png,{texts[0]}', f'leak.png,{texts[50]}'))
+  said = collection.report(load(path, skips_unreadable=True), 'DIR')
+  assert 'WARNING: 1 images of test are in validation too' in said and said.count('WARNING') == 1
+  assert lines[7] not in said  # another data set
 
 
 def test_one_image_with_two_labels(made, tmp_path):

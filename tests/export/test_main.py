@@ -27,7 +27,7 @@ def test_a_reader_of_two_digits(tmp_path):
   code, told, err = start(f'--workdir={workdir}', f'--out={out}', '--format=stablehlo', '--length=2', '--beams=3')
   assert (code, err) == (0, '')
   assert told.startswith(f'wrote {out} (0.') and told.count('\n') == 2
-  assert 'it differs from the run by at most ' in told and ' on 64 test images' in told
+  assert 'it differs from the run by at most ' in told and ' on 64 images of ' in told
   assert os.listdir(out.parent) == ['reader']
   read, stored = stablehlo.load(out)
   decoding = {'method': 'CTC prefix beam search', 'beams': 3, 'n_best': 1, 'min_length': 2, 'max_length': 2}

@@ -202,7 +202,7 @@ def test_broken_images_have_their_place(reader, images, readings, tmp_path):
   'options, problem',
   [
     ({'nbest': 0}, 'nbest=0'),
-    ({'nbest': 9}, 'nbest=9 must be at least 1 and at most the 8 beams'),
+    ({'nbest': 9}, 'nbest=9 must be from 1 to the 8 beams'),
     ({'min_length': -1}, 'at least -1'),
     ({'min_length': 3, 'max_length': 2}, 'at least 3 and at most 2'),
     ({'min_length': FRAMES + 1}, f'reads at most {FRAMES} digits, and min_length is {FRAMES + 1}'),

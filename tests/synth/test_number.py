@@ -3,6 +3,7 @@
 import collections
 import functools
 import itertools
+import math
 import re
 
 import jax
@@ -58,7 +59,7 @@ def test_first_digits_have_the_shares_given(split):
 
 
 def test_first_digits_need_a_share_each():
-  for shares in ((0.5, 0.5), (-0.1,) + (0.1,) * 9, (0.0,) * 10):
+  for shares in ((0.5, 0.5), (-0.1,) + (0.1,) * 9, (0.0,) * 10, (0.1,) * 9 + (math.nan,), (math.nan,) + (0.1,) * 9):
     with pytest.raises(InputError, match=r'synth\.number\.first_digits: .* is not a share'):
       specs.part('number', first_digits=shares)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from configs import street
 from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.data import fields
 from digits_jax.errors import InputError
+from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
 from digits_jax.synth import number, scene
 from digits_jax.synth.augment import AugmentSpec
 from digits_jax.synth.draw import Deck
@@ -52,10 +54,10 @@ def inked(shape):
   """For 64 keys: signed distances of the ink, boxes in pixels and lengths, as `scene.example` has them."""
 
   def one(key, bank):
-    k_number, k_place = jax.random.split(key)
+    k_length, k_symbols, k_place = jax.random.split(key, 3)
     deck = Deck(k_place, 64)
-    length = jax.random.randint(k_number, (), 1, SLOTS + 1)
-    symbols = jax.random.randint(k_number, (SLOTS + scene.NEIGHBOURS,), 0, 10)
+    length = jax.random.randint(k_length, (), 1, SLOTS + 1)
+    symbols = jax.random.randint(k_symbols, (SLOTS + scene.NEIGHBOURS,), 0, 10)
     placed = scene.arrange(deck, bank.boxes[3, symbols], length, SLOTS, shape)
     window = scene.choose_window(deck, placed, length, shape)
     places = scene.plane(window, placed, SIZE)
@@ -90,6 +92,25 @@ def test_ink_stays_in_its_boxes_whatever_the_view():
       held |= box
       assert (ink > 0)[box].any()
     assert not (ink > 0)[~held].any()
+
+
+def test_distances_go_on_beyond_a_digit_s_field():
+  # Ink up to 0.62 units from the middle of a field whose border is 0.67 from it.
+  half, at = np.array([0.62, 0.3]), (np.arange(FIELD_PX) + 0.5 - FIELD_PX / 2) / FIELD_UNIT
+  signed = lambda x, y: np.where(
+    (abs(x) < half[0]) & (abs(y) < half[1]), np.minimum(half[0] - abs(x), half[1] - abs(y)),
+    -np.hypot(np.maximum(abs(x) - half[0], 0), np.maximum(abs(y) - half[1], 0)),
+  )  # fmt: skip
+  field = np.rint(128 + np.clip(signed(at[None], at[:, None]) / FIELD_REACH, -1, 1) * 127).astype(np.uint8)
+  count = 1 + scene.NEIGHBOURS
+  placed = types.SimpleNamespace(
+    maps=np.tile(np.eye(2, dtype=np.float32), (count, 1, 1)), anchors=np.zeros((count, 2), np.float32), weight=0.0,
+    is_used=np.arange(count) == 0,
+  )  # fmt: skip
+  x, y = places = np.stack(np.meshgrid(np.linspace(-1, 1, 60), np.linspace(-1, 1, 60))).astype(np.float32)
+  ink, _ = scene.draw(jnp.asarray(np.tile(field, (count, 1, 1))), placed, jnp.asarray(places), 1)
+  near = abs(signed(x, y)) < 0.2  # as far as outlines go
+  np.testing.assert_allclose(np.asarray(ink)[near], signed(x, y)[near], atol=0.05)  # a little further at corners
 
 
 @pytest.mark.slow

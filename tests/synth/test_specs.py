@@ -45,6 +45,7 @@ WRONG = [
   ('photo', {'noise': (0.2, 0.1)}, r'synth\.photo\.noise'),
   ('photo', {'noise': (-0.1, 0.1)}, 'blur_px and noise must be at least 0'),
   ('photo', {'blur_px': (2.0, 1.0)}, r'synth\.photo\.blur_px'),
+  ('photo', {'blur_px': (0.0, float('inf'))}, r'synth\.photo\.blur_px: \(0\.0, inf\) is not .* both finite'),
   ('photo', {'inversion': 1.5}, r'synth\.photo\.inversion: 1\.5 does not lie in \[0, 1\]'),
   ('photo', {'inversion': -0.1}, r'synth\.photo\.inversion'),
   ('photo', {'background': (0.0, 0.5), 'contrast': (0.6, 1.0)}, 'ink that cannot be told from paper'),

@@ -48,7 +48,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
 
 
 def test_a_start_killed_while_it_wrote_the_config_is_no_obstacle(tmp_path):
-  (tmp_path / 'config.tmp').write_text('{"se')
+  (tmp_path / '.config.json.tmp').write_text('{"se')
   open_run(tmp_path)
   assert rundir.read_config(tmp_path)['seed'] == 0
 

@@ -1,8 +1,8 @@
 """Your own labelled images: those of config.data.folder on the canvas of config.synth.layout, as a reader places them.
 
 Training moves and exposes them anew each time, by the ranges of whole numbers in config.synth.warp and those of
-config.synth.clutter and config.synth.photo; validation and the test are as the files are. Images lie in host memory, a
-byte a pixel.
+config.synth.clutter and config.synth.photo; validation and the test are as the files are. Images lie in host memory,
+some three bytes a pixel.
 """
 
 import dataclasses

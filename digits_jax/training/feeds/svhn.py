@@ -68,6 +68,8 @@ def _select(config, part):
   data_dir, splits = data.data_dir or None, tuple(data.svhn_splits)
   if 'test' in splits:
     raise InputError(f'config.data.svhn_splits={splits}: the test split is for the test alone')
+  if not 0 < data.held_out[0] < 1:
+    raise InputError(f'config.data.held_out: {data.held_out[0]} is no share for validation that leaves some photos')
   svhn.check(data_dir, *splits, 'test')  # all that a run needs, before any of it is cropped
   return svhn.select(
     data_dir,
@@ -86,16 +88,19 @@ def _report(config, selection):
   lines.append(f'trained on: {len(selection.texts):,} photos')
   if selection.too_long:
     lines[-1] += f'; {selection.too_long:,} of more than {config.photos.max_digits} digits left out'
+  lines.append(f'checksum of photos, boxes and numbers: {" ".join(record["digest"] for record in records.values())}')
   return ''.join(f'{line}\n' for line in lines)
 
 
 def _source(config, alphabet, selection, spec, *, keep, seed):
   data_dir, photos = config.data.data_dir or None, config.photos
   longest = max(photos.max_digits, *map(len, selection.texts))
+  records = svhn.check(data_dir, *sorted(set(selection.splits)))  # all photos are cropped, those left out too
+  room = max(6, longest, *(int(length) for record in records.values() for length in record['by_length']))
   numbers = svhn_feed.load(
     data_dir,
     selection,
-    CropSpec(photos.crop_px, photos.margin, photos.is_square, slots=max(6, longest)),
+    CropSpec(photos.crop_px, photos.margin, photos.is_square, slots=room),
     alphabet=alphabet,
     slots=longest,
     is_cached=keep != 'none',

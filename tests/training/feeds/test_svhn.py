@@ -89,8 +89,9 @@ def test_long_numbers_are_left_out_of_training_and_counted(data_dir):
   kept = sum(len(text) <= 2 for text in texts)
   assert 0 < kept < len(texts) == len(train.constants['labels']) + len(texts) - kept
   assert train.constants['labels'].shape == (kept, 2) and train.constants['boxes'].shape == (kept, 2, 4)
-  first, second, third = train.report.splitlines()
+  first, second, third, last = train.report.splitlines()
   assert first.startswith('train: 40 photos from train.tar.gz') and second.startswith('test: 12 photos from')
+  assert last.startswith('checksum of photos, boxes and numbers: ')
   assert third == f'trained on: {kept} photos; {len(texts) - kept} of more than 2 digits left out'
   longest = max(map(len, svhn.select(data_dir, ('test',), 'all').texts))
   test = feeds.of(config).tests(config, Alphabet())['test']  # the test is left whole
@@ -103,6 +104,7 @@ def test_long_numbers_are_left_out_of_training_and_counted(data_dir):
     ({'data.svhn_splits': ('train', 'test')}, r'config\.data\.svhn_splits=.*: the test split is for the test alone'),
     ({'data.svhn_splits': ('trian',)}, r"SVHN has the splits train, test, extra: .* not \['trian'"),
     ({'augment.size': 40}, r'config\.augment\.size=40 is more than the config\.photos\.crop_px=32'),
+    ({'data.held_out': (0.0, 0.1)}, r'config\.data\.held_out: 0\.0 is no share for validation that leaves some'),
     ({'photos.keep': 'gpu'}, "kept on device, host, none, not 'gpu'"),
     ({'data.data_dir': '/nowhere'}, 'no train and no test split of SVHN in /nowhere.* --splits=train,test'),
   ],
