@@ -1,7 +1,8 @@
 """The shared entry of every command: flags, the environment that jax reads at import, errors as one sentence.
 
 Assumes that nothing has imported jax yet: commands import their heavy modules inside their main function.
-Exit codes: 0 done, 1 the data had faults (a command says which), 2 the user can put it right, 130 Ctrl-C.
+Exit codes: 0 done, 1 the data had faults (a command says which), 2 the user can put it right, 130 Ctrl-C,
+141 a closed pipe, 143 SIGTERM.
 """
 
 import difflib
@@ -98,6 +99,9 @@ def _run(main, argv):
   except InputError as error:
     print(f'{program}: {error}', file=sys.stderr)
     return 2
+  except BrokenPipeError:  # whoever read our output has enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141  # as a shell names the end by a closed pipe
   except OSError as error:
     if error.filename is None and error.errno != errno.ENOSPC:  # not of a file
       raise
@@ -219,6 +223,7 @@ def _prepare_environment():
   if cache is None:
     cache = os.environ.get('JAX_COMPILATION_CACHE_DIR', os.path.expanduser('~/.cache/digits_jax/xla'))
   if cache:
+    cache = os.path.expanduser(cache)
     os.environ['JAX_COMPILATION_CACHE_DIR'] = cache
     os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
     os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')

@@ -3,7 +3,9 @@
 Fields are changed by flags, e.g. --config.steps=500. A --workdir that holds a run of the same config resumes it.
 """
 
+import os
 import pathlib
+import re
 
 from absl import flags
 
@@ -15,8 +17,8 @@ _WORKDIR = command.workdir_flag('Run directory, to make or to go on with; defaul
 _PROFILE = flags.DEFINE_integer('profile', 0, 'Trace this many steps with jax.profiler, into WORKDIR/profile.', 0)
 _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Several processes: find them as Slurm or a TPU pod tells.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'Several processes by hand: HOST:PORT of process 0.')
-_PROCESSES = flags.DEFINE_integer('processes', None, 'How many processes, with --coordinator.')
-_PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which one this is, from 0, with --coordinator.')
+_PROCESSES = flags.DEFINE_integer('processes', None, 'How many processes, with --coordinator.', 1)
+_PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which one this is, from 0, with --coordinator.', 0)
 
 
 def main(argv):
@@ -28,7 +30,7 @@ def main(argv):
 
   from digits_jax.training import checkpoint, experiment, finish, loop, parallel, rundir
 
-  workdir = pathlib.Path(_WORKDIR.value or pathlib.Path('runs') / config.name)
+  workdir = pathlib.Path(os.path.expanduser(_WORKDIR.value or os.path.join('runs', config.name)))
   lead = parallel.is_lead()
   built = experiment.build(config)
   table = layer_table(built)
@@ -36,12 +38,13 @@ def main(argv):
   loop.check_start(built, checkpoints)
   rundir.open_run(workdir, config, is_lead=lead)
   rundir.check_data(workdir, built.train.report)
-  if lead:
-    describe(built, table, workdir)
-  if received := loop.train(built, workdir, checkpoints, profile_steps=_PROFILE.value):
-    return 128 + received
-  result = finish.finish(built, workdir, checkpoints, is_lead=lead)
-  checkpoints.close()
+  with rundir.locked(workdir, is_lead=lead):
+    if lead:
+      describe(built, table, workdir)
+    if received := loop.train(built, workdir, checkpoints, profile_steps=_PROFILE.value):
+      return 128 + received
+    result = finish.finish(built, workdir, checkpoints, is_lead=lead)
+    checkpoints.close()
   if lead:
     report(result, workdir)
   return 0
@@ -51,11 +54,22 @@ def connect():
   """Joins the other processes, where flags say that there are some."""
   by_hand = (_COORDINATOR.value, _PROCESSES.value, _PROCESS_ID.value)
   if any(value is not None for value in by_hand):
-    if None in by_hand:
-      raise InputError('--coordinator, --processes and --process_id belong together: give all three')
+    if None in by_hand or _DISTRIBUTED.value:
+      raise InputError(
+        '--coordinator, --processes and --process_id belong together: give all three, without --distributed'
+      )
+    if not _PROCESS_ID.value < _PROCESSES.value:
+      raise InputError(f'--process_id={_PROCESS_ID.value} is not one of --processes={_PROCESSES.value}, from 0')
+    if not re.fullmatch(r'.+:\d+', _COORDINATOR.value):
+      raise InputError(f'--coordinator={_COORDINATOR.value} is not HOST:PORT, such as host0:9876')
     join(_COORDINATOR.value, _PROCESSES.value, _PROCESS_ID.value)
   elif _DISTRIBUTED.value:
-    join()
+    try:
+      join()
+    except ValueError as error:
+      raise InputError(
+        f'--distributed finds neither Slurm nor a TPU pod here ({error}): give --coordinator, --processes, --process_id'
+      ) from error
 
 
 def join(*where):

@@ -20,12 +20,13 @@ def main(arguments):
     raise InputError(f'unknown argument {arguments[0]!r}: the run directory is given as --workdir=RUN')
   if not _WORKDIR.value:
     raise InputError('which run? Give its directory as --workdir=RUN')
-  if not os.path.isdir(_WORKDIR.value):
-    raise InputError(f'there is no run directory {_WORKDIR.value}')
-  metrics = os.path.join(_WORKDIR.value, 'metrics.jsonl')
+  workdir = os.path.expanduser(_WORKDIR.value)
+  if not os.path.isdir(workdir):
+    raise InputError(f'there is no run directory {workdir}')
+  metrics = os.path.join(workdir, 'metrics.jsonl')
   if not os.path.isfile(metrics):
     raise InputError(f'there is no {metrics}: a run writes it when it begins to train')
-  picture = os.path.join(_WORKDIR.value, 'plots', 'curves.png')
+  picture = os.path.join(workdir, 'plots', 'curves.png')
   charts.curves(picture, logbook.read_metrics(metrics))
   print(f'wrote {picture}')
 

@@ -21,6 +21,7 @@ import json
 import pathlib
 import platform
 import re
+import signal
 import subprocess
 import sys
 
@@ -79,6 +80,8 @@ def parse(argv):
     parser.error(f'--vary {empty[0]} has no values')
   if arguments.zip and len({len(values) for _, *values in arguments.vary}) > 1:
     parser.error('--zip takes as many values of each field')
+  if wrong := [flag for flag in extra if flag.lstrip('-').startswith('config')]:
+    parser.error(f'{wrong[0]} behind --: give fields of all runs as --set FIELD=VALUE')
   if wrong := [one for one in arguments.set if '=' not in one]:
     parser.error(f'--set {wrong[0]} is not FIELD=VALUE')
   return arguments, extra
@@ -139,7 +142,14 @@ def train(out, name, arguments, changes, extra):
   command += [f'--config.{field}' for field in fields] + extra
   with (out / f'{name}.log').open('a') as log:
     print(f'{_MARK}{revision()}\n{" ".join(command)}', file=log, flush=True)
-    return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+    # In a session of its own, so that Ctrl-C comes to it once, through us.
+    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+      return process.wait()
+    except KeyboardInterrupt:
+      process.terminate()
+      process.wait()
+      sys.exit(f'stopped; {name} has saved where it is: the same command goes on from there')
 
 
 def revision():
@@ -216,5 +226,11 @@ def print_table(rows):
     print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def interrupt(*_):
+  """SIGTERM ends a sweep as Ctrl-C does."""
+  raise KeyboardInterrupt
+
+
 if __name__ == '__main__':
+  signal.signal(signal.SIGTERM, interrupt)
   sys.exit(main(sys.argv[1:]))

@@ -83,6 +83,9 @@ def call(monkeypatch, capfd, tmp_path):
     ([TINY, '--memory_fraction=0.5'], ['--memory_fraction has no effect without --preallocate']),
     ([TINY, '--memory_fraction=2', '--preallocate'], ['--memory_fraction=2', '[0.01, 1.0]']),
     ([TINY, '--processes=2'], ['--coordinator, --processes and --process_id belong together']),
+    ([TINY, '--coordinator=a:1', '--processes=2', '--process_id=2'], ['--process_id=2 is not one of --processes=2']),
+    ([TINY, '--coordinator=a', '--processes=2', '--process_id=0'], ['--coordinator=a is not HOST:PORT']),
+    ([TINY, '--processes=0'], ['--processes=0']),
   ],
 )
 def test_flags(arguments, parts):

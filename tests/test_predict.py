@@ -193,6 +193,14 @@ def test_gallery(run, folder, expected, tmp_path, monkeypatch):
     assert spans[i] == list(expected[i].spans)
 
 
+def test_a_gallery_takes_the_place_of_a_gallery(run, folder, tmp_path):
+  path = tmp_path / 'g.png'
+  drawing.gallery(path, [np.zeros((9, 9), np.uint8)], [''], [[]])
+  before = path.read_bytes()
+  assert run(folder / 'b0.PNG', f'--gallery={path}')[0] == 0
+  assert drawing.is_ours(path) and path.read_bytes() != before
+
+
 def test_a_gallery_of_nothing(run, folder, tmp_path):
   code, _, err = run(folder / 'empty.png', f'--gallery={tmp_path / "g.png"}')
   assert code == 1 and 'no image could be read' in err and not (tmp_path / 'g.png').exists()
@@ -210,7 +218,9 @@ def test_a_gallery_of_nothing(run, folder, tmp_path):
     (['FOLDER', '--nbest=30'], 'nbest=30'),
     (['FOLDER', '--format=xml'], '--format=xml'),
     (['FOLDER', '--min_confidence=90'], '--min_confidence=90'),
-    (['FOLDER', '--gallery=FOLDER'], 'give the name of a PNG file'),
+    (['FOLDER', '--min_confidence=nan'], '--min_confidence=nan'),
+    (['FOLDER', '--gallery=FOLDER'], 'give the name of a file that ends with .png'),
+    (['FOLDER', '--gallery=FOLDER/b1.PNG'], 'b1.PNG: that file is there already and no gallery'),
     (['FOLDER', '--gallery=FOLDER/none/g.png'], 'there is no folder'),
     (['FOLDER', '--nbset=3'], "Unknown command line flag 'nbset'"),
   ],

@@ -39,12 +39,12 @@ class Plates:
     """images float32[count, 64, 128, 1] in [0, 1], labels int32[count, 5], classes, right-padded with 0."""
     images = np.zeros((count, HEIGHT, WIDTH, 1), np.float32)
     labels = np.zeros((count, LENGTHS[1]), np.int32)
-    shares = np.array_split(np.arange(count), len(self._rngs))
+    shares = np.array_split(np.arange(count), min(count, len(self._rngs)))
     fill = lambda rng, share: self._fill(rng, images[share[0] : share[-1] + 1], labels[share[0] : share[-1] + 1])
     if len(shares) == 1:
       fill(self._rngs[0], shares[0])
     else:
-      list(self._pool.map(fill, self._rngs, shares))
+      list(self._pool.map(fill, self._rngs[: len(shares)], shares))
     return images, labels
 
   def _fill(self, rng, images, labels):

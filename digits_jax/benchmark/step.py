@@ -44,7 +44,7 @@ def measure(
     reached) and, with synthesis in the step, synthesis_share (of the step's time).
   """
   is_gpu = jax.default_backend() == 'gpu'
-  end = time.perf_counter() + (seconds or (SECONDS if is_gpu else math.inf))
+  end = time.perf_counter() + (seconds if seconds is not None else SECONDS if is_gpu else math.inf)
   size = f'{networks.HEIGHT}x{networks.WIDTH}'
   found = {
     'name': 'step', 'input': f'training steps on {size} images', 'hardware': report.hardware(), 'notes': {}, 'rows': [],

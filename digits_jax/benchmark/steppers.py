@@ -82,7 +82,7 @@ def of_network(
 ) -> experiment.Experiment:
   """The config with this network, with AdamW as the peers have it, and with this batch at every step."""
   config = config.copy_and_resolve_references()
-  config.update(alphabet=DIGITS, batch_size=len(images))
+  config.update(alphabet=DIGITS, batch_size=len(images), task='read_ctc')
   config.model.update(
     patch=(network.patch, network.patch),
     widths=network.widths,
@@ -96,7 +96,7 @@ def of_network(
     dtype=dtype,
   )
   config.optim.update(name='adamw', schedule='constant', learning_rate=1e-3, weight_decay=1e-4)
-  config.optim.update(warmup_steps=0, clip_norm=0.0, average_decay=0.0)
+  config.optim.update(warmup_steps=0, clip_norm=0.0, average_decay=0.0, frozen=())
   lengths, count = (labels > 0).sum(1).astype(np.int32), len(images)
   batch = structs.Batch(images, labels, lengths, np.zeros((count, SLOTS, 4), np.float32), np.ones(count, bool))
   return dataclasses.replace(experiment.build(config), train=given(batch))
@@ -122,6 +122,7 @@ def ours(name: str, built: experiment.Experiment, *, steps: int) -> Stepper:
     batch_size=config.batch_size,
     steps_per_call=steps,
     average_decay=config.optim.average_decay,
+    frozen=tuple(config.optim.frozen),
   )
   state = parallel.replicate(built.initial_state())
   constants = parallel.replicate((parallel.training_key(config.seed), built.train.constants))
@@ -176,13 +177,14 @@ def count(built: experiment.Experiment) -> dict[str, float]:
   """
   config = built.config
   places, items = np.arange(config.batch_size), built.train.feed(0, 0, config.batch_size)
+  frozen = tuple(config.optim.frozen)
 
   def step(state, key, constants):
     batch = parallel.draw_batch(built.train, key, constants, state.step, items, places)
-    mean = lambda params: jnp.mean(built.task.loss(params, batch, key)[0])
-    gradients = jax.grad(mean)(state.params)
+    mean = lambda some: jnp.mean(built.task.loss(states.join(state.params, some, frozen), batch, key)[0])
+    gradients = jax.grad(mean)(states.trained(state.params, frozen))
     return states.apply_gradients(
-      state, gradients, built.optimiser, rate_scale=jnp.float32(1), decay=config.optim.average_decay
+      state, gradients, built.optimiser, rate_scale=jnp.float32(1), decay=config.optim.average_decay, frozen=frozen
     )
 
   state = jax.eval_shape(built.initial_state)

@@ -42,8 +42,8 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
           'times_ours': round(timings[0].median / (timings[i].median / count), 3),
         }
       )
-  layout = config.synth.layout
-  about = f'images of {config.name}, {layout.height}x{layout.width}'
+  height, width = parallel.example_shapes(source).images.shape[1:3]
+  about = f'images of {config.name}, {height}x{width}'
   return {
     'name': 'synth', 'input': about, 'hardware': report.hardware(), 'notes': device.peak_memory(), 'rows': rows
   }  # fmt: skip

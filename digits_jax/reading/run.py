@@ -57,10 +57,10 @@ def load(workdir: str | pathlib.Path | None = None) -> Run:
   if not workdir.exists():
     raise InputError(f'there is no run directory, and no file of weights, {workdir}')
   config, alphabet, task, shapes = _make(workdir, rundir.read_config(workdir))
-  if not (workdir / 'checkpoints' / 'best').is_dir():
-    raise InputError(f'{workdir} holds nothing to read with yet: its first checkpoint comes after an evaluation')
   checkpoints = Checkpoints(workdir)
   try:
+    if checkpoints.best_step() is None:
+      raise InputError(f'{workdir} holds nothing to read with yet: its first checkpoint comes after an evaluation')
     params = checkpoints.restore_best(shapes)
     step = checkpoints.best_step()
   finally:

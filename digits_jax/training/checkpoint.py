@@ -77,15 +77,23 @@ class Checkpoints:
       manager.close()
 
   def _newest(self, kind):
-    return self._managers[kind].latest_step() if self._root.is_dir() else None
+    return self._managers[kind].latest_step() if (self._root / kind).is_dir() else None
 
   def _save(self, kind, step, tree):
     manager = self._managers[kind]
     if manager.latest_step() == step:
       return
     tree = jax.tree.map(np.asarray, jax.device_get(tree))
-    manager.save(step, args=self._ocp.args.StandardSave(tree), force=True)
-    manager.wait_until_finished()
+    try:
+      manager.save(step, args=self._ocp.args.StandardSave(tree), force=True)
+      manager.wait_until_finished()
+    except ValueError as error:  # of TensorStore, which orbax writes with
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      raise InputError(
+        f'no space is left to save step {step} in {self._root / kind}: the checkpoint before is kept; make room, and '
+        'the same command goes on from it'
+      ) from error
 
   def _restore(self, kind, example):
     manager = self._managers[kind]
@@ -98,7 +106,11 @@ class Checkpoints:
       restored = manager.restore(step, args=self._ocp.args.StandardRestore(example))
     except (ValueError, KeyError, TypeError) as error:
       reason = str(error).strip().splitlines()[0]
-      raise InputError(f'{folder / str(step)} does not fit this model: {reason}') from error
+      if reason.startswith(('NOT_FOUND', 'OUT_OF_RANGE', 'DATA_LOSS', 'FAILED_PRECONDITION')):
+        what = f'is damaged: copy the run again, or start in another --workdir ({reason})'
+      else:
+        what = f'does not fit this model: {reason}'
+      raise InputError(f'{folder / str(step)} {what}') from error
     for (path, want), got in zip(jax.tree.leaves_with_path(example), jax.tree.leaves(restored), strict=True):
       if np.shape(want) != np.shape(got):
         name = jax.tree_util.keystr(path)

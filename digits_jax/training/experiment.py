@@ -29,7 +29,7 @@ LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 
 LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size', 'scene.size')}
 LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
 LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
-LEAST |= {'blank_patience': 0, 'seed': 0}
+LEAST |= {'blank_patience': 0}
 LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
 OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
 
@@ -146,16 +146,28 @@ def check_numbers(config: ConfigDict) -> None:
     if value < least:
       raise InputError(f'config.{name}={value} must be at least {least}')
   for name, value in config.model.items():
-    if not isinstance(value, str | bool | float) and min(jax.tree.leaves(value), default=1) < 1:
+    leaves = () if isinstance(value, str | bool | float) else jax.tree.leaves(value)
+    if min(leaves, default=1) < 1:
       raise InputError(f'config.model.{name}={value} must be at least 1')
+    if not all(isinstance(leaf, int) for leaf in leaves):
+      raise InputError(f'config.model.{name}={value} must hold whole numbers')
   if 'test' not in config.tests:
     raise InputError('config.tests needs a test set called `test`: validation is drawn as it is')
-  if not 0 <= config.optim.average_decay < 1:
-    raise InputError(f'config.optim.average_decay={config.optim.average_decay} must be in [0, 1)')
+  for name in ('average_decay', 'momentum'):
+    if not 0 <= config.optim[name] < 1:
+      raise InputError(f'config.optim.{name}={config.optim[name]} must be in [0, 1)')
+  if not 0 <= config.optim.final_frac <= 1:
+    raise InputError(f'config.optim.final_frac={config.optim.final_frac} must be in [0, 1]')
+  for name in ('plateau_factor', 'min_rate_scale'):
+    if not 0 < config.selection[name] <= 1:
+      raise InputError(f'config.selection.{name}={config.selection[name]} must be above 0 and at most 1')
+  for name, seed in (('seed', config.seed), ('validation.seed', config.validation.seed)):
+    if not 0 <= seed < 2**32:
+      raise InputError(f'config.{name}={seed} must be at least 0 and below 2**32')
   stopping.check_metric(config.selection.metric)
   if config.init_subtrees and not config.init_from:
     raise InputError('config.init_subtrees says what to copy and config.init_from not whence: give both or neither')
-  if config.optim.learning_rate <= 0:
+  if not config.optim.learning_rate > 0:
     raise InputError(f'config.optim.learning_rate={config.optim.learning_rate} must be above 0')
 
 

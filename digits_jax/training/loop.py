@@ -119,6 +119,8 @@ def train(
         checkpoints.save_best(step, states.reading_params(state))
       if is_complete:  # a signal may have come since the last call
         is_interrupted = parallel.any_process(is_interrupted or interrupts.received is not None)
+      if is_complete and step < config.steps:
+        book.say(f'stopped at step {step}: {config.selection.patience} evaluations without improvement')
       if is_interrupted:
         book.say(f'interrupted at step {step}; everything is saved, and the same command continues from there')
         return interrupts.received or signal.SIGTERM
@@ -145,6 +147,10 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.Trai
     raise InputError(
       f'this run is at step {int(state.step)} already and config.steps is {config.steps}: '
       'raise config.steps, or choose another --workdir'
+    )
+  if int(state.step) == config.steps != int(progress.selection.last_step):
+    raise InputError(
+      f'this run was stopped at step {config.steps}, which was not evaluated: config.steps must be larger to go on'
     )
   return state, progress
 

@@ -61,5 +61,6 @@ def make_optimiser(
 
 
 def decays(params):
-  """A tree of bools: whether weight decay acts on each parameter (those of two and more dimensions)."""
-  return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+  """A tree of bools: whether weight decay acts on each parameter; it does on matrices and kernels, not on biases."""
+  is_bias = lambda path: str(getattr(path[-1], 'key', '')).endswith('bias')  # GRU's has an axis of directions
+  return jax.tree.map_with_path(lambda path, leaf: leaf.ndim > 1 and not is_bias(path), params)

@@ -3,6 +3,8 @@
 config.json (resolved), checkpoints/, metrics.jsonl, tensorboard/, model.txt, result.json, plots/.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -13,8 +15,10 @@ from ml_collections import ConfigDict
 from digits_jax.errors import InputError
 from digits_jax.training import parallel
 
-# What may change when a run is resumed.
-FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every')
+# What may change when a run is resumed: how long it goes on and how often it says so (the schedule follows `steps`; a
+# run that ended at a step that is no multiple of `eval_every` has evaluated once more), and what changes no bit.
+FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience')
+FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
 
 
 def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:
@@ -30,6 +34,29 @@ def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> Non
     refusal = error
   if parallel.any_process(refusal is not None):
     raise refusal or InputError(f'process 0 refuses the work directory {workdir}, and says why')
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path, *, is_lead: bool):
+  """Keeps other runs out of the directory while it is entered, by the lead process's lock on it.
+
+  Raises InputError, in every process, where another run has it. A file system without locks keeps nobody out.
+  """
+  handle, is_taken = os.open(workdir, os.O_RDONLY) if is_lead else None, False
+  try:
+    try:
+      if is_lead:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      is_taken = True
+    except OSError:
+      pass
+    if parallel.any_process(is_taken):
+      raise InputError(f'another process trains in {workdir}: wait for it, or choose another --workdir')
+    yield
+  finally:
+    if is_lead:
+      os.close(handle)
 
 
 def _open(workdir, config):

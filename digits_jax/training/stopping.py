@@ -33,11 +33,14 @@ class Selection:
   stale: np.ndarray  # int64[], evaluations since the last improvement
   rate_scale: np.ndarray  # float64[], what the learning rate is multiplied with
   plateau_stale: np.ndarray  # int64[], evaluations since the last improvement, or since the rate was lowered
+  last_step: np.ndarray  # int64[], of the last evaluation, -1 before the first
 
 
 def initial() -> Selection:
   """Before the first evaluation."""
-  return Selection(np.array(np.nan), np.array(-1), np.array(np.nan), np.array(0), np.array(1.0), np.array(0))
+  return Selection(
+    np.array(np.nan), np.array(-1), np.array(np.nan), np.array(0), np.array(1.0), np.array(0), np.array(-1)
+  )
 
 
 def check_metric(metric: str) -> None:
@@ -87,6 +90,7 @@ def update(
     stale=np.array(stale),
     rate_scale=np.array(rate_scale),
     plateau_stale=np.array(plateau_stale),
+    last_step=np.array(step),
   )
   return new, is_best
 

@@ -69,10 +69,10 @@ def _given(workdir, look):
     return weights.read_params(workdir)
   if not (workdir / 'config.json').is_file():
     raise InputError(f'config.init_from: {workdir} holds no run: train it first, or name another')
-  if not (workdir / 'checkpoints' / 'best').is_dir():
-    raise InputError(f'config.init_from: {workdir} holds nothing yet: its first parameters come after an evaluation')
   checkpoints = Checkpoints(workdir)
   try:
+    if checkpoints.best_step() is None:
+      raise InputError(f'config.init_from: {workdir} holds nothing yet: its first parameters come after an evaluation')
     return look(checkpoints)
   finally:
     checkpoints.close()

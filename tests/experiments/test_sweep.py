@@ -6,8 +6,10 @@ import importlib.util
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -85,6 +87,7 @@ def test_every_combination_has_a_folder_name_of_its_own():
     ([TINY, '--out=x', '--zip', '--vary', 'seed', '1', '--vary', 'steps', '2', '3'], '--zip takes as many values'),
     ([TINY, '--out=x', '--vary', 'seed', '1', '--runs', 'x'], '--runs: not allowed with argument --vary'),
     ([TINY, '--out=x', '--zip', '--runs', 'x'], '--zip goes with --vary'),
+    ([TINY, '--out=x', '--vary', 'seed', '1', '--', '--config.steps=3'], '--config.steps=3 behind --: give'),
     ([TINY, '--out=x', '--vary', 'seed', '1', '--set', 'steps'], '--set steps is not FIELD=VALUE'),
   ],
 )
@@ -139,13 +142,16 @@ def test_wrong_lists_of_runs(tmp_path, text, message):
 def test_listed_runs_have_their_names_and_keep_their_meaning(tmp_path, monkeypatch, capsys):
   out, runs, commands = tmp_path / 'out', tmp_path / 'runs.json', []
 
-  def run(command, **_):
-    commands.append(command)
-    finish(pathlib.Path(command[4].removeprefix('--workdir=')), seed=0, accuracy=0.5)
-    return subprocess.CompletedProcess(command, 0)
+  class Run:
+    def __init__(self, command, **_):
+      commands.append(command)
+      finish(pathlib.Path(command[4].removeprefix('--workdir=')), seed=0, accuracy=0.5)
+
+    def wait(self):
+      return 0
 
   monkeypatch.setattr(sweep, 'revision', lambda: 'abc')
-  monkeypatch.setattr(sweep.subprocess, 'run', run)
+  monkeypatch.setattr(sweep.subprocess, 'Popen', Run)
   arguments = [TINY, f'--out={out}', f'--runs={runs}', '--set', 'steps=7']
   runs.write_text('{"all": {}, "no_noise": {"synth.photo.noise": "(0,0)", "steps": "8"}}')
   assert sweep.main(arguments) == 0
@@ -172,6 +178,27 @@ def test_every_run_of_the_ablation_can_be_drawn():
     specs[name] = feeds.street.spec(config, Alphabet(config.alphabet), 'train', AugmentSpec(**config.augment))
     assert name != 'shipped_fonts' or config.data.font_dir == ''
   assert specs.pop('shipped_fonts') == specs['all'] and len(set(specs.values())) == len(specs) == 9
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
+  # A trainer that takes a moment to save when it is asked to stop.
+  (tmp_path / 'digits_jax').mkdir()
+  (tmp_path / 'digits_jax' / 'main.py').write_text(
+    'import pathlib, signal, sys, time\n'
+    'def stop(*_):\n  time.sleep(0.5)\n  pathlib.Path("saved").touch()\n  sys.exit(143)\n'
+    'signal.signal(signal.SIGTERM, stop)\npathlib.Path("begun").touch()\ntime.sleep(60)\n'
+  )
+  line = [sys.executable, str(FILE), '--config=x.py', '--out=out', '--vary', 'seed', '1', '2']
+  process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  while not (tmp_path / 'begun').exists():
+    assert process.poll() is None
+    time.sleep(0.05)
+  process.send_signal(number)
+  _, complaint = process.communicate(timeout=30)
+  assert process.returncode == 1
+  assert complaint == 'stopped; seed=1 has saved where it is: the same command goes on from there\n'
+  assert (tmp_path / 'saved').exists() and not (tmp_path / 'out' / 'seed=2.log').exists()
 
 
 @pytest.mark.slow

@@ -215,6 +215,7 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
     (['FILE'], "unexpected argument 'FILE'"),
     (['--labels=a.csv'], 'which run?'),
     (['--workdir=RUN', '--labels=a.csv', '--config=configs/fonts.py:tiny'], 'give one of them'),
+    (['--workdir=RUN', '--labels='], '--labels is empty'),
     (['--workdir=RUN', '--out=figures.txt'], 'ends with .json'),
     (['--workdir=RUN', '--sheet=none/sheet.png'], 'there is no folder'),
     (['--workdir=RUN', '--labels=none.csv'], 'there is no file of labels none.csv'),

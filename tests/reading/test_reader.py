@@ -90,6 +90,17 @@ def test_readings_are_what_the_program_gives(reader, images, readings):
     assert reading.conditional_confidence is None
 
 
+def test_images_may_share_a_buffer(reader, images, readings):
+  def frames():  # as from a camera
+    buffer = np.zeros_like(images[0])
+    for image in images:
+      buffer[:] = image
+      yield buffer
+
+  for one, other in zip(reader.read(frames()), readings, strict=True):
+    same(one, other)
+
+
 def test_confidences_are_the_exact_probabilities(readings, logits, alphabet):
   exact = np.exp(log_probs(logits, alphabet, [reading.text for reading in readings]))
   found = np.array([reading.confidence for reading in readings])

@@ -72,7 +72,9 @@ def test_a_test_that_it_cannot_find_is_refused_and_its_export_is_checked_with_no
   opened = opening.load(tmp_path / 'it.npz')
   with pytest.raises(InputError, match=r'where its test images lie \(config\.data\.test_font_dir\): give --config'):
     evaluation.config_sets(opened, opened.config)
-  assert 'differs from the run by at most 0 ' in writing.write_weights(tmp_path / 'it.npz', tmp_path / 'again.npz')
+  told = writing.write_weights(tmp_path / 'it.npz', tmp_path / 'again.npz')
+  assert 'differs from the run by at most 0 ' in told and ' images of noise ' in told
+  assert opening.load(tmp_path / 'again.npz').left_out == opened.left_out == ('config.data.test_font_dir',)
   whole = opening.load(written)
   assert not whole.left_out and set(evaluation.config_sets(whole, whole.config)) == {'test'}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, evaluate, loop
+from digits_jax.training import checkpoint, evaluate, loop, parallel
 from digits_jax.training import state as states
 from tests.training import runs, toy
 
@@ -24,6 +25,34 @@ def test_logs_and_evaluations_come_when_they_are_due(tmp_path):
     ('validation', 2), ('train', 3), ('validation', 4), ('train', 6), ('validation', 6), ('validation', 7),
   ]  # fmt: skip
   assert runs.saved(tmp_path)['folder'] == '7'
+
+
+def test_training_never_draws_what_a_test_set_does(tmp_path, monkeypatch):
+  seen = []
+  make = parallel.make_train_call
+
+  def spy(*given, **options):
+    call = make(*given, **options)
+    return lambda state, constants, *rest: seen.append(constants[0]) or call(state, constants, *rest)
+
+  monkeypatch.setattr(parallel, 'make_train_call', spy)
+  built = toy.build(toy.get_config(seed=2, steps=1))  # the seed of the test set
+  assert runs.run(tmp_path, built) == 0
+  ids = np.arange(8, dtype=np.int32)
+  draw = lambda key: parallel.draw_batch(built.train, key, jnp.asarray(built.train.constants), 0, ids, ids).images
+  key = jax.random.wrap_key_data(np.asarray(jax.random.key_data(seen[0])).reshape(-1, 2)[0])
+  ours, theirs = draw(key), draw(jax.random.key(built.tests['test'].seed))
+  assert np.abs(ours - theirs).max((1, 2, 3)).min() > 0.1
+  np.testing.assert_array_equal(ours, draw(parallel.training_key(2)))
+
+
+def test_a_run_is_not_cut_at_a_step_that_was_not_evaluated(tmp_path):
+  stop = lambda step: signal.raise_signal(signal.SIGTERM) if step == 3 else None
+  assert runs.run_toy(tmp_path, feed=stop, steps=8, eval_every=8, checkpoint_every=8) == 143
+  stopped = int(runs.saved(tmp_path)['folder'])
+  with pytest.raises(InputError, match=f'stopped at step {stopped}, which was not evaluated'):
+    runs.run_toy(tmp_path, steps=stopped, eval_every=8, checkpoint_every=8)
+  assert runs.run_toy(tmp_path, steps=stopped + 1, eval_every=8, checkpoint_every=8) == 0
 
 
 def test_next_pause():

@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from configs import fonts
 from digits_jax.errors import InputError
-from digits_jax.training import optim
+from digits_jax.training import experiment, optim
 
 FIELDS = {'learning_rate': 2.0, 'steps': 100, 'warmup_steps': 0, 'cycle_steps': 10, 'final_frac': 0.1}
 
@@ -128,3 +129,15 @@ def test_clipping_is_by_the_norm_of_the_whole_gradient():
 def test_an_optimiser_that_is_none_says_so(name, decay, words):
   with pytest.raises(InputError, match=words):
     optim.make_optimiser(name, optax.constant_schedule(0.1), weight_decay=decay, momentum=0.9, clip_norm=1.0)
+
+
+def test_no_bias_decays_whatever_its_shape():
+  config = fonts.get_config('tiny')
+  config.model.recurrent = 'gru'
+  built = experiment.build(config)
+  params = jax.eval_shape(built.initial_state).params
+  found = {jax.tree_util.keystr(path): decays for path, decays in jax.tree.leaves_with_path(optim.decays(params))}
+  assert {name for name, decays in found.items() if decays} == {name for name in found if 'kernel' in name} | {
+    name for name in found if name.endswith("['recurrent']")
+  }
+  assert any('recurrent_bias' in name for name in found)

@@ -1,5 +1,6 @@
 """Whose run a directory is, and what may change."""
 
+import contextlib
 import json
 import os
 
@@ -53,10 +54,32 @@ def test_a_start_killed_while_it_wrote_the_config_is_no_obstacle(tmp_path):
   assert rundir.read_config(tmp_path)['seed'] == 0
 
 
-def test_a_damaged_config_is_named(tmp_path):
-  (tmp_path / 'config.json').write_text('{"se')
+@pytest.mark.parametrize('content', [b'{"se', b'[]', b'{"name": "\xe9"}'])
+def test_a_damaged_config_is_named(tmp_path, content):
+  (tmp_path / 'config.json').write_bytes(content)
   with pytest.raises(InputError, match=r'config\.json is damaged'):
     open_run(tmp_path)
+
+
+def test_one_run_at_a_time(tmp_path):
+  enter = lambda: contextlib.ExitStack().enter_context(rundir.locked(tmp_path, is_lead=True))
+  with rundir.locked(tmp_path, is_lead=True), pytest.raises(InputError, match=r'another process trains in .*: wait'):
+    enter()
+  with rundir.locked(tmp_path, is_lead=True):
+    pass
+
+
+def test_other_data_is_refused(tmp_path):
+  rundir.check_data(tmp_path, 'checksum: 1\n')  # a new run
+  (tmp_path / 'data.txt').write_text('7 images\nchecksum: 1\n')
+  rundir.check_data(tmp_path, 'seven images\nchecksum: 1\n')
+  with pytest.raises(InputError, match='trained on other data'):
+    rundir.check_data(tmp_path, '7 images\nchecksum: 2\n')
+
+
+def test_what_changes_no_bit_may_change(tmp_path):
+  open_run(tmp_path)
+  open_run(tmp_path, **{'evaluation.batch_size': 4, 'photos.keep': 'host', 'data.data_dir': 'elsewhere'})
 
 
 def test_a_path_below_a_file_cannot_be_written(tmp_path):

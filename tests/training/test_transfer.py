@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -102,8 +103,8 @@ def test_nothing_that_fits_is_refused():
 
 
 def test_a_start_that_cannot_be_made_is_refused_before_there_is_a_directory(source, tmp_path):
-  (tmp_path / 'young').mkdir()
-  (tmp_path / 'young' / 'config.json').write_text('{}')
+  stop = lambda step: signal.raise_signal(signal.SIGTERM) if step == 2 else None
+  assert runs.run_toy(tmp_path / 'young', feed=stop, steps=20, eval_every=100, checkpoint_every=100) == 143
   cases = [(str(tmp_path), (), 'holds no run'), (str(tmp_path / 'young'), (), 'holds nothing yet')]
   cases.append((str(source), ('trunk',), "no parameters 'trunk'"))
   for where, subtrees, words in cases:
@@ -111,6 +112,10 @@ def test_a_start_that_cannot_be_made_is_refused_before_there_is_a_directory(sour
     with pytest.raises(InputError, match=words):
       loop.check_start(built, checkpoint.Checkpoints(tmp_path / 'run'))
   assert not (tmp_path / 'run').exists()
+  (tmp_path / 'other' / 'checkpoints').mkdir(parents=True)  # somebody's
+  with pytest.raises(InputError):
+    loop.check_start(built, checkpoint.Checkpoints(tmp_path / 'other'))
+  assert not any((tmp_path / 'other' / 'checkpoints').iterdir())
 
 
 def test_a_run_with_a_frozen_start_in_two_parts_equals_a_whole_one_though_its_source_is_gone(source, tmp_path):
