@@ -192,8 +192,23 @@ def test_a_cache_that_is_not_finished_is_not_used(data_dir, cache, monkeypatch):
   with pytest.raises(KeyboardInterrupt):
     svhn_crops.cached(data_dir, 'test', SPEC)
   assert os.listdir(cache) == []
-  monkeypatch.undo()
-  os.environ['XDG_CACHE_HOME'] = str(cache.parent)
+
+
+def test_a_cache_that_is_damaged_is_made_again(data_dir, cache, caplog):
+  whole = np.array(svhn_crops.cached(data_dir, 'test', SPEC))
+  (file,) = cache.iterdir()
+  os.truncate(file, 3000)
+  np.testing.assert_array_equal(svhn_crops.cached(data_dir, 'test', SPEC), whole)
+  assert 'cropping again' in caplog.text and [path.name for path in cache.iterdir()] == [file.name]
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(data_dir, cache):
+  for name, hours in (('svhn.old', 25), ('svhn.new', 1)):
+    (cache / name).mkdir(parents=True)
+    (cache / name / 'crops.npy').write_bytes(b'0' * 9)
+    os.utime(cache / name, (time.time() - 3600 * hours,) * 2)
+  svhn_crops.cached(data_dir, 'test', SPEC)
+  assert not (cache / 'svhn.old').exists() and (cache / 'svhn.new').exists()
 
 
 def test_a_cache_that_cannot_be_written(data_dir, tmp_path, monkeypatch):

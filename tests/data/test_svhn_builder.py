@@ -291,6 +291,32 @@ def test_a_damaged_split_is_named_and_made_again(made, tmp_path, name, is_cut, c
   assert file.with_name('svhn_numbers-test.index.npz').stat().st_mtime_ns == test
 
 
+@pytest.mark.parametrize('name', ['svhn_numbers-train.array_record-00000-of-00001', 'svhn_numbers-train.index.npz'])
+def test_damage_that_changes_no_size_is_found(made, tmp_path, name):
+  prepare(made, tmp_path)
+  file = tmp_path / 'svhn_numbers' / '1.0.0' / name
+  content = bytearray(file.read_bytes())
+  content[: len(content) // 2] = bytes(len(content) // 2)
+  file.write_bytes(content)
+  if name.endswith('npz'):
+    with pytest.raises(InputError, match=r'index\.npz is damaged .*: prepare the data set again'):
+      svhn.load_index(str(tmp_path), 'train')
+  assert 'train' in prepare(made, tmp_path) and prepare(made, tmp_path) == []
+  assert sorted(examples(tmp_path, 'train')) == sorted(TRAIN)
+
+
+def test_the_same_archive_gives_the_same_bytes(made, tmp_path):
+  program = (
+    'import sys\nfrom digits_jax.data import svhn_builder\n'
+    "svhn_builder.prepare(sys.argv[1], sys.argv[2], wanted=['test'], mirrors=[])\n"
+  )
+  for name, seed in (('a', '1'), ('b', '2')):
+    line = [sys.executable, '-c', program, str(tmp_path / name), str(made)]
+    subprocess.run(line, check=True, env=os.environ | {'PYTHONHASHSEED': seed}, capture_output=True)
+  one, other = (svhn.records(str(tmp_path / name))['test'] for name in 'ab')
+  assert one['checksums'] == other['checksums'] and one['digest'] == other['digest']
+
+
 @pytest.mark.parametrize('name', ['dataset_info.json', 'metadata.json'])
 @pytest.mark.parametrize('content', ['', '{"splits": 3}', '{"splits": [{"name": "train"}]}', '[]'])
 def test_a_damaged_description_is_named(made, tmp_path, name, content):
