@@ -12,7 +12,7 @@ python -m digits_jax.main --config=configs/digit.py
 
 What limits all of them is how well a single digit is read: the nets learn the 55,000 training digits by heart
 (experiments/strings, grid, triplets). Meant for a GPU: on two CPU cores a run takes hours. One seed each on one NVIDIA
-H100 that three to five other processes shared, with --config.steps_per_call=50:
+H100 that up to five other processes shared, with --config.steps_per_call=50:
 
 strings       98.38% of strings-v1, 97.54% of seven-v1, 132 s
 grid          99.18% of grid-v1, 180 s

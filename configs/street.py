@@ -4,7 +4,7 @@ python -m digits_jax.main --config=configs/street.py --workdir=runs/street
 
 Question: how many of SVHN's numbers, the box of all digits given, does a reader get right that never saw a photo?
 Trained with 135 families of fonts, one seed: 86.46% of 192 photos (80.90% to 90.59%) and 81.25% of 64 others (70.03% to
-88.94%), 183 s on one NVIDIA H100 that three others shared. `small`, with the ranges before: 77.60% and 68.75%, 25
+88.94%), 183 s on one NVIDIA H100 that up to three others shared. `small`, with the ranges before: 77.60% and 68.75%, 25
 minutes on 2 CPU cores (experiments/street).
 """
 

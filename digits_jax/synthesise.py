@@ -28,6 +28,7 @@ _DISTINCT = flags.DEFINE_bool('distinct', False, 'Every number at most once: rep
 _SPLIT = flags.DEFINE_enum(
   'split', 'train', ['train', 'validation', 'test'], 'Whose glyphs and numbers; validation is drawn as the test is.'
 )
+_TEST = flags.DEFINE_string('test', 'test', 'Which of the sets in config.tests --split=test draws.')
 _SEED = flags.DEFINE_integer(
   'seed', None, 'Default: that of the split in the config.', lower_bound=0, upper_bound=2**31 - 1
 )
@@ -48,6 +49,10 @@ def main(arguments):
   if (_OUT.value or _CHECKSUM.value) and _COUNT.value is None:
     raise InputError('how many images? Give --count=60000, or another number')
   config = command.experiment_config()
+  if _TEST.present and _SPLIT.value != 'test':
+    raise InputError(f'--test={_TEST.value} names a test set: give --split=test too')
+  if _TEST.value not in config.tests:
+    raise InputError(f'--test={_TEST.value}: this config has no such test set; it has {", ".join(config.tests)}')
   out = pathlib.Path(os.path.expanduser(_OUT.value)) if _OUT.value else None
   if out and out.is_dir() and any(out.iterdir()):
     raise InputError(
@@ -59,7 +64,7 @@ def main(arguments):
   from digits_jax.alphabet import Alphabet
   from digits_jax.training import experiment, parallel
 
-  source, seed = experiment.build_source(config, _SPLIT.value)
+  source, seed = experiment.build_source(config, _SPLIT.value, test=_TEST.value)
   make_key = parallel.training_key if _SPLIT.value == 'train' else jax.random.key
   numbers = Numbers(source, Alphabet(config.alphabet), make_key(seed if _SEED.value is None else _SEED.value))
   count = _COUNT.value or min(PREVIEWED, source.limit or PREVIEWED)

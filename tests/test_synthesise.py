@@ -82,6 +82,21 @@ def test_the_test_split_is_the_set_of_result_json(run, tmp_path):
   np.testing.assert_array_equal(pixels, as_pixels(batch))
 
 
+def test_a_set_that_stands_beside_the_test(run, tmp_path):
+  flags = ('--config=configs/fonts.py:lengths', '--split=test', '--test=lengths', '--count=3')
+  code, _, err = run(*flags, f'--out={tmp_path / "set"}')
+  assert code == 0, err
+  _, labels, pixels = read(tmp_path / 'set')
+  assert pixels.shape == (3, 64, 360)
+  source = experiment.build_source(fonts.get_config('lengths'), 'test', test='lengths')[0]
+  batch = evaluate.draw_examples(evaluate.FixedSet('lengths-v1', source, 2, 3), np.arange(3))
+  assert labels == [Alphabet().decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
+  cases = {'--test=length': 'no such test set; it has lengths, test, twelve', '--split=train': 'give --split=test too'}
+  for wrong, words in cases.items():
+    code, _, err = run(*flags, f'--out={tmp_path / "no"}', wrong)
+    assert code == 2 and words in err and err.count('\n') == 1
+
+
 @pytest.mark.slow
 def test_the_train_split_is_the_first_step_of_training(run, tmp_path):
   flag = '--preview=' + str(tmp_path / 'sheet.png')
@@ -90,7 +105,7 @@ def test_the_train_split_is_the_first_step_of_training(run, tmp_path):
   config = fonts.get_config('tiny')
   source, places = experiment.build(config).train, np.arange(12, dtype=np.int32)
   draw = lambda key, constants: parallel.draw_batch(source, key, constants, 0, places, places)
-  batch = jax.device_get(jax.jit(draw)(jax.random.key(config.seed), source.constants))
+  batch = jax.device_get(jax.jit(draw)(parallel.training_key(config.seed), source.constants))
   alphabet = Alphabet(config.alphabet)
   assert labels == [alphabet.decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
   np.testing.assert_array_equal(pixels, as_pixels(batch))

@@ -116,13 +116,16 @@ def check_images(built: Experiment) -> None:
       ) from error
 
 
-def build_source(config: ConfigDict, split: str) -> tuple[sources.Source, int]:
-  """The source of one split and its seed, as training and evaluation draw from them. Raises InputError as `build`."""
+def build_source(config: ConfigDict, split: str, *, test: str = 'test') -> tuple[sources.Source, int]:
+  """The source of one split and its seed, as training and evaluation draw from them; test: which of config.tests.
+
+  Raises InputError as `build` does.
+  """
   check_numbers(config)
   alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
   if split == 'train':
     return feed.train(config, alphabet), config.seed
-  fixed = feed.validation(config, alphabet) if split == 'validation' else feed.tests(config, alphabet)['test']
+  fixed = feed.validation(config, alphabet) if split == 'validation' else feed.tests(config, alphabet)[test]
   return fixed.source, fixed.seed
 
 
