@@ -7,6 +7,9 @@ from PIL import Image
 
 from digits_jax.errors import InputError
 
+_FILTER = Image.Resampling.BILINEAR
+_MOST = 2**24  # pixels that are copied to be resized, edges included
+
 
 @dataclasses.dataclass(frozen=True)
 class CropSpec:
@@ -55,5 +58,18 @@ def cut(photo: np.ndarray, low: np.ndarray, side: np.ndarray, shape: tuple[int, 
   first, last = np.floor(low).astype(int) - reach, np.ceil(low + side).astype(int) + reach
   rows = np.clip(np.arange(first[1], last[1]), 0, photo.shape[0] - 1)
   columns = np.clip(np.arange(first[0], last[0]), 0, photo.shape[1] - 1)
-  around = Image.fromarray(np.ascontiguousarray(photo[rows[:, None], columns]))
-  return np.asarray(around.resize(shape[::-1], Image.Resampling.BILINEAR, box=(*(low - first), *(low + side - first))))
+  (x, y), (right, bottom) = low - first, low + side - first
+  if len(rows) * len(columns) <= _MOST:
+    around = Image.fromarray(np.ascontiguousarray(photo[rows[:, None], columns]))
+    return np.asarray(around.resize(shape[::-1], _FILTER, box=(x, y, right, bottom)))
+
+  # A strip with its edges repeated would be as high as it is long: one axis after the other, the long one first.
+  def across(image):
+    image = Image.fromarray(np.ascontiguousarray(image[:, columns]))
+    return np.asarray(image.resize((shape[1], image.height), _FILTER, box=(x, 0, right, image.height)))
+
+  def down(image):
+    image = Image.fromarray(np.ascontiguousarray(image[rows]))
+    return np.asarray(image.resize((image.width, shape[0]), _FILTER, box=(0, y, image.width, bottom)))
+
+  return down(across(photo)) if photo.shape[1] > photo.shape[0] else across(down(photo))

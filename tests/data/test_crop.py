@@ -1,5 +1,7 @@
 """Numbers cut out of photos, against Pillow and against what their boxes say."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +23,24 @@ def test_a_crop_that_needs_no_resizing_copies():
   image, inside = crop.crop(photo, boxes, CropSpec(size=60, margin=0.5))
   np.testing.assert_array_equal(image, photo[0:60, 20:80])
   np.testing.assert_array_equal(inside, boxes - np.array([20, 0, 20, 0], np.float32))
+
+
+def test_a_long_strip_takes_little_memory(monkeypatch):
+  rng = np.random.default_rng(0)
+  for shape in ((20, 900, 3), (900, 20, 3)):
+    photo = rng.integers(0, 256, shape, np.uint8)
+    side = np.full(2, 900.0)
+    cut = lambda: crop.cut(photo, (np.array(photo.shape[1::-1]) - side) / 2, side, (54, 54)).astype(int)
+    whole = cut()
+    with monkeypatch.context() as patch:
+      patch.setattr(crop, '_MOST', 10_000)
+      found = cut()
+      assert abs(found - whole).max() <= 1  # rounded between the axes
+    tall = np.zeros((14_000, 100, 3), np.uint8)
+    tracemalloc.start()
+    crop.cut(tall, np.array([-6950.0, 0.0]), np.full(2, 14_000.0), (54, 54))
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize('is_square', [True, False])
