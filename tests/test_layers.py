@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAYERS = {'digits_jax': 5} | {f'digits_jax.{name}': 0 for name in ('errors', 'structs', 'alphabet', 'cpu')}
 LAYERS |= {f'digits_jax.{name}': 1 for name in ('synth', 'ctc', 'models', 'positions')}
 LAYERS |= {f'digits_jax.{name}': 1 for name in ('metrics', 'confidence', 'boxes')}
-LAYERS |= {f'digits_jax.{name}': 2 for name in ('data', 'drawing')}
+LAYERS |= {f'digits_jax.{name}': 2 for name in ('data', 'drawing', 'charts')}
 LAYERS |= {'digits_jax.tasks': 3, 'digits_jax.training': 4, 'digits_jax.reading': 4}
 LAYERS |= {f'digits_jax.{name}': 5 for name in ('command', 'main', 'synthesise', 'prepare', 'plots')}
 LAYERS |= {f'digits_jax.{name}': 5 for name in ('predict', 'evaluate', 'export', 'benchmark')}
@@ -86,10 +86,10 @@ def test_one_module_says_pmap():
   assert [name for name, path in FILES.items() if 'pmap' in path.read_text()] == ['digits_jax.training.parallel']
 
 
-def test_one_module_draws():
+def test_two_modules_draw():
   found = {name: {one for one in imports(name, ast.walk(tree)) if 'matplotlib' in one} for name, tree in TREES.items()}
   found = {name: modules for name, modules in found.items() if modules}
-  assert set(found) == {'digits_jax.drawing'}
+  assert set(found) == {'digits_jax.drawing', 'digits_jax.charts'}
 
 
 @pytest.mark.parametrize('name', ['digits_jax', *(n for n in FILES if n.count('.') == 1 and layer(n) == 5)])

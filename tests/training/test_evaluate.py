@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from configs import fonts
+from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, experiment, parallel
+from digits_jax.training import evaluate, experiment, feeds, parallel
 from tests.training import toy
 
 EXAMPLES = 11
@@ -88,9 +89,9 @@ def test_synthesised_numbers_have_the_same_bits_on_one_device_and_on_two():
   config.tests.test.synth.layout.update(height=32, width=64)
   config.tests.test.synth.number.update(min_length=1, max_length=2)
   config.tests.test.synth.warp.update(rotation_degrees=5.0, slant_degrees=5.0, shift_px=1.0)
-  numbers = experiment.build(config).validation
+  numbers = feeds.of(config).validation(config, Alphabet(config.alphabet))
   show = dataclasses.replace(
-    experiment.build(config).task,
+    experiment.make_task(config, Alphabet(config.alphabet)),
     predict=lambda params, images: None,
     score=lambda outputs, batch: {'images': batch.images, 'boxes': batch.boxes},
   )
