@@ -18,6 +18,8 @@ from digits_jax.training import evaluate
 BOUNDS = (0.1, 10.0)  # where the search stays: a set that is read without an error would have temperature 0
 _GRID = 41  # temperatures of the first look, evenly spaced on a log scale; 1 is the middle one
 _PRECISION = 1e-4  # relative, of the temperature
+_SPAN = 0.02  # of log temperatures, on each side, for the parabola at the end
+_NOISE = 1e-6  # relative, of a mean of losses in float32
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -50,7 +52,7 @@ def minimise(function: Callable[[float], float]) -> float:
   """Where on BOUNDS a function of a temperature is lowest, on a log scale; 1 where nowhere is lower than there.
 
   A grid finds the valley, for there may be several; golden-section search between the grid's neighbours finds its
-  bottom. Among equal values that nearest to 1 wins; a value that is not finite counts as infinite.
+  bottom, a parabola its middle where that is no worse than rounding tells. Among equal values that nearest to 1 wins; a value that is not finite counts as infinite.
   """
   finite = lambda value: value if math.isfinite(value) else math.inf
   values = {}
@@ -69,7 +71,17 @@ def minimise(function: Callable[[float], float]) -> float:
   while hi - lo > _PRECISION:
     left, right = hi - _GOLDEN * (hi - lo), lo + _GOLDEN * (hi - lo)
     lo, hi = (lo, right) if at(left) <= at(right) else (left, hi)
-  return math.exp(min(values, key=lambda log: (values[log], abs(log))))
+  best = min(values, key=lambda log: (values[log], abs(log)))
+  if abs(best) + _SPAN > math.log(BOUNDS[1]):
+    return math.exp(best)
+  # Near its bottom the valley is flatter than float32 tells; a parabola through points further apart tells its middle.
+  before, here, after = at(best - _SPAN), at(best), at(best + _SPAN)
+  bend = before - 2 * here + after
+  if 0 < bend < math.inf and abs(before - after) < 2 * bend:
+    middle = best + _SPAN * (before - after) / (2 * bend)
+    if at(middle) <= min(here + _NOISE * abs(here), at(0.0)):
+      return math.exp(middle)
+  return math.exp(best)
 
 
 def _keep(outputs, batch):
