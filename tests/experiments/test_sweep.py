@@ -66,6 +66,7 @@ def test_products_and_zips():
     {'seed': '1', 'model.widths': '(8,8)'},
     {'seed': '1', 'model.widths': '(16,16)'},
   ]
+  assert all(sweep.name_of(changes) == name for name, changes in sweep.combinations(vary, is_zip=False).items())
   assert list(sweep.combinations(vary, is_zip=True).values()) == [
     {'seed': '0', 'model.widths': '(8,8)'},
     {'seed': '1', 'model.widths': '(16,16)'},
