@@ -52,8 +52,8 @@ def minimise(function: Callable[[float], float]) -> float:
   """Where on BOUNDS a function of a temperature is lowest, on a log scale; 1 where nowhere is lower than there.
 
   A grid finds the valley, for there may be several; golden-section search between the grid's neighbours finds its
-  bottom, a parabola its middle, where that is no worse than rounding tells. Among equal values that nearest to 1 wins; a
-  value that is not finite counts as infinite.
+  bottom, a parabola its middle, where that is no worse than rounding tells. Among equal values that nearest to 1
+  wins; a value that is not finite counts as infinite.
   """
   finite = lambda value: value if math.isfinite(value) else math.inf
   values = {}
