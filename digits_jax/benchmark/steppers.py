@@ -181,7 +181,8 @@ def count(built: experiment.Experiment) -> dict[str, float]:
 
   def step(state, key, constants):
     batch = parallel.draw_batch(built.train, key, constants, state.step, items, places)
-    mean = lambda some: jnp.mean(built.task.loss(states.join(state.params, some, frozen), batch, key)[0])
+    keys = parallel.example_keys(key, state.step, places)
+    mean = lambda some: jnp.mean(built.task.loss(states.join(state.params, some, frozen), batch, keys)[0])
     gradients = jax.grad(mean)(states.trained(state.params, frozen))
     return states.apply_gradients(
       state, gradients, built.optimiser, rate_scale=jnp.float32(1), decay=config.optim.average_decay, frozen=frozen

@@ -17,7 +17,10 @@ RECURRENTS = ('lstm', 'gru', 'none')
 
 
 class CRNN(nn.Module):
-  """images float32[B, H, W, C] in [0, 1] -> logits float32[B, T, K], unnormalised; T = W / horizontal strides."""
+  """images float32[B, H, W, C] in [0, 1] -> logits float32[B, T, K], unnormalised; T = W / horizontal strides.
+
+  With keys key[B], in training, a share `dropout` of the features is dropped before `frames` and before `head`.
+  """
 
   classes: int
   patch: tuple[int, int]
@@ -30,22 +33,24 @@ class CRNN(nn.Module):
   recurrent_layers: int
   is_bidirectional: bool
   dtype: jnp.dtype
+  dropout: float = 0.0
 
   @nn.compact
-  def __call__(self, images):
+  def __call__(self, images, keys=None):
     if self.recurrent not in RECURRENTS:
       raise InputError(f'model.recurrent: there is no {self.recurrent!r}; it is one of {", ".join(RECURRENTS)}')
     x = layers.standardise(images)
     x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
     batch, height, frames, features = x.shape
+    drop = layers.Dropout(self.dropout, keys)
     x = x.transpose(2, 0, 1, 3).reshape(frames, batch, height * features)  # [T, B, H'*F]
-    x = nn.relu(layers.Dense(self.frame_features, self.dtype, name='frames')(x))
+    x = nn.relu(layers.Dense(self.frame_features, self.dtype, name='frames')(drop(x, axis=1)))
     if self.recurrent != 'none':
       for i in range(self.recurrent_layers):
         x = recurrence.Recurrent(
           self.recurrent, self.recurrent_features, self.is_bidirectional, self.dtype, name=f'recurrent_{i}'
         )(x)
-    x = layers.Dense(self.classes, jnp.float32, _mostly_blank, name='head')(x)
+    x = layers.Dense(self.classes, jnp.float32, _mostly_blank, name='head')(drop(x, axis=1))
     return x.transpose(1, 0, 2)  # [B, T, K]
 
 

@@ -12,6 +12,7 @@ class Digit(nn.Module):
   """images float32[B, H, W, C] in [0, 1] -> logits float32[B, A], unnormalised; symbol a of the alphabet is logit a.
 
   The trunk is the CRNN's, under the same name: with the same patch, widths and groups its parameters fit there.
+  With keys key[B], in training, a share `dropout` of the features is dropped before each dense layer.
   """
 
   symbols: int
@@ -21,10 +22,12 @@ class Digit(nn.Module):
   groups: int
   dense_features: Sequence[int]
   dtype: jnp.dtype
+  dropout: float = 0.0
 
   @nn.compact
-  def __call__(self, images):
+  def __call__(self, images, keys=None):
     x = layers.standardise(images)
     x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
-    x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype)  # of [B, H'*W'*F]
+    drop = layers.Dropout(self.dropout, keys)
+    x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype, drop)  # of [B, H'*W'*F]
     return layers.Dense(self.symbols, jnp.float32, name='head')(x)

@@ -186,11 +186,41 @@ class Trunk(nn.Module):
     return x
 
 
-def dense_stack(x: jax.Array, features: Sequence[int], dtype: jnp.dtype) -> jax.Array:
-  """Dense layers with relu, `dense_0`, `dense_1`, ... of the module that calls it: [B, F] -> [B, features[-1]]."""
+def dense_stack(x: jax.Array, features: Sequence[int], dtype: jnp.dtype, drop: 'Dropout') -> jax.Array:
+  """Dense layers with relu, `dense_0`, `dense_1`, ... of the module that calls it: [B, F] -> [B, features[-1]].
+
+  Features are dropped before each of them, and behind the last.
+  """
+  x = drop(x)
   for i, width in enumerate(features):
-    x = nn.relu(Dense(width, dtype, name=f'dense_{i}')(x))
+    x = drop(nn.relu(Dense(width, dtype, name=f'dense_{i}')(x)))
   return x
+
+
+class Dropout:
+  """Dropout (Srivastava et al. 2014): features become 0 with probability `rate`, the others are divided by 1 - rate.
+
+  For one pass through a model; each call draws anew. flax's draws one mask for a whole batch, this one a mask for each
+  image from a key of its own, so that it does not matter how devices share a batch.
+
+  rate: in [0, 1).
+  keys: key[B]; None, when reading, drops nothing.
+  """
+
+  def __init__(self, rate: float, keys: jax.Array | None):
+    self._rate = rate
+    self._keys = keys
+    self._calls = 0
+
+  def __call__(self, x: jax.Array, axis: int = 0) -> jax.Array:
+    """float[..., B, ...] -> the same shape; axis is that of B."""
+    if self._keys is None or not self._rate:
+      return x
+    self._calls += 1
+    shape = x.shape[:axis] + x.shape[axis + 1 :]
+    draw = lambda key: jax.random.bernoulli(jax.random.fold_in(key, self._calls), 1 - self._rate, shape)
+    is_kept = jax.vmap(draw, out_axes=axis)(self._keys)
+    return jnp.where(is_kept, x / (1 - self._rate), 0).astype(x.dtype)
 
 
 class Dense(nn.Module):

@@ -2,7 +2,7 @@
 
 After Goodfellow, Bulatov, Ibarz, Arnoud and Shet 2013, "Multi-digit Number Recognition from Street View Imagery using
 Deep Convolutional Neural Networks", with GroupNorm for subtractive normalisation, shared kernels in every layer and
-no dropout.
+dropout before dense layers alone.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,10 @@ class Heads(NamedTuple):
 
 
 class MultiDigit(nn.Module):
-  """images float32[B, H, W, C] in [0, 1] -> Heads."""
+  """images float32[B, H, W, C] in [0, 1] -> Heads.
+
+  With keys key[B], in training, a share `dropout` of the features is dropped before each dense layer.
+  """
 
   symbols: int
   positions: int
@@ -35,13 +38,15 @@ class MultiDigit(nn.Module):
   maxout: int
   dense_features: Sequence[int]
   dtype: jnp.dtype
+  dropout: float = 0.0
 
   @nn.compact
-  def __call__(self, images):
+  def __call__(self, images, keys=None):
     x = layers.standardise(images)
     trunk = (self.patch, self.widths, self.pools, self.groups, self.dtype, self.kernel, self.maxout)
     x = layers.Trunk(*trunk, name='trunk')(x)
-    x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype)  # of [B, H'*W'*F]
+    drop = layers.Dropout(self.dropout, keys)
+    x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype, drop)  # of [B, H'*W'*F]
     lengths = layers.Dense(self.positions + 1, jnp.float32, name='lengths')(x)
     symbols = layers.Dense(self.positions * self.symbols, jnp.float32, name='symbols')(x)
     return Heads(lengths, symbols.reshape(-1, self.positions, self.symbols))

@@ -19,4 +19,5 @@ def make(name: str, **options) -> Task:
     hint = f'did you mean {near[0]!r}?' if near else f'the tasks are {", ".join(TASKS)}'
     raise InputError(f'config.task: there is no task {name!r}; {hint}')
   task = TASKS[name]
-  return task.make(**{option: options[option] for option in ('alphabet', *task.OPTIONS, *task.FIELDS)})
+  names = ('alphabet', *task.OPTIONS, *task.FIELDS)
+  return task.make(**{option: options[option] for option in names if option in options})

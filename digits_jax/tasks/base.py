@@ -32,7 +32,8 @@ class Task:
   """What is learnt.
 
   init: (key, batch) -> params. Raises InputError where the batch cannot fit the model.
-  loss: (params, batch, key) -> (float32[B], {name: float32[B]}): one loss and metrics per example, unreduced.
+  loss: (params, batch, keys) -> (float32[B], {name: float32[B]}): one loss and metrics per example, unreduced. keys
+    key[B], one for each example, are what the model's own randomness is drawn from; with None it has none.
   predict: (params, images float32[B, H, W, C]) -> outputs, a pytree of arrays with leading axis B.
   score: (outputs, batch) -> {name: array[B, ...]}: per-example records, from which evaluation computes rates; among
     them `loss`, float32[B], which says how well the outputs, divided by a temperature or not, fit the batch.
@@ -43,7 +44,7 @@ class Task:
   """
 
   init: Callable[[jax.Array, structs.Batch], Params]
-  loss: Callable[[Params, structs.Batch, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
+  loss: Callable[[Params, structs.Batch, jax.Array | None], tuple[jax.Array, dict[str, jax.Array]]]
   predict: Callable[[Params, jax.Array], Any]
   score: Callable[[Any, structs.Batch], dict[str, jax.Array]]
   table: Callable[[jax.Array, structs.Batch], str]

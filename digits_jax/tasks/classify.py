@@ -12,7 +12,8 @@ from digits_jax.models import digit
 from digits_jax.tasks.base import Decoded, Task, check_smoothing
 
 OPTIONS = ('n_best',)  # of config.evaluation
-FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'label_smoothing', 'dtype')  # of config.model
+FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'dropout')  # of config.model
+FIELDS += ('label_smoothing', 'dtype')
 TOP = 5  # of `is_in_top_5`
 
 
@@ -32,7 +33,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
   """
   check_smoothing(label_smoothing)
   module = digit.Digit(symbols=len(alphabet.symbols), **model)
-  apply = lambda params, images: module.apply({'params': params}, images)
+  apply = lambda params, images, keys=None: module.apply({'params': params}, images, keys)
 
   def init(key, batch):
     slots = batch.labels.shape[1]
@@ -43,10 +44,9 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
       )
     return module.init(key, batch.images)['params']
 
-  def task_loss(params, batch, key):
-    del key  # the model has no randomness of its own
+  def task_loss(params, batch, keys):
     targets, is_feasible = _targets(batch)
-    logits = apply(params, batch.images)
+    logits = apply(params, batch.images, keys)
     smoothed = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[1]), label_smoothing)
     losses = optax.softmax_cross_entropy(logits, smoothed)
     return jnp.where(is_feasible, losses, 0.0), {'infeasible': 1.0 - is_feasible.astype(jnp.float32)}

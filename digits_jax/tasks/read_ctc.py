@@ -13,7 +13,7 @@ from digits_jax.tasks.base import Decoded, Task
 
 OPTIONS = ('decoder', 'beams', 'n_best')  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'frame_features', 'recurrent', 'recurrent_features')  # of config.model
-FIELDS += ('recurrent_layers', 'is_bidirectional', 'dtype')
+FIELDS += ('recurrent_layers', 'is_bidirectional', 'dropout', 'dtype')
 DECODERS = ('beam', 'greedy')
 
 
@@ -38,7 +38,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
       f'config.evaluation.n_best={n_best} must be at least 1 and at most config.evaluation.beams={beams}'
     )
   module = crnn.CRNN(classes=alphabet.classes, **model)
-  apply = lambda params, images: module.apply({'params': params}, images)
+  apply = lambda params, images, keys=None: module.apply({'params': params}, images, keys)
 
   def init(key, batch):
     params = module.init(key, batch.images)['params']
@@ -51,9 +51,8 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
       )
     return params
 
-  def task_loss(params, batch, key):
-    del key  # the model has no randomness of its own
-    logits = apply(params, batch.images)
+  def task_loss(params, batch, keys):
+    logits = apply(params, batch.images, keys)
     ctc = loss.ctc_loss(logits, _all_frames(logits), batch.labels, batch.label_lengths)
     is_empty = jnp.all(jnp.argmax(logits, -1) == 0, axis=1)
     return ctc.loss, {

@@ -12,7 +12,7 @@ from digits_jax.tasks.base import Decoded, Task, check_smoothing
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions')  # of model
-FIELDS += ('label_smoothing', 'dtype')
+FIELDS += ('dropout', 'label_smoothing', 'dtype')
 
 
 def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) -> Task:
@@ -31,7 +31,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
   """
   check_smoothing(label_smoothing)
   module = multidigit.MultiDigit(symbols=len(alphabet.symbols), **model)
-  apply = lambda params, images: module.apply({'params': params}, images)
+  apply = lambda params, images, keys=None: module.apply({'params': params}, images, keys)
 
   def init(key, batch):
     slots = batch.labels.shape[1]
@@ -42,9 +42,8 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
       )
     return module.init(key, batch.images)['params']
 
-  def task_loss(params, batch, key):
-    del key  # the model has no randomness of its own
-    heads = apply(params, batch.images)
+  def task_loss(params, batch, keys):
+    heads = apply(params, batch.images, keys)
     log_probs, is_feasible = positions.log_prob(*heads, batch.labels, batch.label_lengths)
     losses = -log_probs
     if label_smoothing:

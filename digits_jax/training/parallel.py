@@ -68,9 +68,13 @@ def training_key(seed: int) -> jax.Array:
 
 def draw_batch(source: Source, key: jax.Array, constants, step, items, places: jax.Array) -> structs.Batch:
   """The examples of one step at places int32[b] of its global batch, made from the fed items [b, ...]."""
+  return jax.vmap(source.example, in_axes=(0, None, 0))(example_keys(key, step, places), constants, items)
+
+
+def example_keys(key: jax.Array, step, places: jax.Array) -> jax.Array:
+  """key[b], one for each place of the step's global batch."""
   key = jax.random.fold_in(key, step)
-  keys = jax.vmap(lambda place: jax.random.fold_in(key, place))(places)
-  return jax.vmap(source.example, in_axes=(0, None, 0))(keys, constants, items)
+  return jax.vmap(lambda place: jax.random.fold_in(key, place))(places)
 
 
 def example_shapes(source: Source) -> structs.Batch:
@@ -107,12 +111,13 @@ def make_train_call(
     key, source_constants = constants
     places = jax.lax.axis_index(AXIS) * share + jnp.arange(share)
     batch = draw_batch(source, key, source_constants, state.step, items, places)
+    model_key = jax.random.fold_in(key, 2**31 - 1)  # no step has this number
     valid = jax.lax.psum(jnp.sum(batch.mask, dtype=jnp.float32), AXIS)
     keep = lambda value: jnp.where(batch.mask, value, 0.0)
 
     def mean_loss(trained):
       params = states.join(state.params, trained, frozen)
-      losses, metrics = task.loss(params, batch, jax.random.fold_in(key, state.step))
+      losses, metrics = task.loss(params, batch, example_keys(model_key, state.step, places))
       metrics = {name: jnp.sum(keep(value)) / valid for name, value in metrics.items()}
       return jnp.sum(keep(losses)) / valid, metrics
 

@@ -147,7 +147,7 @@ def test_frozen_parameters_have_no_part_in_the_optimiser_or_in_the_norm_of_the_g
 
   key, items, places = parallel.training_key(0), built.train.feed(0, 0, 8), np.arange(8)
   batch = parallel.draw_batch(built.train, key, jnp.asarray(built.train.constants), 0, items, places)
-  losses = lambda out: built.task.loss(state.params | {'out': out}, batch, key)[0]
+  losses = lambda out: built.task.loss(state.params | {'out': out}, batch, None)[0]
   gradient = jax.grad(lambda out: jnp.sum(losses(out) * batch.mask) / jnp.sum(batch.mask))(state.params['out'])
   logged = next(record for record in runs.logged(tmp_path) if record['kind'] == 'train')
   assert logged['gradient_norm'] == pytest.approx(float(jnp.linalg.norm(gradient)), rel=1e-5)
