@@ -190,7 +190,7 @@ def scene() -> ConfigDict:
   config.shape.lengths = (0.2, 0.4, 0.26, 0.12, 0.02)  # shares of 1, 2, ... digits, whatever synth.number.min_length
   config.shape.stretch = (0.5, 1.15)  # width of digits, a factor, one value a number
   config.shape.scale = 0.06  # height of each digit, 1 +- this
-  config.shape.gap = (-0.1, 0.4)  # between inks, one value a number, small ones more often
+  config.shape.gap = (-0.06, 0.4)  # between inks, one value a number, small ones more often
   config.shape.wander = 0.04  # baseline +- this, each digit
   config.shape.rotation_degrees = 4.0  # +- this, each digit
   config.shape.slant_degrees = 12.0  # +- this, one value a number
@@ -208,7 +208,7 @@ def scene() -> ConfigDict:
   config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them, half of them out of the crop
 
   config.paint = ConfigDict()  # colours
-  config.paint.contrast = (0.08, 0.85)  # difference of ink and ground in grey, small ones more often
+  config.paint.contrast = (0.12, 0.85)  # difference of ink and ground in grey, small ones more often
   config.paint.saturation = 0.3  # of either, at most; mostly less
   config.paint.outline = 0.15  # share of numbers with an outline in a third colour
   config.paint.outline_width = (0.03, 0.1)  # of those; 0.1 is the most
@@ -232,8 +232,8 @@ def scene() -> ConfigDict:
   config.ground.strokes = 3  # at most this many lines of ink near the number
 
   config.camera = ConfigDict()  # how it is photographed
-  config.camera.digit_px = (10.0, 70.0)  # height of a digit in the photo, whose crop has scene.size at most; by its log
-  config.camera.blur_px = (0.2, 1.6)  # standard deviation, in the photo's pixels
+  config.camera.digit_px = (11.0, 70.0)  # height of a digit in the photo, whose crop has scene.size at most; by its log
+  config.camera.blur_px = (0.2, 1.4)  # standard deviation, in the photo's pixels
   config.camera.smear = 0.3  # share of images blurred along one axis, by movement, and by 0.3 of that along the other
   config.camera.fringe_px = 0.4  # colours are shifted against each other by +- this, in the photo's pixels
   config.camera.sharpening = 0.7  # at most this much of the difference to a blurred image is added, along each axis
@@ -248,10 +248,11 @@ def scene() -> ConfigDict:
 def goodfellow() -> dict:
   """The fields of config.model that make read_multidigit as large as in Goodfellow et al. 2013; pools are to be chosen.
 
-  Eight convolutions of 5x5, the first one maxout, and two dense layers. There every other layer is pooled by 2x2.
+  Eight convolutions of 5x5, the first one maxout, and two dense layers. There every other layer is pooled by 2x2, and
+  there is dropout in all hidden layers; here before the dense ones.
   """
   widths = (48, 64, 128, 160, 192, 192, 192, 192)
-  return {'patch': (1, 1), 'widths': widths, 'kernel': 5, 'maxout': 3, 'dense_features': (3072, 3072)}
+  return {'patch': (1, 1), 'widths': widths, 'kernel': 5, 'maxout': 3, 'dense_features': (3072, 3072), 'dropout': 0.5}
 
 
 def test_set(

@@ -40,7 +40,7 @@ def get_config(argument=None):
   config.synth.warp.update(rotation_degrees=14.0, slant_degrees=14.0, elastic_px=1.0, shift_px=2.0)
   config.synth.warp.update(stroke_frac=(-0.4, 0.5), zoom=(0.82, 1.12))
   config.synth.photo.noise = (0.0, 0.05)
-  config.model.update(TRUNK, pools=(*POOLS, (7, 7)), dense_features=(128,), dropout=0.3)
+  config.model.update(TRUNK, pools=(*POOLS, (7, 7)), dense_features=(128,))
   config.update(steps=10_000, batch_size=256, eval_every=1000, checkpoint_every=1000)
   config.optim.update(learning_rate=3e-3, weight_decay=3e-2, warmup_steps=200, average_decay=0.999)
   if variant == 'tiny':

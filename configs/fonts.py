@@ -6,8 +6,8 @@ python -m digits_jax.main --config=configs/fonts.py:families --workdir=runs/fami
 python -m digits_jax.main --config=configs/fonts.py:lengths --workdir=runs/lengths
 
 The batches of plates, five and families are made for a GPU; on two CPU cores plates takes an hour. On one NVIDIA H100
-that up to five others shared: plates 99.98% of plates-v1 with either of two seeds, 99.92% and 99.78% of twelve-v1,
-in 131 and 61 s (experiments/plates, twelve); lengths, chosen by 1,000 validation numbers, 99.74% of lengths-v1 in 78 s
+that up to five others shared: plates 99.96% and 100.00% of plates-v1 with two seeds, 99.92% and 99.86% of twelve-v1,
+in 103 and 86 s (experiments/plates, twelve); lengths, chosen by 1,000 validation numbers, 99.74% of lengths-v1 in 78 s
 (experiments/length); families, chosen so too, 99.76% of families-v1, 82 s of training (experiments/families).
 families_shipped and five at this size: not yet run.
 """

@@ -49,7 +49,7 @@ def get_config(argument=None):
   config.batch_size = 256
   config.validation.examples = 2000
   config.optim.update(warmup_steps=200, weight_decay=0.1, average_decay=0.999)
-  config.model.update(frame_features=192, recurrent_features=128, dropout=0.3)
+  config.model.update(frame_features=192, recurrent_features=128)
   # Handwriting that MNIST does not have, and harder than the test: what the test does not show, real handwriting has.
   config.synth.warp.update(rotation_degrees=14.0, slant_jitter_degrees=5.0, stroke_frac=(-0.4, 0.5))
   if config.synth.layout.height == 28:  # the trunk of digit.py, trained on

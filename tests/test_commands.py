@@ -133,6 +133,7 @@ def test_a_config_file_with_a_mistake_names_the_line(tmp_path, line, parts):
     ('task=classify', ['the task classify names one symbol, and numbers have up to 5: set synth.number.max_length=1']),
     ('model.positions=0', ['config.model.positions=0 must be at least 1']),
     ('model.widths=8.0,8', ['config.model.widths=(8.0, 8) must hold whole numbers']),
+    ('model.dropout=1.0', ['config.model.dropout=1.0 must be in [0, 1)']),
     ('optim.momentum=1.5', ['config.optim.momentum=1.5 must be in [0, 1)']),
     ('optim.learning_rate=nan', ['config.optim.learning_rate=nan must be above 0']),
     ('selection.plateau_factor=2.0', ['config.selection.plateau_factor=2.0 must be above 0 and at most 1']),

@@ -3,7 +3,7 @@
 python -m digits_jax.benchmark all --out=DIR
 python -m digits_jax.benchmark decode --workdir=runs/quick
 
-synth: images a second of our generator beside a NumPy and Pillow one that draws the same plates.
+synth: images a second of our generator beside two of NumPy and Pillow that draw the same plates.
 step: a training step beside the same network in Keras and PyTorch; what synthesis takes of it; how far the device goes.
 loss: CTC loss and gradient beside PyTorch's.
 decode: CTC beam search over the test images of a trained run (without --workdir: over made-up logits, and said so):

@@ -1,14 +1,17 @@
-"""Synthesis beside a NumPy and Pillow generator of the same plates: images a second."""
+"""Synthesis beside NumPy and Pillow generators of the same plates: images a second."""
 
 import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import PIL
 from ml_collections import ConfigDict
 
 import digits_jax
+from digits_jax.alphabet import Alphabet
 from digits_jax.benchmark import device, plates, report, timing
+from digits_jax.data import fonts
 from digits_jax.data.sources import Source
 from digits_jax.training import experiment, parallel
 
@@ -29,6 +32,7 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
     generators = [ours(source, seed, batch, count) for count in sorted({1, parallel.choose_steps_per_call(0)})]
     if config.data.glyphs == 'fonts' and is_drawn_by_plates(config):
       generators += [numpy(source, batch, threads) for threads in sorted({1, cores})]
+      generators += [pillow(config, batch, processes) for processes in sorted({1, cores})]
     timing.compile_together(run for name, *_, run in generators if name == OURS)
     timings = timing.interleave({i: run for i, (*_, run) in enumerate(generators)}, repeats=repeats)
     for i, (name, version, count, _) in enumerate(generators):
@@ -100,3 +104,11 @@ def numpy(source: Source, batch: int, threads: int) -> tuple:
   generator = plates.Plates(source.constants, threads=threads)
   name = f'NumPy and Pillow, {threads} thread' + 's' * (threads > 1)
   return name, np.__version__, 1, lambda: generator.draw(batch)
+
+
+def pillow(config: ConfigDict, batch: int, processes: int) -> tuple:
+  """The same of `plates.Texts`."""
+  faces = fonts.list_faces(config.data.font_dir, alphabet=Alphabet(config.alphabet), is_said=False)
+  generator = plates.Texts([face.path for face in faces], config.data.font_sizes, processes=processes)
+  name = f'Pillow draws text, {processes} process' + 'es' * (processes > 1)
+  return name, PIL.__version__, 1, lambda: generator.draw(batch)

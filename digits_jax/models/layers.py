@@ -186,17 +186,6 @@ class Trunk(nn.Module):
     return x
 
 
-def dense_stack(x: jax.Array, features: Sequence[int], dtype: jnp.dtype, drop: 'Dropout') -> jax.Array:
-  """Dense layers with relu, `dense_0`, `dense_1`, ... of the module that calls it: [B, F] -> [B, features[-1]].
-
-  Features are dropped before each of them, and behind the last.
-  """
-  x = drop(x)
-  for i, width in enumerate(features):
-    x = drop(nn.relu(Dense(width, dtype, name=f'dense_{i}')(x)))
-  return x
-
-
 class Dropout:
   """Dropout (Srivastava et al. 2014): features become 0 with probability `rate`, the others are divided by 1 - rate.
 
@@ -221,6 +210,17 @@ class Dropout:
     draw = lambda key: jax.random.bernoulli(jax.random.fold_in(key, self._calls), 1 - self._rate, shape)
     is_kept = jax.vmap(draw, out_axes=axis)(self._keys)
     return jnp.where(is_kept, x / (1 - self._rate), 0).astype(x.dtype)
+
+
+def dense_stack(x: jax.Array, features: Sequence[int], dtype: jnp.dtype, drop: Dropout) -> jax.Array:
+  """Dense layers with relu, `dense_0`, `dense_1`, ... of the module that calls it: [B, F] -> [B, features[-1]].
+
+  Features are dropped before each of them, and behind the last.
+  """
+  x = drop(x)
+  for i, width in enumerate(features):
+    x = drop(nn.relu(Dense(width, dtype, name=f'dense_{i}')(x)))
+  return x
 
 
 class Dense(nn.Module):

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from configs import fonts, mnist
+from digits_jax.alphabet import Alphabet
 from digits_jax.benchmark import plates, synth, timing
+from digits_jax.data.fonts import find_faces
 from digits_jax.training import experiment
 
 
@@ -27,6 +30,36 @@ def test_plates_show_their_labels(source, monkeypatch):
     assert any(_reads(image, [style[digit - 1][0] for digit in label[:length]]) for style in generator._glyphs)
 
 
+@pytest.fixture(scope='module')
+def paths():
+  return [face.path for face in find_faces(None, alphabet=Alphabet('0123456789'))[0]][:3]
+
+
+def test_texts_show_their_labels(paths, monkeypatch):
+  monkeypatch.setattr(plates, 'NOISE', 0.0)
+  generator = plates.Texts(paths, (18, 25))
+  images, labels = generator.draw(40)
+  assert images.shape == (40, 64, 128, 1) and images.dtype == np.float32 and labels.dtype == np.int32
+  lengths = (labels > 0).sum(1)
+  assert set(lengths) == {1, 2, 3, 4, 5} and set(labels[labels > 0]) == set(range(1, 11))
+  for image, label, length in zip(images[..., 0], labels, lengths, strict=True):
+    assert not label[length:].any() and label[:length].all()
+    assert any(_reads(image, [_ink(font, digit - 1) for digit in label[:length]]) for font in generator._fonts)
+
+
+def _ink(font, digit):
+  canvas = Image.new('L', (64, 64))
+  ImageDraw.Draw(canvas).text((32, 32), str(digit), fill=255, font=font, anchor='ms')
+  return np.asarray(canvas.crop(canvas.getbbox()), np.float32) / 255
+
+
+@pytest.mark.slow
+def test_texts_in_processes_are_the_same_kind_and_differ_from_each_other(paths):
+  images, labels = plates.Texts(paths, (18, 25), processes=2).draw(9)
+  assert images.shape == (9, 64, 128, 1) and labels.shape == (9, 5) and (labels[:, 0] > 0).all()
+  assert len({image.tobytes() for image in images}) == 9
+
+
 def _reads(image, inks):
   """Whether the image's ink is that of the glyphs, whose columns do not overlap."""
   total = sum(float(ink.sum()) for ink in inks)
@@ -40,9 +73,14 @@ def _reads(image, inks):
   return total == pytest.approx(float(image.sum()), rel=1e-4)
 
 
-def test_plates_look_as_ours_do(source):
+@pytest.mark.parametrize('kind', ['plates', 'texts'])
+def test_they_look_as_ours_do(source, kind):
   """How bright, how much ink, how noisy, and where the ink is."""
-  theirs, _ = plates.Plates(source.constants, seed=1, threads=2).draw(600)
+  if kind == 'plates':
+    theirs, _ = plates.Plates(source.constants, seed=1, threads=2).draw(600)
+  else:
+    faces = find_faces(None, alphabet=Alphabet('0123456789'))[0]
+    theirs, _ = plates.Texts([face.path for face in faces], fonts.get_config('tiny').data.font_sizes).draw(600)
   *_, draw = synth.ours(source, 0, 600, 1)
   ours = np.asarray(draw().images)
   assert theirs.min() >= 0 and theirs.max() <= 1
