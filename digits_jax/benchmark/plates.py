@@ -1,6 +1,6 @@
 """Noisy plates as a NumPy and Pillow user would draw them.
 
-`Texts`, as it is mostly written: fonts are loaded once, each number is drawn as text, noise is added image by image.
+`Texts`, as it is mostly written: fonts are loaded once, each digit is drawn as text, noise is added image by image.
 `Plates`, as fast as it goes: glyphs rendered by Pillow once, kept, pasted; noise in float32, for all images at once.
 
 Both draw what `configs/fonts.py:quick` trains on: 1 to 5 digits of one face and size side by side, gaps of 0 to 8

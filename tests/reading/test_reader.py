@@ -225,7 +225,9 @@ def test_options_that_make_no_sense(reader, options, problem):
 
 
 @pytest.mark.parametrize(
-  'image', ['a.png', np.zeros((8, 9)), np.zeros((8, 9, 3), np.uint8), Image.new('L', (9, 8))], ids=str
+  'image',
+  ['a.png', np.zeros((8, 9)), np.zeros((8, 9, 3), np.uint8), Image.new('L', (9, 8))],
+  ids=lambda image: type(image).__name__,
 )
 def test_one_image_is_no_list(reader, image):
   with pytest.raises(InputError, match='give it as'):

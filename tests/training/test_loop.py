@@ -46,6 +46,17 @@ def test_training_never_draws_what_a_test_set_does(tmp_path, monkeypatch):
   np.testing.assert_array_equal(ours, draw(parallel.training_key(2)))
 
 
+def test_the_loss_gets_a_key_of_its_own_for_each_example_of_each_step(tmp_path):
+  assert runs.run_toy(tmp_path, steps=2, log_every=1) == 0
+  logged = [record['luck'] for record in runs.logged(tmp_path) if record['kind'] == 'train']
+  built, key, ids = toy.build(toy.get_config()), parallel.training_key(0), np.arange(8, dtype=np.int32)
+  for step in (0, 1):
+    mask = parallel.draw_batch(built.train, key, jnp.asarray(built.train.constants), step, ids, ids).mask
+    keys = parallel.example_keys(jax.random.fold_in(key, 2**31 - 1), step, ids)  # not those of the images
+    expected = np.asarray(jax.vmap(jax.random.uniform)(keys))[np.asarray(mask)].mean()
+    assert logged[step] == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_run_is_not_cut_at_a_step_that_was_not_evaluated(tmp_path):
   stop = lambda step: signal.raise_signal(signal.SIGTERM) if step == 3 else None
   assert runs.run_toy(tmp_path, feed=stop, steps=8, eval_every=8, checkpoint_every=8) == 143
