@@ -159,8 +159,9 @@ def check_numbers(config: ConfigDict) -> None:
   for name in ('average_decay', 'momentum'):
     if not 0 <= config.optim[name] < 1:
       raise InputError(f'config.optim.{name}={config.optim[name]} must be in [0, 1)')
-  if not 0 <= config.model.dropout < 1:
-    raise InputError(f'config.model.dropout={config.model.dropout} must be in [0, 1)')
+  dropout = config.model.get('dropout', 0.0)  # younger than the configs of some runs, of no matter for reading
+  if not 0 <= dropout < 1:
+    raise InputError(f'config.model.dropout={dropout} must be in [0, 1)')
   if not 0 <= config.optim.final_frac <= 1:
     raise InputError(f'config.optim.final_frac={config.optim.final_frac} must be in [0, 1]')
   for name in ('plateau_factor', 'min_rate_scale'):

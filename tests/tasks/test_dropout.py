@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from configs import digit, fonts, speedrun
 from digits_jax.alphabet import Alphabet
@@ -31,3 +32,11 @@ def test_the_loss_of_every_task_drops_with_keys_alone(task):
   np.testing.assert_allclose(losses[0.5][0], losses[0.0][0], rtol=1e-6)
   np.testing.assert_allclose(losses[0.0][1], losses[0.0][0], rtol=1e-6)
   assert (np.abs(losses[0.5][1] - losses[0.5][0]) > 1e-4).all()
+
+
+def test_a_run_from_before_dropout_can_still_be_read():
+  fields = fonts.get_config('tiny').to_dict()
+  del fields['model']['dropout']
+  config = ConfigDict(fields)
+  experiment.check_numbers(config)
+  assert experiment.make_task(config, Alphabet(config.alphabet)).read
