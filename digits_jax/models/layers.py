@@ -1,4 +1,4 @@
-"""The shared trunk and its parts: patches, convolution blocks with GroupNorm, pooling; dense layers.
+"""The shared trunk and its parts: patches, convolution blocks with GroupNorm, pooling; dense layers, dropout.
 
 Assumes images float32[B, H, W, C] in [0, 1]. Norms and softmaxes run in float32 whatever the compute dtype.
 """

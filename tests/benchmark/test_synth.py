@@ -21,13 +21,17 @@ def test_plates_show_their_labels(source, monkeypatch):
   """Each digit's glyph stands on the image, pixel by pixel and in order; nothing else does."""
   monkeypatch.setattr(plates, 'NOISE', 0.0)
   generator = plates.Plates(source.constants)
-  images, labels = generator.draw(40)
+  _check_labels(*generator.draw(40), [[ink for ink, _ in style] for style in generator._glyphs])
+
+
+def _check_labels(images, labels, styles):
+  """That each image shows its label in one of the styles, each of which is the inks of the digits 0 to 9."""
   assert images.shape == (40, 64, 128, 1) and images.dtype == np.float32 and labels.dtype == np.int32
   lengths = (labels > 0).sum(1)
   assert set(lengths) == {1, 2, 3, 4, 5} and set(labels[labels > 0]) == set(range(1, 11))
   for image, label, length in zip(images[..., 0], labels, lengths, strict=True):
     assert not label[length:].any() and label[:length].all()
-    assert any(_reads(image, [style[digit - 1][0] for digit in label[:length]]) for style in generator._glyphs)
+    assert any(_reads(image, [style[digit - 1] for digit in label[:length]]) for style in styles)
 
 
 @pytest.fixture(scope='module')
@@ -38,13 +42,7 @@ def paths():
 def test_texts_show_their_labels(paths, monkeypatch):
   monkeypatch.setattr(plates, 'NOISE', 0.0)
   generator = plates.Texts(paths, (18, 25))
-  images, labels = generator.draw(40)
-  assert images.shape == (40, 64, 128, 1) and images.dtype == np.float32 and labels.dtype == np.int32
-  lengths = (labels > 0).sum(1)
-  assert set(lengths) == {1, 2, 3, 4, 5} and set(labels[labels > 0]) == set(range(1, 11))
-  for image, label, length in zip(images[..., 0], labels, lengths, strict=True):
-    assert not label[length:].any() and label[:length].all()
-    assert any(_reads(image, [_ink(font, digit - 1) for digit in label[:length]]) for font in generator._fonts)
+  _check_labels(*generator.draw(40), [[_ink(font, digit) for digit in range(10)] for font in generator._fonts])
 
 
 def _ink(font, digit):

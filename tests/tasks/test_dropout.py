@@ -1,4 +1,4 @@
-"""Every task drops, by the key of each example, the share that config.model.dropout says."""
+"""Every task drops, by the key of each example, the share that config.model.dropout says; where it is missing, none."""
 
 import jax
 import numpy as np
