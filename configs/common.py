@@ -108,6 +108,7 @@ def get_config() -> ConfigDict:
   config.evaluation.decoder = 'beam'  # or 'greedy': what numbers are read with, in validation and in the test
   config.evaluation.beams = 25  # of 'beam', prefixes kept after each frame
   config.evaluation.n_best = 5  # of 'beam', readings listed for an image, at most `beams`
+  config.evaluation.zooms = ()  # each image is seen so many times wider too, and the probabilities are averaged
   config.evaluation.sheet = 48  # test images on the sheet of readings
   config.lock()  # a config file that sets a field which does not exist fails, with a suggestion
   config.tests.unlock()  # but for further test sets

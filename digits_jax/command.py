@@ -57,6 +57,22 @@ def out_flag(help_text: str) -> flags.FlagHolder:
   return flags.DEFINE_string('out', None, help_text, allow_override=True)
 
 
+def zooms_flag() -> flags.FlagHolder:
+  """The --zooms of the commands that read with a run; see `zooms_of`."""
+  return flags.DEFINE_list(
+    'zooms', None, "How many times wider each image is seen too, such as 1.08,1.16; '' for none; default: the run's.",
+    allow_override=True,
+  )  # fmt: skip
+
+
+def zooms_of(flag: flags.FlagHolder) -> tuple[float, ...] | None:
+  """The value of `zooms_flag`, None where it is not given. Raises InputError on what is no number."""
+  try:
+    return None if flag.value is None else tuple(map(float, flag.value))
+  except ValueError as error:
+    raise InputError(f'--zooms={",".join(flag.value)}: {error}; give numbers, such as 1.08,1.16') from error
+
+
 def check_file(flag: str, path: str | None, suffix: str) -> None:
   """Raises InputError where a file that is asked for by a flag cannot be written: after the work is too late."""
   if path is None:

@@ -18,6 +18,7 @@ from digits_jax.errors import InputError
 _WORKDIR = command.workdir_flag()
 _CONFIG = command.config_flag()
 _LABELS = flags.DEFINE_string('labels', None, 'CSV file with the columns filename,label: your own images.')
+_ZOOMS = command.zooms_flag()
 _OUT = command.out_flag('JSON file for the figures.')
 _SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of images and what was read, errors first.')
 
@@ -39,7 +40,7 @@ def main(arguments):
   from digits_jax.reading import evaluation, run
   from digits_jax.training import evaluate, finish, rundir
 
-  opened = run.load(_WORKDIR.value)
+  opened = run.load(_WORKDIR.value, zooms=command.zooms_of(_ZOOMS))
   if _LABELS.value:
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
   else:

@@ -45,6 +45,7 @@ _MIN_CONFIDENCE = flags.DEFINE_float(
 _BEAMS = flags.DEFINE_integer(
   'beams', None, "Readings that the search follows; default: the run's config.evaluation.beams.", lower_bound=1
 )
+_ZOOMS = command.zooms_flag()
 _GALLERY = flags.DEFINE_string('gallery', None, 'PNG file for a sheet of the first 60 images and what was read where.')
 
 DRAWN = 60  # images on the gallery at most
@@ -67,7 +68,7 @@ def main(arguments):
   if _WORKDIR.value is None:
     note = 'read by the reader of house numbers that comes with the package; --workdir=RUN names another'
     print(note, file=sys.stderr)
-  reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value)
+  reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value, zooms=command.zooms_of(_ZOOMS))
   readings = reader.read(
     paths, nbest=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
   )

@@ -161,6 +161,16 @@ def test_lengths(run, folder, workdir, expected):
   assert 'of allowed' in out.splitlines()[0] and out.splitlines()[1].count('%') == 3
 
 
+def test_zooms(run, folder, workdir, expected):
+  wide = list(Reader.load(workdir, zooms=(1.3, 1.5)).read(sorted(folder.glob('b*'))))
+  for zooms, wanted in (('1.3,1.5', wide), ('', expected)):
+    code, out, err = run(folder / 'b*', '--format=json', f'--zooms={zooms}')
+    rows = json.loads(out)
+    assert code == 0 and [row['text'] for row in rows] == [one.text for one in wanted], err
+    np.testing.assert_allclose([row['confidence'] for row in rows], [one.confidence for one in wanted], rtol=1e-4)
+  assert [one.confidence for one in wide] != [one.confidence for one in expected]
+
+
 def test_what_is_less_sure_is_withheld(run, folder, expected):
   limit = sorted(reading.confidence for reading in expected)[COUNT // 2] - 1e-5
   arguments = [folder / 'b*', f'--min_confidence={limit}', '--nbest=2']
@@ -216,6 +226,8 @@ def test_a_gallery_of_nothing(run, folder, tmp_path):
     (['FOLDER', '--min_length=3', '--max_length=2'], '--min_length=3 is more than --max_length=2'),
     (['FOLDER', '--min_length=17'], 'reads at most 16 digits'),
     (['FOLDER', '--nbest=30'], 'nbest=30'),
+    (['FOLDER', '--zooms=1.1,much'], "--zooms=1.1,much: could not convert string to float: 'much'; give numbers"),
+    (['FOLDER', '--zooms=1'], 'config.evaluation.zooms: 1 must be above 1'),
     (['FOLDER', '--format=xml'], '--format=xml'),
     (['FOLDER', '--min_confidence=90'], '--min_confidence=90'),
     (['FOLDER', '--min_confidence=nan'], '--min_confidence=nan'),

@@ -74,7 +74,7 @@ def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
   from digits_jax.reading import run
   from digits_jax.training import evaluate, experiment
 
-  opened = run.load(workdir)
+  opened = run.load(workdir, zooms=())
   if opened.config.task != 'read_ctc':
     raise InputError(f'{workdir} has the task {opened.config.task!r}, without a beam search: give a run of read_ctc')
   source, seed = experiment.build_source(opened.config, 'test')

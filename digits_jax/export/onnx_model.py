@@ -85,6 +85,7 @@ def make_reference(run: Run) -> Callable[[jax.Array], dict[str, jax.Array]]:
   """What the file is to compute, by JAX: the run's network in float32, whatever it was trained in; jitted."""
   config = run.config.copy_and_resolve_references()
   config.model.dtype = 'float32'
+  config.evaluation.zooms = ()  # the file is the network alone
   predict = experiment.make_task(config, run.alphabet).predict
   return jax.jit(lambda images: {'logits': predict(run.params, images)['logits'] / run.temperature})
 

@@ -84,10 +84,11 @@ def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> Non
   (batch,) = jax.export.symbolic_shape('batch')
   images = jax.ShapeDtypeStruct((batch, *run.canvas.shape), jnp.float32)
   exported = jax.export.export(decode, platforms=PLATFORMS)(images)
+  zooms = run.config.evaluation.get('zooms', ())
   stored = metadata.describe(
     run,
     file_format='stablehlo',
-    decoding={'method': METHODS[run.config.task], **decoding},
+    decoding={'method': METHODS[run.config.task], **decoding, **({'zooms': list(zooms)} if zooms else {})},
     outputs=OUTPUTS,
     versions={'calling_convention': exported.calling_convention_version, 'platforms': list(exported.platforms)},
   )

@@ -11,7 +11,7 @@ import itertools
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -56,17 +56,25 @@ class Reader:
     self._programs = {}
 
   @classmethod
-  def load(cls, workdir: str | pathlib.Path | None = None, *, beams: int | None = None) -> 'Reader':
+  def load(
+    cls,
+    workdir: str | pathlib.Path | None = None,
+    *,
+    beams: int | None = None,
+    zooms: Sequence[float] | None = None,
+  ) -> 'Reader':
     """Opens a run directory with its best parameters, or a file of weights.
 
     Args:
       workdir: what `python -m digits_jax.main` wrote, or the file that `python -m digits_jax.export --format=weights`
         did. None: the reader of house numbers that comes with the package (experiments/street).
       beams: readings that the search follows at a time; more are slower and miss less. None: config.evaluation.beams.
+      zooms: how many times wider each image is looked at too, such as (1.08, 1.16): slower, and for photos better;
+        () for the image as it is alone. None: config.evaluation.zooms.
 
     Raises InputError where there is no run that can be read with.
     """
-    return cls(run_directory.load(workdir), beams=beams)
+    return cls(run_directory.load(workdir, zooms=zooms), beams=beams)
 
   def read(
     self,

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -39,24 +40,25 @@ class Run:
     return feeds.of(self.config).canvas(self.config)
 
 
-def load(workdir: str | pathlib.Path | None = None) -> Run:
+def load(workdir: str | pathlib.Path | None = None, *, zooms: Sequence[float] | None = None) -> Run:
   """Opens a run directory, or a file of weights, on the default device, whatever it was trained on.
 
-  No data is needed. None opens the reader of house numbers that comes with the package. Raises InputError where there
-  is neither, or no complete checkpoint yet, or one of another shape.
+  No data is needed. None opens the reader of house numbers that comes with the package. zooms: in place of
+  config.evaluation.zooms. Raises InputError where there is neither, or no complete checkpoint yet, or one of another
+  shape.
   """
   workdir = weights.SHIPPED if workdir is None else pathlib.Path(os.path.expanduser(workdir))
   if workdir.is_file():
     about = weights.read_about(workdir)
     params = weights.read_params(workdir)
-    config, alphabet, task, shapes = _make(workdir, about['config'])
+    config, alphabet, task, shapes = _make(workdir, about['config'], zooms)
     if reason := transfer.misfit(shapes, params):
       raise InputError(f'{workdir} does not fit the model that its config names: {reason}')
     params = jax.tree.map(jnp.asarray, params)
     return Run(config, alphabet, task, params, about['step'], about['temperature'], about['left_out'])
   if not workdir.exists():
     raise InputError(f'there is no run directory, and no file of weights, {workdir}')
-  config, alphabet, task, shapes = _make(workdir, rundir.read_config(workdir))
+  config, alphabet, task, shapes = _make(workdir, rundir.read_config(workdir), zooms)
   checkpoints = Checkpoints(workdir)
   try:
     if checkpoints.best_step() is None:
@@ -68,7 +70,7 @@ def load(workdir: str | pathlib.Path | None = None) -> Run:
   return Run(config, alphabet, task, jax.tree.map(jnp.asarray, params), step, read_temperature(workdir, step))
 
 
-def _make(path, config):
+def _make(path, config, zooms):
   """The config of a run, its alphabet, its task, and the shapes of its parameters."""
   config = ConfigDict(config)
   if config.get('schema_version') != experiment.SCHEMA_VERSION:
@@ -78,6 +80,8 @@ def _make(path, config):
       'it with the code that wrote it'
     )
   try:
+    if zooms is not None:
+      config.evaluation.zooms = tuple(zooms)
     alphabet = Alphabet(config.alphabet)
     task = experiment.make_task(config, alphabet)
     shapes = jax.eval_shape(task.init, jax.random.key(0), blank_batch(config))

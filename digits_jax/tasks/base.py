@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from digits_jax import structs
+from digits_jax import confidence, metrics, structs
 from digits_jax.errors import InputError
 
 Params = Any
@@ -41,6 +42,10 @@ class Task:
   read: (outputs, *, beams, n_best, min_length, max_length) -> Decoded, for readers; None where a task reads nothing.
     At most n_best readings, of min_length to max_length symbols (None: no limit); beams are of a search, if there is
     one. Raises InputError where no reading can have such a length.
+  log_prob: (outputs, labels int32[B, N], lengths int32[B]) -> float32[B], exact, of each number; -inf where it is none
+    that the task can read. It goes with `read`.
+  place: (outputs, labels int32[B, N], lengths int32[B]) -> (first, last, posteriors) of `Decoded`, of each number, as
+    if it had been read. It goes with `read`.
   """
 
   init: Callable[[jax.Array, structs.Batch], Params]
@@ -49,6 +54,39 @@ class Task:
   score: Callable[[Any, structs.Batch], dict[str, jax.Array]]
   table: Callable[[jax.Array, structs.Batch], str]
   read: Callable[..., Decoded] | None = None
+  log_prob: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = None
+  place: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]] | None = None
+
+
+def records(
+  batch: structs.Batch,
+  *,
+  labels: jax.Array,
+  lengths: jax.Array,
+  log_probs: jax.Array,
+  losses: jax.Array,
+  is_feasible: jax.Array,
+) -> dict[str, jax.Array]:
+  """The records of `score`: those of `metrics.sequence_records` and `confidence.RECORDS`, the loss, what was read.
+
+  Args:
+    batch: the examples with their labels.
+    labels: int32[B, n, N], the readings of each example, best first.
+    lengths: int32[B, n]; -1 in unused slots.
+    log_probs: float32[B, n].
+    losses: float32[B], 0 where a label does not fit the model.
+    is_feasible: bool[B], where it does.
+  """
+  predicted, predicted_lengths = labels[:, 0], lengths[:, 0]
+  return metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths) | {
+    'is_feasible': is_feasible,
+    'loss': losses,
+    'confidence': jnp.exp(log_probs[:, 0]),
+    'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, labels, lengths),
+    'n_best': jnp.full(labels.shape[0], labels.shape[1], jnp.int32),
+    'predicted': predicted,
+    'predicted_length': predicted_lengths,
+  }
 
 
 def check_smoothing(label_smoothing: float) -> None:

@@ -5,11 +5,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from digits_jax import confidence, metrics
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import digit
-from digits_jax.tasks.base import Decoded, Task, check_smoothing
+from digits_jax.tasks.base import Decoded, Task, check_smoothing, records
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'dropout')  # of config.model
@@ -26,8 +25,8 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     model: the fields of `models.digit.Digit` but for its symbols.
 
   loss metrics: `infeasible` (1 where a label is no single symbol and costs nothing). Outputs of predict: {'logits':
-  float32[B, A]}. score gives the records of `metrics.sequence_records` and of `confidence.RECORDS` (a symbol is a
-  number of length 1), `is_in_top_5`, the loss without smoothing, and what was read.
+  float32[B, A]}. score gives `base.records` (a symbol is a number of length 1), the loss without smoothing, and
+  `is_in_top_5`.
 
   Raises InputError on a label_smoothing outside [0, 1).
   """
@@ -45,7 +44,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     return module.init(key, batch.images)['params']
 
   def task_loss(params, batch, keys):
-    targets, is_feasible = _targets(batch)
+    targets, is_feasible = _targets(batch.labels, batch.label_lengths)
     logits = apply(params, batch.images, keys)
     smoothed = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[1]), label_smoothing)
     losses = optax.softmax_cross_entropy(logits, smoothed)
@@ -55,29 +54,26 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     return {'logits': apply(params, images)}
 
   def score(outputs, batch):
-    targets, is_feasible = _targets(batch)
+    targets, is_feasible = _targets(batch.labels, batch.label_lengths)
     log_probs = jax.nn.log_softmax(outputs['logits'])  # [B, A]
     count = log_probs.shape[1]
     listed_log_probs, listed = jax.lax.top_k(log_probs, min(n_best, count))
-    found, ones = (listed + 1)[:, :, None], jnp.ones_like(listed)  # [B, n, 1], [B, n]
     losses = -jnp.take_along_axis(log_probs, targets[:, None], 1)[:, 0]
     is_top = jnp.any(jax.lax.top_k(log_probs, min(TOP, count))[1] == targets[:, None], 1)
-    records = metrics.sequence_records(batch.labels, batch.label_lengths, found[:, 0], ones[:, 0])
-    return records | {
-      'is_feasible': is_feasible,
-      'is_in_top_5': is_top & is_feasible,
-      'loss': jnp.where(is_feasible, losses, 0.0),
-      'confidence': jnp.exp(listed_log_probs[:, 0]),
-      'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, found, ones),
-      'n_best': jnp.full(found.shape[0], found.shape[1], jnp.int32),
-      'predicted': found[:, 0],
-      'predicted_length': ones[:, 0],
-    }
+    found = records(
+      batch,
+      labels=(listed + 1)[:, :, None],
+      lengths=jnp.ones_like(listed),
+      log_probs=listed_log_probs,
+      losses=jnp.where(is_feasible, losses, 0.0),
+      is_feasible=is_feasible,
+    )
+    return found | {'is_in_top_5': is_top & is_feasible}
 
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, predict, score, table, read)
+  return Task(init, task_loss, predict, score, table, read, log_prob, place)
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
@@ -87,19 +83,25 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
     raise InputError('this model reads one symbol in each image: no other length can be asked for')
   logits = outputs['logits']
   log_probs, listed = jax.lax.top_k(jax.nn.log_softmax(logits), min(n_best, logits.shape[1]))
-  nowhere = jnp.full((logits.shape[0], 1), -1)
-  return Decoded(
-    labels=(listed + 1)[:, :, None],
-    lengths=jnp.ones_like(listed),
-    log_probs=log_probs,
-    allowed_log_prob=jnp.zeros(logits.shape[0]),
-    first=nowhere,
-    last=nowhere,
-    posteriors=jnp.exp(log_probs[:, :1]),
-  )
+  labels, lengths = (listed + 1)[:, :, None], jnp.ones_like(listed)
+  placed = place(outputs, labels[:, 0], lengths[:, 0])
+  return Decoded(labels, lengths, log_probs, jnp.zeros(logits.shape[0]), *placed)
 
 
-def _targets(batch):
+def log_prob(outputs, labels, label_lengths) -> jax.Array:
+  """As `Task.log_prob` has it."""
+  targets, is_feasible = _targets(labels, label_lengths)
+  log_probs = jnp.take_along_axis(jax.nn.log_softmax(outputs['logits']), targets[:, None], 1)[:, 0]
+  return jnp.where(is_feasible, log_probs, -jnp.inf)
+
+
+def place(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """As `Task.place` has it: nothing is said of where a symbol stands. labels: int32[B, 1]."""
+  nowhere = jnp.full(labels.shape, -1)
+  return nowhere, nowhere, jnp.exp(log_prob(outputs, labels, label_lengths))[:, None]
+
+
+def _targets(labels, label_lengths):
   """The logits that are to win, int32[B], and whether the label is one symbol, bool[B]."""
-  is_feasible = batch.label_lengths == 1
-  return jnp.where(is_feasible, batch.labels[:, 0] - 1, 0), is_feasible
+  is_feasible = label_lengths == 1
+  return jnp.where(is_feasible, labels[:, 0] - 1, 0), is_feasible

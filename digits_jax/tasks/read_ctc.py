@@ -4,12 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from digits_jax import confidence, metrics
 from digits_jax.alphabet import Alphabet
 from digits_jax.ctc import align, beam, greedy, lengths, loss
 from digits_jax.errors import InputError
 from digits_jax.models import crnn
-from digits_jax.tasks.base import Decoded, Task
+from digits_jax.tasks.base import Decoded, Task, records
 
 OPTIONS = ('decoder', 'beams', 'n_best')  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'frame_features', 'recurrent', 'recurrent_features')  # of config.model
@@ -26,8 +25,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
     model: the fields of `models.crnn.CRNN` but for its classes.
 
   loss metrics: `infeasible` (1 where a label does not fit its frames and costs nothing), `empty` (1 where
-  greedy decoding reads nothing). Outputs of predict: {'logits': float32[B, T, K]}. score gives the records of
-  `metrics.sequence_records` and of `confidence.RECORDS`, the loss, and what was read.
+  greedy decoding reads nothing). Outputs of predict: {'logits': float32[B, T, K]}. score gives `base.records`.
 
   Raises InputError on an unknown decoder, and where beams do not suffice for n_best.
   """
@@ -65,19 +63,16 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
 
   def score(outputs, batch):
     logits, mask = outputs['logits'], _all_frames(outputs['logits'])
-    found, found_lengths, log_probs = candidates(logits, mask)
-    predicted, predicted_lengths = found[:, 0], found_lengths[:, 0]
+    labels, found_lengths, log_probs = candidates(logits, mask)
     ctc = loss.ctc_loss(logits, mask, batch.labels, batch.label_lengths)
-    records = metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths)
-    return records | {
-      'is_feasible': ctc.is_feasible,
-      'loss': ctc.loss,
-      'confidence': jnp.exp(log_probs[:, 0]),
-      'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, found, found_lengths),
-      'n_best': jnp.full(found.shape[0], found.shape[1], jnp.int32),
-      'predicted': predicted,
-      'predicted_length': predicted_lengths,
-    }
+    return records(
+      batch,
+      labels=labels,
+      lengths=found_lengths,
+      log_probs=log_probs,
+      losses=ctc.loss,
+      is_feasible=ctc.is_feasible,
+    )
 
   def candidates(logits, mask):
     """The readings, best first: labels int32[B, n, T], lengths int32[B, n], -1 in unused slots, log_probs [B, n]."""
@@ -91,7 +86,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, predict, score, table, read)
+  return Task(init, task_loss, predict, score, table, read, log_prob, place)
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
@@ -104,12 +99,24 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
     raise InputError(f'this model reads at most {longest} digits, and min_length is {min_length}')
   found = beam.beam_search(logits, mask, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length)
   ranked = beam.rescore(found, logits, mask)
-  placed = align.align(logits, mask, ranked.labels[:, 0], ranked.lengths[:, 0])
   if min_length or max_length is not None:
     allowed = lengths.length_log_prob(logits, mask, min_length=min_length, max_length=max_length)
   else:
     allowed = jnp.zeros(logits.shape[0])
-  return Decoded(*ranked, allowed, placed.first, placed.last, placed.posteriors)
+  return Decoded(*ranked, allowed, *place(outputs, ranked.labels[:, 0], ranked.lengths[:, 0]))
+
+
+def log_prob(outputs, labels, label_lengths) -> jax.Array:
+  """As `Task.log_prob` has it: summed over alignments."""
+  logits = outputs['logits']
+  return align.sequence_log_prob(logits, _all_frames(logits), labels, label_lengths)
+
+
+def place(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """As `Task.place` has it: of the most probable alignment."""
+  logits = outputs['logits']
+  placed = align.align(logits, _all_frames(logits), labels, label_lengths)
+  return placed.first, placed.last, placed.posteriors
 
 
 def _all_frames(logits):

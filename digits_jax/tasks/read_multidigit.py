@@ -4,11 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from digits_jax import confidence, metrics, positions
+from digits_jax import positions
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import multidigit
-from digits_jax.tasks.base import Decoded, Task, check_smoothing
+from digits_jax.tasks.base import Decoded, Task, check_smoothing, records
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions')  # of model
@@ -24,8 +24,8 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     model: the fields of `models.multidigit.MultiDigit` but for its symbols.
 
   loss metrics: `infeasible` (1 where a label has more symbols than positions and costs nothing), `empty` (1 where the
-  likeliest length is 0). Outputs of predict: `multidigit.Heads`. score gives the records of `metrics.sequence_records`
-  and of `confidence.RECORDS`, the loss without smoothing, and what was read.
+  likeliest length is 0). Outputs of predict: `multidigit.Heads`. score gives `base.records`, the loss without
+  smoothing.
 
   Raises InputError on a label_smoothing outside [0, 1).
   """
@@ -57,22 +57,12 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
   def score(outputs, batch):
     log_probs, is_feasible = positions.log_prob(*outputs, batch.labels, batch.label_lengths)
     found = positions.n_best(*outputs, n=n_best)
-    predicted, predicted_lengths = found.labels[:, 0], found.lengths[:, 0]
-    records = metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths)
-    return records | {
-      'is_feasible': is_feasible,
-      'loss': -log_probs,
-      'confidence': jnp.exp(found.log_probs[:, 0]),
-      'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, found.labels, found.lengths),
-      'n_best': jnp.full(len(predicted), n_best, jnp.int32),
-      'predicted': predicted,
-      'predicted_length': predicted_lengths,
-    }
+    return records(batch, **found._asdict(), losses=-log_probs, is_feasible=is_feasible)
 
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, apply, score, table, read)
+  return Task(init, task_loss, apply, score, table, read, log_prob, place)
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
@@ -82,14 +72,22 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
   if min_length > slots:
     raise InputError(f'this model reads at most {slots} digits, and min_length is {min_length}')
   found = positions.n_best(*outputs, n=n_best, min_length=min_length, max_length=max_length)
-  best, nowhere = found.labels[:, 0], jnp.full(found.labels[:, 0].shape, -1)
-  posteriors = jnp.take_along_axis(jax.nn.softmax(outputs.symbols), jnp.maximum(best - 1, 0)[:, :, None], 2)[:, :, 0]
-  return Decoded(
-    labels=found.labels,
-    lengths=jnp.maximum(found.lengths, 0),
-    log_probs=found.log_probs,
-    allowed_log_prob=jax.nn.logsumexp(positions.allowed(outputs.lengths, min_length, max_length), -1),
-    first=nowhere,
-    last=nowhere,
-    posteriors=jnp.where(best > 0, posteriors, 0.0),
-  )
+  allowed = jax.nn.logsumexp(positions.allowed(outputs.lengths, min_length, max_length), -1)
+  found_lengths = jnp.maximum(found.lengths, 0)
+  placed = place(outputs, found.labels[:, 0], found_lengths[:, 0])
+  return Decoded(found.labels, found_lengths, found.log_probs, allowed, *placed)
+
+
+def log_prob(outputs, labels, label_lengths) -> jax.Array:
+  """As `Task.log_prob` has it."""
+  log_probs, is_feasible = positions.log_prob(*outputs, labels, label_lengths)
+  return jnp.where(is_feasible, log_probs, -jnp.inf)
+
+
+def place(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """As `Task.place` has it: the model does not say where a symbol stands. labels: int32[B, N], N the positions."""
+  inside = jnp.arange(labels.shape[1])[None] < label_lengths[:, None]
+  chosen = jnp.where(inside, labels - 1, 0)[:, :, None]
+  posteriors = jnp.take_along_axis(jax.nn.softmax(outputs.symbols), chosen, 2)[:, :, 0]
+  nowhere = jnp.full(labels.shape, -1)
+  return nowhere, nowhere, jnp.where(inside, posteriors, 0.0)

@@ -18,6 +18,7 @@ from digits_jax import structs, tasks
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import sources
 from digits_jax.errors import InputError
+from digits_jax.tasks import views
 from digits_jax.tasks.base import Task
 from digits_jax.training import evaluate, feeds, optim, parallel, stopping
 from digits_jax.training import state as states
@@ -130,12 +131,14 @@ def build_source(config: ConfigDict, split: str, *, test: str = 'test') -> tuple
 
 
 def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
-  """The config's task with its model."""
+  """The config's task with its model, looking at each image as often as the config says."""
   if config.model.dtype not in ('float32', 'bfloat16'):
     raise InputError(f'config.model.dtype: there is no {config.model.dtype!r}; it is float32 or bfloat16')
   options = config.model.to_dict() | {'dtype': jnp.dtype(config.model.dtype)}
-  options |= {name: config.evaluation[name] for name in ('decoder', 'beams', 'n_best')}
-  return tasks.make(config.task, alphabet=alphabet, **options)
+  decoding = {name: config.evaluation[name] for name in ('decoder', 'beams', 'n_best')}
+  task = tasks.make(config.task, alphabet=alphabet, **options, **decoding)
+  zooms = config.evaluation.get('zooms', ())  # younger than the configs of some runs
+  return views.averaged(task, zooms, **decoding) if zooms else task
 
 
 def check_numbers(config: ConfigDict) -> None:

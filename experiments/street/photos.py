@@ -18,6 +18,7 @@ from digits_jax.errors import InputError
 
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'What `prepare --data_dir` wrote; default: the folder of TFDS.')
 _SPLIT = flags.DEFINE_enum('split', 'train', ['train', 'test'], 'Which photos.')
+_ZOOMS = command.zooms_flag()
 _SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of what the last run read in colour, errors first.')
 
 CROP_PX, MARGIN, WINDOW = 64, 0.3, 54 / 64  # of configs/svhn.py
@@ -38,7 +39,7 @@ def main(arguments):
   selection = svhn.select(_DATA_DIR.value, (_SPLIT.value,), 'all', validation_frac=0.1, seed=0, most_digits=0)
   slots = max(map(len, selection.texts))
   for name in arguments:
-    opened = run.load(name)
+    opened = run.load(name, zooms=command.zooms_of(_ZOOMS))
     if opened.canvas.shape[2] == 1:
       right = read_grey(opened, selection)
       low, high = metrics.wilson(right, len(selection.texts))

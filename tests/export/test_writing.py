@@ -36,6 +36,18 @@ def test_onnx(workdir, tmp_path, images):
   np.testing.assert_allclose(onnx_model.load(out)(two)['logits'], logits, atol=2e-5)
 
 
+@pytest.mark.slow
+def test_wider_views(tmp_path, images):
+  config = runs.make_config()
+  config.evaluation.zooms = (1.2,)
+  workdir = runs.write_run(tmp_path / 'run', config)
+  writing.write_stablehlo(workdir, tmp_path / 'reader.zip')
+  assert stablehlo.load(tmp_path / 'reader.zip').metadata['decoding']['zooms'] == [1.2]
+  pytest.importorskip('digits_jax.export.onnx_model', exc_type=InputError)
+  told = writing.write_onnx(workdir, tmp_path / 'reader.onnx')
+  assert 'caller; of the image as it is: the wider views of config.evaluation.zooms are left to the caller' in told
+
+
 def test_onnx_of_bfloat16_says_that_it_is_none(tmp_path, images):
   pytest.importorskip('digits_jax.export.onnx_model', exc_type=InputError)
   workdir = runs.write_run(tmp_path / 'run', runs.make_config(dtype='bfloat16'))

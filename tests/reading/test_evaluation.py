@@ -216,6 +216,7 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
     (['--labels=a.csv'], 'which run?'),
     (['--workdir=RUN', '--labels=a.csv', '--config=configs/fonts.py:tiny'], 'give one of them'),
     (['--workdir=RUN', '--labels='], '--labels is empty'),
+    (['--workdir=RUN', '--zooms=3'], 'config.evaluation.zooms: 3 must be'),
     (['--workdir=RUN', '--out=figures.txt'], 'ends with .json'),
     (['--workdir=RUN', '--sheet=none/sheet.png'], 'there is no folder'),
     (['--workdir=RUN', '--labels=none.csv'], 'there is no file of labels none.csv'),

@@ -15,14 +15,16 @@ import pytest
 from PIL import Image
 
 import digits_jax
-from digits_jax.ctc.align import sequence_log_prob
+from digits_jax import Reader
+from digits_jax.ctc.align import align, sequence_log_prob
 from digits_jax.ctc.lengths import length_log_prob
 from digits_jax.data import images as image_files
 from digits_jax.errors import InputError
 from digits_jax.reading import reader as reader_module
 from digits_jax.reading import run as run_directory
 from digits_jax.reading.program import make_program
-from tests.reading.runs import FRAMES, HEIGHT, TEMPERATURE, WIDTH
+from digits_jax.tasks import read_ctc, views
+from tests.reading.runs import FRAMES, HEIGHT, TEMPERATURE, WIDTH, make_run
 
 COUNT = 70
 
@@ -88,6 +90,46 @@ def test_readings_are_what_the_program_gives(reader, images, readings):
       for first, last in zip(found.first[i, :size], found.last[i, :size], strict=True)
     )
     assert reading.conditional_confidence is None
+
+
+def test_wider_views(workdir, images, readings, alphabet, tmp_path):
+  images = images[:12]
+  looks = lambda reader, **options: list(reader.read(images, nbest=3, **options))
+  wide = Reader.load(workdir, beams=8, zooms=(1.3,))
+  found = looks(wide)
+  assert [one.text for one in found] != [one.text for one in readings[:12]]
+  run, batch = run_directory.load(workdir), images[..., None].astype(np.float32) / 255
+  assert run.task.log_prob is read_ctc.log_prob  # zooms of the run itself: none
+  both = [run.task.predict(run.params, seen)['logits'] / TEMPERATURE for seen in (batch, views.widen(batch, 1.3))]
+  texts = [one.text for one in found]
+  exact = np.mean([np.exp(log_probs(logits, alphabet, texts)) for logits in both], 0)
+  np.testing.assert_allclose([one.confidence for one in found], exact, rtol=1e-3)
+  labels, lengths = alphabet.pack(texts, FRAMES)
+  placed = align(both[0], jnp.ones(both[0].shape[:2], bool), labels, lengths)
+  frame = WIDTH / FRAMES
+  for i, one in enumerate(found):
+    at = range(len(one.text))
+    assert one.spans == tuple((frame * placed.first[i, n], frame * (placed.last[i, n] + 1)) for n in at)
+  for one in looks(wide, min_length=2, max_length=2):
+    assert len(one.text) == 2 and one.confidence < one.conditional_confidence <= 1
+  for one, other in zip(looks(Reader.load(workdir, beams=8, zooms=())), readings, strict=False):
+    same(one, other)
+  of_config = make_run(tmp_path / 'run', **{'evaluation.zooms': (1.3,)})
+  for one, other in zip(looks(Reader.load(of_config, beams=8)), found, strict=True):
+    same(one, other)
+  for one, other in zip(looks(Reader.load(of_config, beams=8, zooms=())), readings, strict=False):
+    same(one, other)
+  with pytest.raises(InputError, match=r'zooms: 0\.9 must be above 1'):
+    Reader.load(workdir, zooms=(0.9,))
+
+
+def test_a_config_from_before_there_were_views(workdir, tmp_path):
+  older = tmp_path / 'older'
+  shutil.copytree(workdir, older)
+  config = json.loads((older / 'config.json').read_text())
+  del config['evaluation']['zooms']
+  (older / 'config.json').write_text(json.dumps(config))
+  assert run_directory.load(older).task.log_prob is read_ctc.log_prob
 
 
 def test_images_may_share_a_buffer(reader, images, readings):
