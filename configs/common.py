@@ -104,11 +104,11 @@ def get_config() -> ConfigDict:
   config.tests = ConfigDict()
   config.tests.test = test_set('plates-v1', synth())  # drawn from test glyphs and numbers; more may stand beside it
   config.evaluation = ConfigDict()
-  config.evaluation.batch_size = 250  # images in one dispatch; changes no figure
+  config.evaluation.batch_size = 250  # images in one dispatch, each seen once and for each zoom; changes no figure
   config.evaluation.decoder = 'beam'  # or 'greedy': what numbers are read with, in validation and in the test
   config.evaluation.beams = 25  # of 'beam', prefixes kept after each frame
   config.evaluation.n_best = 5  # of 'beam', readings listed for an image, at most `beams`
-  config.evaluation.zooms = ()  # each image is seen so many times wider too, and the probabilities are averaged
+  config.evaluation.zooms = ()  # each image is looked at from so many times as far away too, probabilities averaged
   config.evaluation.sheet = 48  # test images on the sheet of readings
   config.lock()  # a config file that sets a field which does not exist fails, with a suggestion
   config.tests.unlock()  # but for further test sets

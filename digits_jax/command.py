@@ -60,9 +60,12 @@ def out_flag(help_text: str) -> flags.FlagHolder:
 def zooms_flag() -> flags.FlagHolder:
   """The --zooms of the commands that read with a run; see `zooms_of`."""
   return flags.DEFINE_list(
-    'zooms', None, "How many times wider each image is seen too, such as 1.08,1.16; '' for none; default: the run's.",
+    'zooms',
+    None,
+    'From how many times as far away each image is looked at too, such as 1.08,1.16; empty for none. The temperature '
+    "stays that of the run's own zooms, which are the default.",
     allow_override=True,
-  )  # fmt: skip
+  )
 
 
 def zooms_of(flag: flags.FlagHolder) -> tuple[float, ...] | None:

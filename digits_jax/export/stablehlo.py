@@ -34,7 +34,7 @@ OUTPUTS = {
   'allowed_log_prob': 'float32[batch], that the reading has an allowed length',
   'first': 'int32[batch, slots], first frame of each symbol of the best reading; -1 in the padding, or not known',
   'last': 'int32[batch, slots], last frame, included',
-  'posteriors': 'float32[batch, slots], highest probability of each symbol over its frames',
+  'posteriors': 'float32[batch, slots], highest probability of each symbol over its frames; of several views, the mean',
 }
 
 
@@ -88,13 +88,18 @@ def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> Non
   stored = metadata.describe(
     run,
     file_format='stablehlo',
-    decoding={'method': METHODS[run.config.task], **decoding, **({'zooms': list(zooms)} if zooms else {})},
+    decoding={'method': METHODS[run.config.task], **decoding, **(_of_views(zooms) if zooms else {})},
     outputs=OUTPUTS,
     versions={'calling_convention': exported.calling_convention_version, 'platforms': list(exported.platforms)},
   )
   with zipfile.ZipFile(path, 'w') as file:
     file.writestr(MODULE, bytes(exported.serialize()))
     file.writestr(METADATA, json.dumps(stored, indent=2) + '\n')
+
+
+def _of_views(zooms):
+  """What the metadata say of a reader that looks several times."""
+  return {'zooms': list(zooms), 'views': 'the probability of a reading is the mean of those that the views give it'}
 
 
 def make_decoder(run: Run, *, beams: int, n_best: int, min_length: int, max_length: int | None) -> Callable:

@@ -60,7 +60,7 @@ def write_onnx(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
     dtype = run.config.model.dtype
     note = '' if dtype == 'float32' else f'; computed in float32, where the run computes in {dtype}'
     if run.config.evaluation.get('zooms'):
-      note += '; of the image as it is: the wider views of config.evaluation.zooms are left to the caller too'
+      note += '; the file looks at each image once, where the run has config.evaluation.zooms'
     return largest, f'images to logits, any batch size; CTC decoding is left to the caller{note}', check.TOLERANCE
 
   return _write(workdir, out, write)

@@ -69,10 +69,10 @@ class Reader:
       workdir: what `python -m digits_jax.main` wrote, or the file that `python -m digits_jax.export --format=weights`
         did. None: the reader of house numbers that comes with the package (experiments/street).
       beams: readings that the search follows at a time; more are slower and miss less. None: config.evaluation.beams.
-      zooms: how many times wider each image is looked at too, such as (1.08, 1.16): slower, and for photos better;
-        () for the image as it is alone. None: config.evaluation.zooms.
+      zooms: from how many times as far away each image is looked at too, such as (1.08, 1.16); () for the image as it
+        is alone. Confidences are calibrated for the run's own zooms. None: these, config.evaluation.zooms.
 
-    Raises InputError where there is no run that can be read with.
+    Raises InputError where there is no run that can be read with, and on zooms that cannot be.
     """
     return cls(run_directory.load(workdir, zooms=zooms), beams=beams)
 

@@ -44,9 +44,13 @@ def load(workdir: str | pathlib.Path | None = None, *, zooms: Sequence[float] | 
   """Opens a run directory, or a file of weights, on the default device, whatever it was trained on.
 
   No data is needed. None opens the reader of house numbers that comes with the package. zooms: in place of
-  config.evaluation.zooms. Raises InputError where there is neither, or no complete checkpoint yet, or one of another
-  shape.
+  config.evaluation.zooms; the temperature stays that of the run's own views. Raises InputError where there is neither a
+  directory nor a file, or no complete checkpoint yet, or one of another shape, and on zooms that cannot be.
   """
+  try:
+    zooms = None if zooms is None else tuple(map(float, zooms))
+  except (TypeError, ValueError) as error:
+    raise InputError(f'zooms={zooms!r}: give a list of numbers, such as (1.08, 1.16)') from error
   workdir = weights.SHIPPED if workdir is None else pathlib.Path(os.path.expanduser(workdir))
   if workdir.is_file():
     about = weights.read_about(workdir)
@@ -81,7 +85,7 @@ def _make(path, config, zooms):
     )
   try:
     if zooms is not None:
-      config.evaluation.zooms = tuple(zooms)
+      config.evaluation.zooms = zooms
     alphabet = Alphabet(config.alphabet)
     task = experiment.make_task(config, alphabet)
     shapes = jax.eval_shape(task.init, jax.random.key(0), blank_batch(config))

@@ -25,7 +25,8 @@ class Decoded(NamedTuple):
   allowed_log_prob: jax.Array  # float32[B], that the reading has an allowed length
   first: jax.Array  # int32[B, N], frames of the best reading's symbols; -1 in the padding, or all not known
   last: jax.Array  # int32[B, N], included
-  posteriors: jax.Array  # float32[B, N], each symbol's own probability, the highest over its frames; 0 in the padding
+  # float32[B, N], each symbol's own probability, the highest over its frames; 0 in the padding; of views, the mean
+  posteriors: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Task:
   log_prob: (outputs, labels int32[B, N], lengths int32[B]) -> float32[B], exact, of each number; -inf where it is none
     that the task can read. It goes with `read`.
   place: (outputs, labels int32[B, N], lengths int32[B]) -> (first, last, posteriors) of `Decoded`, of each number, as
-    if it had been read. It goes with `read`.
+    if it had been read; N is that of `read`. It goes with `read`.
   """
 
   init: Callable[[jax.Array, structs.Batch], Params]

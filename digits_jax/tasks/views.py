@@ -1,4 +1,4 @@
-"""A task that looks at each image several times: as it is, and as parts of wider images, whose edges are repeated.
+"""A task that looks at each image several times: as it is, and from further away, its edges repeated around it.
 
 The probability of a number is the mean of those that the views give it, exactly; the best readings are looked for
 among the LISTED or more best of each view. That the predictions of several crops of a test image are averaged is from
@@ -22,22 +22,20 @@ WIDEST = 2.0
 LISTED = 5  # readings of each view at least, among which the best ones of the mixture are looked for
 
 
-def averaged(task: Task, zooms: Sequence[float], *, decoder: str, beams: int, n_best: int) -> Task:
-  """The task whose `predict`, `score` and `read` look at each image as it is and once for each of zooms.
+def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> Task:
+  """The task whose `predict` looks at each image as it is and once for each of zooms; the rest follows from that.
 
   Args:
-    task: what is learnt; init, loss and table stay as they are.
+    task: what is learnt, one that reads; init, loss and table stay as they are.
     zooms: sides of what is seen, as multiples of the image's: above 1 up to WIDEST, the image in the middle.
-    decoder, beams, n_best: of `score`, as of the task; 'beam' alone can list what views may agree on.
+    beams, n_best: of `score`, which lists readings by `read`.
 
-  Leaves of outputs have the axes [B, 1 + zooms, ...]. The records of `score` are those of `base.records`.
+  Leaves of outputs have the axes [B, 1 + zooms, ...]. `score` gives `base.records` and nothing else.
 
-  Raises InputError on other zooms, and on another decoder.
+  Raises InputError on other zooms.
   """
   if wrong := [zoom for zoom in zooms if not 1 < zoom <= WIDEST]:
     raise InputError(f'config.evaluation.zooms: {wrong[0]:g} must be above 1 and at most {WIDEST:g}')
-  if decoder != 'beam':
-    raise InputError(f"config.evaluation.zooms need config.evaluation.decoder='beam', not {decoder!r}")
 
   def predict(params, images):
     seen = jnp.stack([images, *(widen(images, zoom) for zoom in zooms)], 1)  # [B, V, H, W, C]
@@ -82,7 +80,7 @@ def averaged(task: Task, zooms: Sequence[float], *, decoder: str, beams: int, n_
 
 
 def widen(images: jax.Array, zoom: float) -> jax.Array:
-  """float32[B, H, W, C] of images of that shape, seen zoom times as wide and high, with their edges repeated."""
+  """float32[B, H, W, C]: images of that shape in the middle of zoom times the width and height, edges repeated."""
   rows, columns = (resampling(size, zoom) for size in images.shape[1:3])
   return jnp.einsum('ih,bhwc,jw->bijc', rows, images, columns, precision='highest')
 

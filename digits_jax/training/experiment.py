@@ -138,7 +138,13 @@ def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
   decoding = {name: config.evaluation[name] for name in ('decoder', 'beams', 'n_best')}
   task = tasks.make(config.task, alphabet=alphabet, **options, **decoding)
   zooms = config.evaluation.get('zooms', ())  # younger than the configs of some runs
-  return views.averaged(task, zooms, **decoding) if zooms else task
+  if not zooms:
+    return task
+  if config.task == 'classify':
+    raise InputError('config.evaluation.zooms: the task classify looks at each image once; leave them out')
+  if config.task == 'read_ctc' and decoding['decoder'] != 'beam':
+    raise InputError("config.evaluation.zooms list readings: set config.evaluation.decoder='beam', or leave them out")
+  return views.averaged(task, zooms, beams=decoding['beams'], n_best=decoding['n_best'])
 
 
 def check_numbers(config: ConfigDict) -> None:

@@ -19,6 +19,7 @@ from digits_jax.training import parallel
 # run that ended at a step that is no multiple of `eval_every` has evaluated once more), and what changes no bit.
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience')
 FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
+YOUNGER_FIELDS = {'evaluation.zooms': []}  # than the configs of some runs, and what these runs did without them
 
 
 def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:
@@ -123,7 +124,7 @@ def differences(before: dict, now: dict, prefix: str = '') -> list[str]:
   """The fields that differ and may not: 'field: before -> now'."""
   found = []
   for name in sorted(set(before) | set(now)):
-    old, new = before.get(name, '(none)'), now.get(name, '(none)')
+    old, new = (fields.get(name, YOUNGER_FIELDS.get(prefix + name, '(none)')) for fields in (before, now))
     if isinstance(old, dict) and isinstance(new, dict):
       found += differences(old, new, f'{prefix}{name}.')
     elif old != new and prefix + name not in FREE_FIELDS:

@@ -3,8 +3,8 @@
 python experiments/street/photos.py --data_dir=DIR --split=train RUN [RUN ...]
 
 train: what a recipe is developed on. test: looked at once. A photo is cropped as configs/svhn.py crops it. A run that
-reads grey images, of MNIST's digits, is given the same part of the photo in grey, stretched to its canvas. One line a
-run.
+reads grey images, of MNIST's digits, is given the same part of the photo in grey, stretched to its canvas. --zooms is
+of reading, in place of the run's own; --zooms= looks at each photo once. One line a run.
 """
 
 import functools

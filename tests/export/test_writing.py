@@ -45,7 +45,7 @@ def test_wider_views(tmp_path, images):
   assert stablehlo.load(tmp_path / 'reader.zip').metadata['decoding']['zooms'] == [1.2]
   pytest.importorskip('digits_jax.export.onnx_model', exc_type=InputError)
   told = writing.write_onnx(workdir, tmp_path / 'reader.onnx')
-  assert 'caller; of the image as it is: the wider views of config.evaluation.zooms are left to the caller' in told
+  assert 'caller; the file looks at each image once, where the run has config.evaluation.zooms\n' in told
 
 
 def test_onnx_of_bfloat16_says_that_it_is_none(tmp_path, images):

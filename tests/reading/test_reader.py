@@ -119,8 +119,10 @@ def test_wider_views(workdir, images, readings, alphabet, tmp_path):
     same(one, other)
   for one, other in zip(looks(Reader.load(of_config, beams=8, zooms=())), readings, strict=False):
     same(one, other)
-  with pytest.raises(InputError, match=r'zooms: 0\.9 must be above 1'):
-    Reader.load(workdir, zooms=(0.9,))
+  wrong = ((0.9,), r'zooms: 0\.9 must be above 1'), (1.1, r'zooms=1\.1: give a list'), ('1.1', 'give a list')
+  for zooms, message in wrong:
+    with pytest.raises(InputError, match=message):
+      Reader.load(workdir, zooms=zooms)
 
 
 def test_a_config_from_before_there_were_views(workdir, tmp_path):

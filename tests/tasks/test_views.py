@@ -1,5 +1,6 @@
 """Several views of each image: what they see, and the mixture of what they read, against enumeration."""
 
+import contextlib
 import functools
 import itertools
 
@@ -9,19 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import fonts
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
 from digits_jax.ctc import align
 from digits_jax.errors import InputError
 from digits_jax.models.multidigit import Heads
 from digits_jax.tasks import classify, read_ctc, read_multidigit, views
+from digits_jax.training import experiment
 from tests.ctc import oracle
 
 RNG = np.random.default_rng(0)
-DECODING = {'decoder': 'beam', 'beams': 40, 'n_best': 4}
 CTC = read_ctc.make(
-  alphabet=Alphabet(), **DECODING, patch=(4, 4), widths=(8,), pools=((2, 1),), groups=4, frame_features=8,
-  recurrent='none', recurrent_features=0, recurrent_layers=1, is_bidirectional=True, dtype=jnp.float32,
+  alphabet=Alphabet(), decoder='beam', beams=40, n_best=4, patch=(4, 4), widths=(8,), pools=((2, 1),), groups=4,
+  frame_features=8, recurrent='none', recurrent_features=0, recurrent_layers=1, is_bidirectional=True,
+  dtype=jnp.float32,
 )  # fmt: skip
 HEADS = read_multidigit.make(
   alphabet=Alphabet(), n_best=4, label_smoothing=0.0, patch=(4, 4), widths=(8,), pools=((2, 2),), groups=4, kernel=3,
@@ -34,7 +37,7 @@ SINGLE = classify.make(
 
 
 def of_views(task, count=3):
-  return views.averaged(task, [1 + 0.1 * (i + 1) for i in range(count - 1)], **DECODING)
+  return views.averaged(task, [1 + 0.1 * (i + 1) for i in range(count - 1)], beams=40, n_best=4)
 
 
 def read(task, outputs, **options):
@@ -141,15 +144,6 @@ def test_softmax_heads():
     assert pairs[0][0] == max(exact, key=exact.get)
 
 
-def test_single_symbols():
-  logits = RNG.normal(0, 2, (3, 2, 10)).astype(np.float32)
-  found = read(of_views(SINGLE, 2), {'logits': logits}, beams=10, n_best=3)
-  exact = np.asarray(jax.nn.softmax(logits), np.float64).mean(1)
-  np.testing.assert_array_equal(found.labels[:, :, 0], np.argsort(-exact)[:, :3] + 1)
-  np.testing.assert_allclose(np.exp(found.log_probs), -np.sort(-exact)[:, :3], rtol=1e-4)
-  np.testing.assert_allclose(found.posteriors[:, 0], np.max(exact, 1), rtol=1e-4)
-
-
 def random_outputs(name):
   if name == 'heads':
     return Heads(RNG.normal(size=(5, 3)).astype(np.float32), RNG.normal(size=(5, 2, 10)).astype(np.float32))
@@ -192,7 +186,7 @@ def test_records():
 def test_outputs_are_those_of_the_image_and_of_wider_ones():
   images = RNG.uniform(size=(3, 8, 16, 1)).astype(np.float32)
   params = jax.jit(CTC.init)(jax.random.key(0), batch_of([[1]] * 3, [1] * 3))
-  task = views.averaged(CTC, (1.2, 1.5), **DECODING)
+  task = views.averaged(CTC, (1.2, 1.5), beams=40, n_best=4)
   outputs = jax.jit(task.predict)(params, images)['logits']
   assert outputs.shape == (3, 3, 4, 11)
   for view, seen in enumerate((images, views.widen(images, 1.2), views.widen(images, 1.5))):
@@ -201,14 +195,18 @@ def test_outputs_are_those_of_the_image_and_of_wider_ones():
 
 
 @pytest.mark.parametrize(
-  ('zooms', 'decoder', 'message'),
+  ('changes', 'message'),
   [
-    ((1.1, 1.0), 'beam', r'config\.evaluation\.zooms: 1 must be above 1 and at most 2'),
-    ((2.5,), 'beam', 'zooms: 2.5 must be'),
-    ((float('nan'),), 'beam', 'zooms: nan must be'),
-    ((1.1,), 'greedy', "zooms need config.evaluation.decoder='beam', not 'greedy'"),
+    ({'evaluation.zooms': (1.1, 1.0)}, r'config\.evaluation\.zooms: 1 must be above 1 and at most 2'),
+    ({'evaluation.zooms': (2.5,)}, r'zooms: 2\.5 must be'),
+    ({'evaluation.zooms': (float('nan'),)}, 'zooms: nan must be'),
+    ({'evaluation.decoder': 'greedy'}, "zooms list readings: set config.evaluation.decoder='beam', or leave them out"),
+    ({'task': 'classify'}, 'zooms: the task classify looks at each image once; leave them out'),
+    ({'task': 'read_multidigit', 'evaluation.decoder': 'greedy'}, None),  # which has no decoder
   ],
 )
-def test_zooms_that_cannot_be(zooms, decoder, message):
-  with pytest.raises(InputError, match=message):
-    views.averaged(CTC, zooms, decoder=decoder, beams=5, n_best=1)
+def test_zooms_that_cannot_be(changes, message):
+  config = fonts.get_config('tiny')
+  config.update_from_flattened_dict({'evaluation.zooms': (1.1,)} | changes)
+  with pytest.raises(InputError, match=message) if message else contextlib.nullcontext():
+    experiment.make_task(config, Alphabet())

@@ -42,6 +42,16 @@ def test_fields_that_come_and_go_are_differences_too():
   assert rundir.differences({'x': {'steps': 1}}, {'x': {'steps': 2}}) == ['x.steps: 1 -> 2']  # free at the top alone
 
 
+def test_a_run_from_before_there_were_views_may_go_on(tmp_path):
+  open_run(tmp_path)
+  config = rundir.read_config(tmp_path)
+  del config['evaluation']['zooms']
+  rundir.write_json(tmp_path / 'config.json', config)
+  open_run(tmp_path)
+  with pytest.raises(InputError, match=r'evaluation\.zooms: \[\] -> \[1\.1\]'):
+    open_run(tmp_path, **{'evaluation.zooms': (1.1,)})
+
+
 def test_a_directory_of_something_else_is_refused(tmp_path):
   (tmp_path / 'thesis.tex').touch()
   with pytest.raises(InputError, match='not empty and holds no run'):
