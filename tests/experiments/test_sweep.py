@@ -11,12 +11,14 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
-from configs import street
+from configs import fonts, street
 from digits_jax.alphabet import Alphabet
+from digits_jax.reading import run as reading
 from digits_jax.synth.augment import AugmentSpec
-from digits_jax.training import feeds
+from digits_jax.training import experiment, feeds
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILE = ROOT / 'experiments' / 'sweep.py'
@@ -178,7 +180,21 @@ def test_every_run_of_the_ablation_can_be_drawn():
     config.update_from_flattened_dict(values)
     specs[name] = feeds.street.spec(config, Alphabet(config.alphabet), 'train', AugmentSpec(**config.augment))
     assert name != 'shipped_fonts' or config.data.font_dir == ''
-  assert specs.pop('shipped_fonts') == specs['all'] and len(set(specs.values())) == len(specs) == 9
+  assert specs.pop('shipped_fonts') == specs.pop('all_1') == specs['all']
+  assert len(set(specs.values())) == len(specs) == 9
+
+
+@pytest.mark.parametrize(('folder', 'count'), [('blank_trap/remedies', 8), ('seconds/runs', 10)])
+def test_every_run_of_a_list_is_one_of_its_own(folder, count):
+  runs = sweep.read_runs(ROOT / 'experiments' / f'{folder}.json')
+  found = set()
+  for changes in runs.values():
+    config = fonts.get_config('quick')
+    config.update_from_flattened_dict({field: ast.literal_eval(value) for field, value in changes.items()})
+    task = experiment.make_task(config, Alphabet(config.alphabet))
+    jax.eval_shape(task.init, jax.random.key(0), reading.blank_batch(config))
+    found.add(config.to_json_best_effort())
+  assert len(found) == len(runs) == count
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
