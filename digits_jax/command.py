@@ -58,7 +58,7 @@ def out_flag(help_text: str) -> flags.FlagHolder:
 
 
 def zooms_flag() -> flags.FlagHolder:
-  """The --zooms of the commands that read with a run; see `zooms_of`."""
+  """The --zooms of the commands that read with a run: what `reading.run.load` takes, which also says what is wrong."""
   return flags.DEFINE_list(
     'zooms',
     None,
@@ -66,14 +66,6 @@ def zooms_flag() -> flags.FlagHolder:
     "stays that of the run's own zooms, which are the default.",
     allow_override=True,
   )
-
-
-def zooms_of(flag: flags.FlagHolder) -> tuple[float, ...] | None:
-  """The value of `zooms_flag`, None where it is not given. Raises InputError on what is no number."""
-  try:
-    return None if flag.value is None else tuple(map(float, flag.value))
-  except ValueError as error:
-    raise InputError(f'--zooms={",".join(flag.value)}: {error}; give numbers, such as 1.08,1.16') from error
 
 
 def check_file(flag: str, path: str | None, suffix: str) -> None:

@@ -4,7 +4,7 @@ Without more it scores the run's own test sets, as the end of training did. --co
 another config's test sets. --labels=FILE.csv scores your own images: columns filename,label, filenames relative to the
 CSV file. Images of another size are placed on the run's canvas as `predict` does.
 
---zooms looks at each image so many times as `Reader.load` says, in place of the run's config.evaluation.zooms.
+--zooms=1.08,1.16 stands in place of the run's config.evaluation.zooms; --zooms= looks at each image once.
 --out=FILE.json writes the figures as result.json has them; --sheet=FILE.png draws images with what was read, errors
 first, the most confident foremost (FILE-NAME.png of each where there are several test sets).
 """
@@ -41,7 +41,7 @@ def main(arguments):
   from digits_jax.reading import evaluation, run
   from digits_jax.training import evaluate, finish, rundir
 
-  opened = run.load(_WORKDIR.value, zooms=command.zooms_of(_ZOOMS))
+  opened = run.load(_WORKDIR.value, zooms=_ZOOMS.value)
   if _LABELS.value:
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
   else:
@@ -57,7 +57,7 @@ def main(arguments):
       finish.draw_sheet(path, fixed, records, opened.alphabet, opened.config.evaluation.sheet)
       print(f'wrote {path}')
   if _OUT.value:
-    zooms = list(opened.config.evaluation.get('zooms', ()))
+    zooms = list(opened.config.evaluation.zooms)
     result = {'step': opened.step, 'temperature': opened.temperature, 'zooms': zooms, 'tests': tests}
     rundir.write_json(pathlib.Path(_OUT.value), result)
     print(f'wrote {_OUT.value}')

@@ -68,7 +68,7 @@ def main(arguments):
   if _WORKDIR.value is None:
     note = 'read by the reader of house numbers that comes with the package; --workdir=RUN names another'
     print(note, file=sys.stderr)
-  reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value, zooms=command.zooms_of(_ZOOMS))
+  reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value, zooms=_ZOOMS.value)
   readings = reader.read(
     paths, nbest=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
   )

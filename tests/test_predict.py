@@ -226,7 +226,7 @@ def test_a_gallery_of_nothing(run, folder, tmp_path):
     (['FOLDER', '--min_length=3', '--max_length=2'], '--min_length=3 is more than --max_length=2'),
     (['FOLDER', '--min_length=17'], 'reads at most 16 digits'),
     (['FOLDER', '--nbest=30'], 'nbest=30'),
-    (['FOLDER', '--zooms=1.1,much'], "--zooms=1.1,much: could not convert string to float: 'much'; give numbers"),
+    (['FOLDER', '--zooms=1.1,much'], "zooms=['1.1', 'much']: give a list of numbers, such as (1.08, 1.16)"),
     (['FOLDER', '--zooms=1'], 'config.evaluation.zooms: 1 must be above 1'),
     (['FOLDER', '--format=xml'], '--format=xml'),
     (['FOLDER', '--min_confidence=90'], '--min_confidence=90'),

@@ -30,7 +30,7 @@ OPSET, IR_VERSION = 21, 10  # the oldest with GroupNormalization as flax has it,
 GREEDY = (
   'not included; greedily: the class of the largest logit of each frame, equal neighbours merged, class 0 dropped'
 )
-OF_VIEWS = "; the run looks at each image several times, and the temperature is of the mean; the file looks once"
+OF_VIEWS = '; the run looks at each image several times, and the temperature is of the mean; the file looks once'
 
 
 def write(path: pathlib.Path, run: Run) -> None:
@@ -52,7 +52,7 @@ def build(run: Run) -> onnx.ModelProto:
   stored = metadata.describe(
     run,
     file_format='onnx',
-    decoding=GREEDY + (OF_VIEWS if run.config.evaluation.get('zooms') else ''),
+    decoding=GREEDY + (OF_VIEWS if run.config.evaluation.zooms else ''),
     outputs={'logits': 'float32[batch, frames, classes], unnormalised, divided by the temperature'},
     versions={
       'onnx': onnx.__version__,

@@ -84,7 +84,7 @@ def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> Non
   (batch,) = jax.export.symbolic_shape('batch')
   images = jax.ShapeDtypeStruct((batch, *run.canvas.shape), jnp.float32)
   exported = jax.export.export(decode, platforms=PLATFORMS)(images)
-  zooms = run.config.evaluation.get('zooms', ())
+  zooms = run.config.evaluation.zooms
   stored = metadata.describe(
     run,
     file_format='stablehlo',

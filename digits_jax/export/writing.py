@@ -59,7 +59,7 @@ def write_onnx(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
       largest = check.compare(onnx_model.load(path), onnx_model.make_reference(run), images)
     dtype = run.config.model.dtype
     note = '' if dtype == 'float32' else f'; computed in float32, where the run computes in {dtype}'
-    if run.config.evaluation.get('zooms'):
+    if run.config.evaluation.zooms:
       note += '; the file looks at each image once, where the run has config.evaluation.zooms'
     return largest, f'images to logits, any batch size; CTC decoding is left to the caller{note}', check.TOLERANCE
 

@@ -84,8 +84,8 @@ def _make(path, config, zooms):
       'it with the code that wrote it'
     )
   try:
-    if zooms is not None:
-      config.evaluation.zooms = zooms
+    # Younger than the configs of some runs.
+    config.evaluation.zooms = tuple(config.evaluation.get('zooms', ())) if zooms is None else zooms
     alphabet = Alphabet(config.alphabet)
     task = experiment.make_task(config, alphabet)
     shapes = jax.eval_shape(task.init, jax.random.key(0), blank_batch(config))

@@ -39,7 +39,7 @@ def main(arguments):
   selection = svhn.select(_DATA_DIR.value, (_SPLIT.value,), 'all', validation_frac=0.1, seed=0, most_digits=0)
   slots = max(map(len, selection.texts))
   for name in arguments:
-    opened = run.load(name, zooms=command.zooms_of(_ZOOMS))
+    opened = run.load(name, zooms=_ZOOMS.value)
     if opened.canvas.shape[2] == 1:
       right = read_grey(opened, selection)
       low, high = metrics.wilson(right, len(selection.texts))

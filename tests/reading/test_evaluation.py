@@ -196,7 +196,7 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
   code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', f'--out={out}', f'--sheet={sheet}')
   assert code == 0, complaint
   written = json.loads(out.read_text())
-  assert (written['step'], written['temperature']) == (0, run.temperature)
+  assert (written['step'], written['temperature'], written['zooms']) == (0, run.temperature, [])
   figures, wanted = written['tests']['labels'], json.loads(json.dumps(evaluate.summarise(stored)))
   assert figures['set'] == str(path)
   for name in ('sequence_accuracy', 'character_error_rate', 'by_length', 'n_best_accuracy', 'loss', 'examples'):
