@@ -111,26 +111,41 @@ def compose(
   """
   slots, height, width = glyphs.shape[0], spec.layout.height, spec.layout.width
   k_bend, k_stroke = jax.random.split(key)
-  # A loop, since XLA on CPU would resample again for each use of what a vmap draws: five times the cost.
-  digits = (jax.random.split(k_bend, slots), glyphs, maps, anchors)
-  inks, corners = jax.lax.map(lambda digit: warp.render(*digit, patch, spec.warp), digits)  # [N, P, P], [N, 2]
-  if any(spec.warp.stroke_frac):
-    inks = jax.vmap(warp.stroke)(inks, uniform(k_stroke, (slots,), spec.warp.stroke_frac))
-  is_used = jnp.arange(slots) < length
-  inks = jnp.where(is_used[:, None, None], inks, 0.0)
-  corners = jnp.clip(corners, -patch, jnp.array([width, height])[None])
+  render = lambda *digit: warp.render(*digit, patch, spec.warp)
+  inks, corners = jax.vmap(render)(jax.random.split(k_bend, slots), glyphs, maps, anchors)  # [N, P, P], [N, 2]
+  strokes = uniform(k_stroke, (slots,), spec.warp.stroke_frac)
 
-  def paste(i, canvas):
-    at = (corners[i, 1] + patch, corners[i, 0] + patch)
-    under = jax.lax.dynamic_slice(canvas, at, (patch, patch))
-    return jax.lax.dynamic_update_slice(canvas, jnp.maximum(under, inks[i]), at)
+  def assemble(inks, strokes, corners, length):
+    if any(spec.warp.stroke_frac):
+      inks = jax.vmap(warp.stroke)(inks, strokes)
+    is_used = jnp.arange(slots) < length
+    inks = jnp.where(is_used[:, None, None], inks, 0.0)
+    corners = jnp.clip(corners, -patch, jnp.array([width, height])[None])
+    boxes = jax.vmap(ink_box)(inks) + jnp.tile(corners, (1, 2)).astype(jnp.float32)
+    limits = jnp.array([width, height, width, height], jnp.float32)
+    boxes = jnp.where(is_used[:, None], jnp.clip(boxes, 0.0, limits[None]), 0.0)
+    return paste(inks, corners, (height, width)), boxes
 
+  # On a CPU image by image. There XLA makes a loop over images of any vmapped update of a window, at three times the
+  # cost, and would resample a digit anew for each use of its ink; what a loop takes, it computes once, and before.
+  if jax.default_backend() == 'cpu':
+    assemble = jax.custom_batching.sequential_vmap(assemble)
+  return assemble(inks, strokes, corners, length)
+
+
+def paste(inks: jax.Array, corners: jax.Array, size: tuple[int, int]) -> jax.Array:
+  """The canvas float32[size], (height, width), of inks float32[N, P, P] at corners int32[N, 2], (x, y).
+
+  Where two overlap, the darker one is seen. Corners lie in [-P, width] and [-P, height].
+  """
+  patch = inks.shape[1]
   # The canvas has a margin of one patch on each side, so that no window is ever moved to fit.
-  canvas = jax.lax.fori_loop(0, slots, paste, jnp.zeros((height + 2 * patch, width + 2 * patch)))
-  boxes = jax.vmap(ink_box)(inks) + jnp.tile(corners, (1, 2)).astype(jnp.float32)
-  limits = jnp.array([width, height, width, height], jnp.float32)
-  boxes = jnp.where(is_used[:, None], jnp.clip(boxes, 0.0, limits[None]), 0.0)
-  return canvas[patch:-patch, patch:-patch], boxes
+  canvas = jnp.zeros((size[0] + 2 * patch, size[1] + 2 * patch))
+  for ink, corner in zip(inks, corners, strict=True):
+    at = (corner[1] + patch, corner[0] + patch)
+    under = jax.lax.dynamic_slice(canvas, at, (patch, patch))
+    canvas = jax.lax.dynamic_update_slice(canvas, jnp.maximum(under, ink), at)
+  return canvas[patch:-patch, patch:-patch]
 
 
 def ink_box(ink: jax.Array) -> jax.Array:
