@@ -60,21 +60,19 @@ def cover(distance: jax.Array, pixel: jax.Array) -> jax.Array:
   return jnp.clip(0.5 + distance / pixel, 0.0, 1.0)
 
 
-def surface(deck: Deck, grain: jax.Array, places: jax.Array, colour: jax.Array, spec: GroundSpec) -> jax.Array:
-  """A surface float32[H, W, 3] of a colour float32[3], with its texture; may leave [0, 1] a little.
+def surface(deck: Deck, grain: jax.Array, places: jax.Array, spec: GroundSpec) -> jax.Array:
+  """By how much a surface is brighter than its colour, float32[H, W], mostly less than 0.3 either way.
 
   Args:
     deck: random scalars.
     grain: float32[H, W], of `textures`.
     places: float32[2, H, W], (x, y).
-    colour: float32[3].
     spec: the ranges; static.
   """
   one, two = stripes(deck, places), stripes(deck, places)
   bars = jnp.where(deck.chance(0.3), jnp.minimum(one, two), one)  # bricks have joints both ways
   contrast = deck.uniform(spec.stripes_contrast) * deck.chance(spec.stripes)
-  relief = grain * deck.uniform(spec.texture) + contrast * bars
-  return colour[None, None] + relief[:, :, None]
+  return grain * deck.uniform(spec.texture) + contrast * bars
 
 
 def textures(key: jax.Array, deck: Deck, count: int, size: int, waves: int = 16) -> jax.Array:

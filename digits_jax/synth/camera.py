@@ -63,25 +63,26 @@ def blur_matrix(size: int, sigma: jax.Array, shift: jax.Array) -> jax.Array:
   return weights / jnp.sum(weights, 1, keepdims=True)
 
 
-def between(rows: jax.Array, images: jax.Array, columns: jax.Array) -> jax.Array:
-  """rows @ image @ columns.T for each of n: float32[n, h, H], [n, H, W], [n, w, W] -> [n, h, w].
+def between(rows: jax.Array, images: jax.Array, columns: jax.Array, noise: jax.Array | float = 0.0) -> jax.Array:
+  """rows @ image @ columns.T + noise for each of n: float32[n, h, H], [n, H, W], [n, w, W], [n, h, w] -> [n, h, w].
 
   A loop, not one product: what comes before it and behind it is then computed once. XLA takes small products for
   arithmetic that it may repeat for every use of every pixel.
   """
-  return jax.lax.map(lambda one: one[0] @ one[1] @ one[2].T, (rows, images, columns))
+  noise = jnp.broadcast_to(noise, (len(images), rows.shape[1], columns.shape[1]))
+  return jax.lax.map(lambda one: one[0] @ one[1] @ one[2].T + one[3], (rows, images, columns, noise))
 
 
 def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec) -> jax.Array:
-  """The photo of an image, enlarged to its size again: float32[S, S, 3] in [0, 1].
+  """The photo of an image, enlarged to its size again: float32[3, S, S] -> float32[S, S, 3], in [0, 1].
 
   Args:
     key: one key.
-    image: float32[S, S, 3].
+    image: float32[3, S, S].
     pixels: float32[2], how many of the photo's pixels the image is wide and high; more than S are taken for S.
     spec: the ranges; static.
   """
-  size = image.shape[0]
+  size = image.shape[1]
   grid = -(-(size + BLOCK) // BLOCK) * BLOCK  # room for S pixels anywhere in the first block
   k_deck, k_noise = jax.random.split(key)
   deck = Deck(k_deck, 24)
@@ -92,9 +93,8 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
   offset = deck.uniform((0.0, BLOCK), (2,))  # of the image in the grid
   with jax.default_matmul_precision('highest'):
     down = _lens(deck, size, grid, pixels, offset, spec)  # [2, 3, grid, S]
-    small = between(down[1], image.transpose(2, 0, 1), down[0])
-    if spec.noise[1]:
-      small = photo.noise(k_noise, small, spec.noise)
+    grain = photo.grain(k_noise, (3, grid, grid), spec.noise) if spec.noise[1] else 0.0
+    small = between(down[1], image, down[0], grain)
     small = jnp.clip(small, 0.0, 1.0)
     if spec.jpeg:
       coded = jpeg(small, deck.uniform(spec.jpeg_quality))

@@ -46,7 +46,7 @@ def paint(
   rules: PaintSpec,
   ground: background.GroundSpec,
 ) -> jax.Array:
-  """The scene float32[S, S, 3], as sharp as the canvas.
+  """The scene float32[3, S, S], as sharp as the canvas.
 
   Args:
     key: one key.
@@ -60,48 +60,61 @@ def paint(
   deck, reach, size = Deck(k_deck, 128), half + 0.05, ink.shape[0]
   pixel = jnp.sqrt(window[2] * window[3]) / size
   under, around, on_top = background.textures(k_grain, deck, 3, size)
-  over = lambda image, share, colour: image + share[:, :, None] * (colour - image)
-  flat = lambda colour: colour[None, None]
 
   # Two colours that differ in grey, and a third one.
   contrast, is_dark = deck.skewed(rules.contrast, 1.5), deck.chance(0.5)
   dark = deck.deal() * (1 - contrast)
   paper = background.colour(deck, jnp.where(is_dark, dark + contrast, dark), rules.saturation)
-  pigment = flat(background.colour(deck, jnp.where(is_dark, dark, dark + contrast), rules.saturation))
+  pigment = background.colour(deck, jnp.where(is_dark, dark, dark + contrast), rules.saturation)
   other = background.colour(deck, deck.deal(), rules.saturation)
 
-  # What it stands on: a surface; others beyond their edges; a plate with its frame.
-  image = background.surface(deck, under, places, paper, ground)
-  edges = Deck(k_edges, 12 * ground.edges)
+  # What it stands on: a surface; others beyond their edges; a plate with its frame; lines.
+  surface = background.surface(deck, under, places, ground)
+  edges, beyond = Deck(k_edges, 12 * ground.edges), []
   for _ in range(ground.edges):
-    beyond = flat(background.colour(edges, edges.deal(), rules.saturation))
+    colour = background.colour(edges, edges.deal(), rules.saturation)
     share = cover(background.half_plane(edges, places, (1.05, 2.5), reach), pixel)
-    image = over(image, share * edges.chance(0.4), beyond)
+    beyond.append((share * edges.chance(0.4), colour))
   plate = half + deck.uniform(ground.plate_margin, (2,))
   edge = background.rounded_box(places, plate, deck.skewed((0.0, 1.0), 2.0) * jnp.min(plate))
   has_plate = deck.chance(ground.plate)
-  elsewhere = background.surface(deck, around, places, other, ground)
-  image = over(elsewhere, jnp.where(has_plate, cover(edge, pixel), 1.0), image)
+  elsewhere = background.surface(deck, around, places, ground)
+  on_plate = jnp.where(has_plate, cover(edge, pixel), 1.0)
   inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
   frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width), pixel)
-  image = over(image, frame * (has_plate & deck.chance(ground.frame)), pigment)
+  drawn = [frame * (has_plate & deck.chance(ground.frame))]
   strokes = Deck(k_strokes, 12 * ground.strokes)
   for _ in range(ground.strokes):
-    image = over(image, cover(_stroke(strokes, places, reach), pixel) * strokes.chance(0.3), pigment)
+    drawn.append(cover(_stroke(strokes, places, reach), pixel) * strokes.chance(0.3))
 
   # The ink, with what stands beside it: shadow, outline, body, relief.
   both = jnp.maximum(ink, beside)
   body = cover(both, pixel)
   fallen, lit, unlit = _moved(deck, body, window, rules)
   shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(rules.shadow)
-  image = image * (1 - shade)[:, :, None]
-  outline = cover(both + deck.uniform(rules.outline_width), pixel)
-  image = over(image, outline * deck.chance(rules.outline), flat(other))
+  outline = cover(both + deck.uniform(rules.outline_width), pixel) * deck.chance(rules.outline)
   is_raised, is_bare = deck.chance(rules.relief), deck.chance(rules.bare)
   worn = on_top * deck.uniform(rules.worn)
-  image = over(image, jnp.where(is_raised & is_bare, 0.0, body), pigment + worn[:, :, None])
-  image = image + (deck.uniform(rules.relief_strength) * is_raised * (lit - unlit))[:, :, None]
-  return jnp.clip(image * background.light(deck, places, reach, ground)[:, :, None], 0.0, 1.0)
+  body = jnp.where(is_raised & is_bare, 0.0, body)
+  relief = deck.uniform(rules.relief_strength) * is_raised * (lit - unlit)
+  light = background.light(deck, places, reach, ground)
+
+  def paint_plane(colours):
+    """One of red, green, blue, float32[S, S]: layer over layer."""
+    paper, pigment, other, *surfaces = colours
+    over = lambda plane, share, layer: plane + share * (layer - plane)
+    plane = paper + surface
+    for (share, _), layer in zip(beyond, surfaces, strict=True):
+      plane = over(plane, share, layer)
+    plane = over(other + elsewhere, on_plate, plane)
+    for share in drawn:
+      plane = over(plane, share, pigment)
+    plane = over(plane * (1 - shade), outline, other)
+    plane = over(plane, body, pigment + worn) + relief
+    return jnp.clip(plane * light, 0.0, 1.0)
+
+  # A loop, as in `camera.between`: shapes and light are computed once for all three.
+  return jax.lax.map(paint_plane, jnp.stack([paper, pigment, other, *(colour for _, colour in beyond)], 1))
 
 
 def _moved(deck, body, window, rules):

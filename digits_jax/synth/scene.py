@@ -95,7 +95,7 @@ def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> stru
     places = plane(window, placed, spec.size)  # [2, S, S]
     ink, beside = draw(bank.fields[style, symbols], placed, places, slots)
     pixels = window[2:] * deck.log_uniform(spec.camera.digit_px)
-    image = paint.paint(k_paint, ink, beside, places, placed.half, window, spec.paint, spec.ground)
+    image = paint.paint(k_paint, ink, beside, places, placed.half, window, spec.paint, spec.ground)  # [3, S, S]
   image = camera.expose(k_camera, image, pixels, spec.camera)
   if spec.augment.convolution:
     image = random_convolution(k_convolution, image, spec.augment)

@@ -29,7 +29,8 @@ def picture(size=56, seed=0, sigma=2.0):
 
 def expose(image, pixels, seed=0, **fields):
   spec = camera.CameraSpec(**STILL | fields)
-  return np.asarray(exposed(spec)(jax.random.key(seed), image, jnp.asarray(pixels, jnp.float32)))
+  planes = image.transpose(2, 0, 1)
+  return np.asarray(exposed(spec)(jax.random.key(seed), planes, jnp.asarray(pixels, jnp.float32)))
 
 
 @functools.cache

@@ -164,6 +164,7 @@ OFF = {
   'outline': ('paint', {'outline': 0.0}), 'shadow': ('paint', {'shadow': 0.0}), 'relief': ('paint', {'relief': 0.0}),
   'plate': ('ground', {'plate': 0.0}), 'stripes': ('ground', {'stripes': 0.0}), 'edges': ('ground', {'edges': 0}),
   'strokes': ('ground', {'strokes': 0}), 'cast': ('ground', {'cast': 0.0}),
+  'lit sides': ('paint', {'relief_strength': (0.0, 0.0)}),
 }  # fmt: skip
 
 
