@@ -24,7 +24,7 @@ def prepare() -> None:
     return
   flags = os.environ.get('XLA_FLAGS', '')
   if FUSION not in flags:
-    os.environ['XLA_FLAGS'] = f'{flags} {FUSION}=dot'.strip()
+    os.environ['XLA_FLAGS'] = f'{flags} {FUSION}=individual_dot'.strip()
   keep_memory()
 
 

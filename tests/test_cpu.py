@@ -21,7 +21,7 @@ print(int(x.sum()), os.environ['XLA_FLAGS'])
 """
 
 
-@pytest.mark.parametrize('given, then', [('', f'{cpu.FUSION}=dot'), (f'{cpu.FUSION}=', f'{cpu.FUSION}=')])
+@pytest.mark.parametrize('given, then', [('', f'{cpu.FUSION}=individual_dot'), (f'{cpu.FUSION}=', f'{cpu.FUSION}=')])
 def test_this_jax_knows_the_flag_and_convolves_rightly(given, then):
   environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': given}
   done = subprocess.run([sys.executable, '-c', PROGRAM], env=environment, capture_output=True, text=True, check=True)
@@ -35,7 +35,7 @@ def test_flags_are_for_the_cpu_alone(platforms, alone, monkeypatch):
   kept = []
   monkeypatch.setattr(cpu, 'keep_memory', lambda: kept.append(True))
   cpu.prepare()
-  assert os.environ['XLA_FLAGS'] == '--xla_dump_to=there' + (f' {cpu.FUSION}=dot' if alone else '')
+  assert os.environ['XLA_FLAGS'] == '--xla_dump_to=there' + (f' {cpu.FUSION}=individual_dot' if alone else '')
   assert bool(kept) == alone
 
 
