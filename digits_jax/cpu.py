@@ -8,11 +8,11 @@ import importlib.metadata
 import importlib.util
 import os
 
-# YNNPACK, which jaxlib carries, for products and not for convolutions. As jax comes it computes both by YNNPACK; without,
-# 3x3 convolutions run at 251 to 288 G operations/s forward and 154 to 237 for their gradients in place of 205 to 216 and
-# 58 to 77 (2 cores of an Intel Xeon, jax 0.10.2, experiments/speed/convolutions.py). 'dot' in place of 'individual_dot'
-# does not use AMX for products in bfloat16. Versions 0.10 to 0.12 know both; where XLA does not know a flag, it ends the
-# process.
+# YNNPACK, which jaxlib carries, for products alone. As jax comes it computes convolutions by it, too; without, 3x3
+# convolutions run at 251 to 288 G operations/s forward and 154 to 237 for their gradients, in place of 205 to 216 and
+# 58 to 77 (2 cores of an Intel Xeon, jax 0.10.2; experiments/speed/convolutions.py). With 'dot' in place of
+# 'individual_dot' products in bfloat16 would not use AMX. Versions 0.10 to 0.12 know both; where XLA does not know a
+# flag, it ends the process.
 FUSION = '--xla_cpu_experimental_ynn_fusion_type'
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
