@@ -1,6 +1,7 @@
 """One key -> one number on a canvas.
 
-Pure and written for one example: the same key, bank and spec give the same pixels on any device, in any batch.
+Pure and written for one example: the same key, bank and spec give the same pixels on any device, in any batch, to the
+last bits of float32, which the program that it becomes a part of may round in another way.
 """
 
 import dataclasses

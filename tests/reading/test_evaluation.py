@@ -165,7 +165,8 @@ def test_labels_become_the_runs_classes(run, own):
   assert labels_of(run.alphabet, ours) == labels_of(Alphabet('9876543210'), theirs)
   assert (ours.labels != theirs.labels).any()
   run.alphabet.check(ours.labels, ours.label_lengths)
-  np.testing.assert_array_equal(ours.images, theirs.images)
+  # One program draws eight numbers, the other one at a time: on some CPUs their pixels differ in the last bit.
+  np.testing.assert_allclose(ours.images, theirs.images, rtol=0, atol=1e-6)
   assert evaluation.config_sets(run, tiny(alphabet='0123'))['test'].examples == EXAMPLES
 
 
