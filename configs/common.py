@@ -43,6 +43,7 @@ def get_config() -> ConfigDict:
   config.model.kernel = 3  # read_multidigit: side of the trunk's convolutions; 3 in other tasks
   config.model.maxout = 1  # read_multidigit: convolutions whose largest is a feature of the first block; 1 is relu
   config.model.positions = 5  # read_multidigit: symbols that a number may have
+  config.model.is_aligned = False  # read_multidigit: each symbol stands in its own strip, and is read there alone
   config.model.dense_features = (256,)  # read_multidigit, classify: of each dense layer behind the trunk
   config.model.dropout = 0.0  # share of the features before each dense layer behind the trunk that training drops
   config.model.label_smoothing = 0.0  # classify, read_multidigit: share of each target that is spread over all symbols

@@ -213,7 +213,7 @@ class Dropout:
 
 
 def dense_stack(x: jax.Array, features: Sequence[int], dtype: jnp.dtype, drop: Dropout) -> jax.Array:
-  """Dense layers with relu, `dense_0`, `dense_1`, ... of the module that calls it: [B, F] -> [B, features[-1]].
+  """Dense layers with relu, `dense_0`, ... of the module that calls it: [B, ..., F] -> [B, ..., features[-1]].
 
   Features are dropped before each of them, and behind the last.
   """

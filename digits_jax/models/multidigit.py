@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from digits_jax.errors import InputError
 from digits_jax.models import layers
 
 
@@ -24,6 +25,11 @@ class Heads(NamedTuple):
 
 class MultiDigit(nn.Module):
   """images float32[B, H, W, C] in [0, 1] -> Heads.
+
+  Aligned, symbol i stands in the i-th of `positions` equal strips of the canvas, from the left: dense layers and
+  softmax see one strip's features at a time and are the same for all, so that each image is a lesson of N symbols for
+  them. Else they see all features at once, and each position has weights of its own. Raises InputError where the
+  columns that the trunk leaves cannot be shared out.
 
   With keys key[B], in training, a share `dropout` of the features is dropped before each dense layer.
   """
@@ -39,6 +45,7 @@ class MultiDigit(nn.Module):
   dense_features: Sequence[int]
   dtype: jnp.dtype
   dropout: float = 0.0
+  is_aligned: bool = False
 
   @nn.compact
   def __call__(self, images, keys=None):
@@ -46,7 +53,20 @@ class MultiDigit(nn.Module):
     trunk = (self.patch, self.widths, self.pools, self.groups, self.dtype, self.kernel, self.maxout)
     x = layers.Trunk(*trunk, name='trunk')(x)
     drop = layers.Dropout(self.dropout, keys)
-    x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype, drop)  # of [B, H'*W'*F]
-    lengths = layers.Dense(self.positions + 1, jnp.float32, name='lengths')(x)
-    symbols = layers.Dense(self.positions * self.symbols, jnp.float32, name='symbols')(x)
+    strips = self.positions if self.is_aligned else 1
+    x = layers.dense_stack(strips_of(x, strips), self.dense_features, self.dtype, drop)  # [B, strips, G]
+    lengths = layers.Dense(self.positions + 1, jnp.float32, name='lengths')(x.reshape(x.shape[0], -1))
+    symbols = layers.Dense(self.positions // strips * self.symbols, jnp.float32, name='symbols')(x)
     return Heads(lengths, symbols.reshape(-1, self.positions, self.symbols))
+
+
+def strips_of(x: jax.Array, strips: int) -> jax.Array:
+  """[B, H, W, F] -> [B, strips, H*W/strips*F], from the left; raises InputError where they do not divide W."""
+  batch, height, width, features = x.shape
+  if width % strips:
+    raise InputError(
+      f'{width} columns of features cannot be shared out to {strips} positions: change model.patch or model.pools, or '
+      'leave out model.is_aligned'
+    )
+  x = x.reshape(batch, height, strips, width // strips, features)
+  return x.transpose(0, 2, 1, 3, 4).reshape(batch, strips, -1)

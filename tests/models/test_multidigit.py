@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from configs import common
+from digits_jax.errors import InputError
 from digits_jax.models import multidigit
 
 IMAGES = np.random.default_rng(0).uniform(size=(3, 16, 32, 1)).astype(np.float32)
@@ -47,6 +48,38 @@ def test_every_parameter_has_a_gradient_in_bfloat16():
 
   for path, leaf in jax.tree.leaves_with_path(gradients(jax.random.key(0))):
     assert leaf.dtype == jnp.float32 and np.isfinite(leaf).all() and np.asarray(leaf).any(), path
+
+
+@pytest.fixture(scope='module')
+def aligned():
+  """apply(params, images), parameters and heads of a model whose last pool leaves two columns a position, two rows."""
+  fields = FIELDS | {'is_aligned': True, 'kernel': 1, 'patch': (1, 1), 'pools': ((2, 2), (4, 2))}
+  module = multidigit.MultiDigit(**fields)
+  apply = jax.jit(lambda params, images: module.apply({'params': params}, images))
+  params = jax.jit(module.init)(jax.random.key(0), IMAGES)['params']
+  return apply, params, apply(params, IMAGES)
+
+
+def test_aligned_positions_share_their_layers(aligned):
+  _, params, heads = aligned
+  assert (heads.lengths.shape, heads.symbols.shape) == ((3, 5), (3, 4, 10))
+  assert params['dense_0']['kernel'].shape == (2 * 2 * 8, 12) and params['symbols']['kernel'].shape == (12, 10)
+  assert params['lengths']['kernel'].shape == (4 * 12, 5)  # the length is seen by all strips together
+
+
+def test_aligned_positions_read_their_strips_from_the_left(aligned):
+  # Convolutions of one pixel and norms over all positions: strips that change places take their symbols with them.
+  apply, params, heads = aligned
+  order = [2, 0, 3, 1]
+  moved = apply(params, IMAGES.reshape(3, 16, 4, 8, 1)[:, :, order].reshape(IMAGES.shape))
+  np.testing.assert_allclose(moved.symbols, heads.symbols[:, order], atol=1e-5)
+  assert np.abs(moved.symbols - heads.symbols).max() > 0.01
+
+
+def test_columns_that_cannot_be_shared_out():
+  module = multidigit.MultiDigit(**FIELDS | {'is_aligned': True, 'positions': 3})
+  with pytest.raises(InputError, match='4 columns of features cannot be shared out to 3 positions'):
+    jax.eval_shape(module.init, jax.random.key(0), IMAGES)
 
 
 def test_the_size_of_the_paper():
