@@ -6,7 +6,8 @@ python -m digits_jax.main --config=configs/mnist.py:strings
 The grid is read by CTC (configs/mnist.py:grid) or by one softmax a position (configs/mnist.py:grid_softmax, and
 configs/mnist.py:grid_goodfellow, of the size in Goodfellow et al. 2013; 18 million parameters).
 
-So are triplets: by CTC (configs/mnist.py:triplets), or by one softmax a position (configs/mnist.py:triplets_softmax).
+So are triplets: by CTC (configs/mnist.py:triplets), or by one softmax a position, of the whole image
+(configs/mnist.py:triplets_softmax) or of the digit's own strip (configs/mnist.py:triplets_aligned).
 
 triplets, grid and grid_softmax begin with the trunk of a run of configs/digit.py, which must be there:
 
@@ -14,13 +15,14 @@ python -m digits_jax.main --config=configs/digit.py
 
 What limits all of them is how well a single digit is read: the nets learn the 55,000 training digits by heart
 (experiments/strings, grid, triplets). Meant for a GPU: on two CPU cores a run takes hours. One seed each, all but the
-last on one NVIDIA H100 that up to five other processes shared, with --config.steps_per_call=50:
+last two on one NVIDIA H100 that up to five other processes shared, with --config.steps_per_call=50:
 
 strings           98.38% of strings-v1, 97.54% of seven-v1, 132 s
 grid              99.18% of grid-v1, 180 s
 grid_softmax      99.20% of grid-v1, 146 s
 triplets          98.90% of triplets-v1, 164 s
 triplets_softmax  99.04% of triplets-v1, 98 minutes on one CPU core that it had to share
+triplets_aligned  99.18% of triplets-v1, 100 minutes on two CPU cores
 
 seven and grid_goodfellow: not yet run.
 """
@@ -32,6 +34,7 @@ VARIANTS = {
   'seven': testsets.seven,
   'triplets': testsets.triplets,
   'triplets_softmax': testsets.triplets,
+  'triplets_aligned': testsets.triplets,
   'grid': testsets.grid,
   'grid_softmax': testsets.grid,
   'grid_goodfellow': testsets.grid,
@@ -40,8 +43,8 @@ VARIANTS = {
 
 
 def get_config(argument=None):
-  """`strings` (the default): 1 to 7 digits. `triplets`, `triplets_softmax`: tested on 3. `grid`, `grid_softmax`,
-  `grid_goodfellow`: 1 to 5.
+  """`strings` (the default): 1 to 7 digits. `triplets`, `triplets_softmax`, `triplets_aligned`: tested on 3. `grid`,
+  `grid_softmax`, `grid_goodfellow`: 1 to 5.
 
   `seven`: trained as `strings` on 4 to 7 digits, chosen and tested on 7. `tiny`: 4 steps, for tests.
   """
@@ -73,7 +76,7 @@ def get_config(argument=None):
     config.synth.photo.noise = (0.02, 0.1)
     config.synth.number.min_length = 1
     config.update(steps=9000, eval_every=3000, checkpoint_every=3000)
-  if variant in ('triplets_softmax', 'grid_softmax', 'grid_goodfellow'):
+  if variant in ('triplets_softmax', 'triplets_aligned', 'grid_softmax', 'grid_goodfellow'):
     config.task = 'read_multidigit'
     config.model.label_smoothing = 0.1
   if variant == 'triplets_softmax':  # from scratch, for a CPU
@@ -85,6 +88,13 @@ def get_config(argument=None):
     config.synth.warp.update(rotation_degrees=12.0, slant_degrees=11.0, elastic_px=0.9)
     config.synth.warp.update(stroke_frac=(-0.35, 0.45), scale=(0.82, 1.0))
     config.synth.photo.noise = (0.0, 0.03)
+  if variant == 'triplets_aligned':  # the net of digit.py, which looks at three cells at once
+    config.update(init_from='', init_subtrees=(), batch_size=128, steps=4800, eval_every=800, checkpoint_every=400)
+    config.synth.number.min_length = 3
+    config.synth.warp.scale = (0.82, 1.0)
+    config.model.update(pools=(*digit.POOLS, (7, 7)), positions=3, is_aligned=True, dense_features=(128,))
+    config.optim.update(learning_rate=3e-3, weight_decay=0.03)
+    config.validation.examples = 5000
   if variant == 'grid_softmax':  # a vector for each cell
     config.model.update(pools=(*digit.POOLS, (7, 7)), dense_features=(512,))
   if variant == 'grid_goodfellow':

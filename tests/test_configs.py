@@ -53,6 +53,7 @@ PARAMETERS = {
   ('mnist', 'seven'): 1_053_067,
   ('mnist', 'triplets'): 1_273_707,
   ('mnist', 'triplets_softmax'): 882_274,
+  ('mnist', 'triplets_aligned'): 932_654,
   ('mnist', 'grid'): 1_273_707,
   ('mnist', 'grid_softmax'): 1_425_880,
   ('mnist', 'grid_goodfellow'): 18_076_712,

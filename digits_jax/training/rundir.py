@@ -19,7 +19,8 @@ from digits_jax.training import parallel
 # run that ended at a step that is no multiple of `eval_every` has evaluated once more), and what changes no bit.
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience')
 FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
-YOUNGER_FIELDS = {'evaluation.zooms': []}  # than the configs of some runs, and what these runs did without them
+# Fields that the configs of some runs do not have yet, and what these runs did without them.
+YOUNGER_FIELDS = {'evaluation.zooms': [], 'model.is_aligned': False}
 
 
 def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:

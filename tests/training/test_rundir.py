@@ -42,14 +42,22 @@ def test_fields_that_come_and_go_are_differences_too():
   assert rundir.differences({'x': {'steps': 1}}, {'x': {'steps': 2}}) == ['x.steps: 1 -> 2']  # free at the top alone
 
 
-def test_a_run_from_before_there_were_views_may_go_on(tmp_path):
+@pytest.mark.parametrize(
+  ('group', 'field', 'value', 'complaint'),
+  [
+    ('evaluation', 'zooms', (1.1,), r'evaluation\.zooms: \[\] -> \[1\.1\]'),
+    ('model', 'is_aligned', True, r'model\.is_aligned: False -> True'),
+  ],
+  ids=['zooms', 'is_aligned'],
+)
+def test_a_run_from_before_there_was_a_field_may_go_on(tmp_path, group, field, value, complaint):
   open_run(tmp_path)
   config = rundir.read_config(tmp_path)
-  del config['evaluation']['zooms']
+  del config[group][field]
   rundir.write_json(tmp_path / 'config.json', config)
   open_run(tmp_path)
-  with pytest.raises(InputError, match=r'evaluation\.zooms: \[\] -> \[1\.1\]'):
-    open_run(tmp_path, **{'evaluation.zooms': (1.1,)})
+  with pytest.raises(InputError, match=complaint):
+    open_run(tmp_path, **{f'{group}.{field}': value})
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):
