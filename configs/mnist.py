@@ -104,9 +104,11 @@ def get_config(argument=None):
     config.update(init_from='', init_subtrees=())
   if variant == 'seven':
     config.synth.number.min_length = 4  # more digits an image, so fewer steps
-    config.update(steps=5000, eval_every=2500, checkpoint_every=2500)
-  if variant == 'strings':
+    config.update(steps=5000, eval_every=1000, checkpoint_every=500)
+    config.validation.examples = 5000
+  if variant in ('strings', 'seven'):
     config.optim.weight_decay = 0.2
+  if variant == 'strings':
     config.tests.seven = testsets.seven()
   if variant == 'tiny':
     config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
