@@ -104,7 +104,7 @@ def get_config(argument=None):
     config.update(init_from='', init_subtrees=())
   if variant == 'seven':
     config.synth.number.min_length = 4  # more digits an image, so fewer steps
-    config.update(steps=5000, eval_every=1000, checkpoint_every=500)
+    config.update(batch_size=128, steps=8000, eval_every=1600, checkpoint_every=800)
     config.validation.examples = 5000
   if variant in ('strings', 'seven'):
     config.optim.weight_decay = 0.2
