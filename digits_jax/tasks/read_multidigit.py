@@ -1,5 +1,7 @@
 """Reading a number as its length and the symbol at each position, after Goodfellow et al. 2013; exact n-best."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -62,11 +64,15 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, apply, score, table, read, log_prob, place)
+  read_so = functools.partial(read, is_aligned=module.is_aligned)
+  place_so = functools.partial(place, is_aligned=module.is_aligned)
+  return Task(init, task_loss, apply, score, table, read_so, log_prob, place_so)
 
 
-def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
-  """The n best, exactly; no search, and no places: the model does not say where a symbol stands."""
+def read(
+  outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None, is_aligned: bool = False
+) -> Decoded:
+  """The n best, exactly; no search. Of an aligned model the frames are its strips; others know no places."""
   del beams
   slots = outputs.symbols.shape[1]
   if min_length > slots:
@@ -74,7 +80,7 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
   found = positions.n_best(*outputs, n=n_best, min_length=min_length, max_length=max_length)
   allowed = jax.nn.logsumexp(positions.allowed(outputs.lengths, min_length, max_length), -1)
   found_lengths = jnp.maximum(found.lengths, 0)
-  placed = place(outputs, found.labels[:, 0], found_lengths[:, 0])
+  placed = place(outputs, found.labels[:, 0], found_lengths[:, 0], is_aligned=is_aligned)
   return Decoded(found.labels, found_lengths, found.log_probs, allowed, *placed)
 
 
@@ -84,10 +90,14 @@ def log_prob(outputs, labels, label_lengths) -> jax.Array:
   return jnp.where(is_feasible, log_probs, -jnp.inf)
 
 
-def place(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """As `Task.place` has it: the model does not say where a symbol stands. labels: int32[B, N], N the positions."""
-  inside = jnp.arange(labels.shape[1])[None] < label_lengths[:, None]
+def place(outputs, labels, label_lengths, *, is_aligned: bool = False) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """As `Task.place` has it: symbol i stands in strip i of an aligned model; others do not say where.
+
+  labels: int32[B, N], N the positions.
+  """
+  numbers = jnp.arange(labels.shape[1])[None]
+  inside = numbers < label_lengths[:, None]
   chosen = jnp.where(inside, labels - 1, 0)[:, :, None]
   posteriors = jnp.take_along_axis(jax.nn.softmax(outputs.symbols), chosen, 2)[:, :, 0]
-  nowhere = jnp.full(labels.shape, -1)
-  return nowhere, nowhere, jnp.where(inside, posteriors, 0.0)
+  strips = jnp.where(inside & is_aligned, numbers, -1)
+  return strips, strips, jnp.where(inside, posteriors, 0.0)

@@ -1,4 +1,4 @@
-"""Readers of runs whose task is not CTC: the same answers, without places."""
+"""Readers of runs whose task is not CTC: the same answers; places where the model is aligned."""
 
 import itertools
 
@@ -54,6 +54,18 @@ def test_softmax_heads(multidigit):
   two = next(multidigit.read(IMAGES[:1], min_length=2, max_length=2))
   assert len(two.text) == 2
   np.testing.assert_allclose(two.conditional_confidence, two.confidence / heads.lengths[0, 2], rtol=1e-4)
+
+
+def test_aligned_heads_place_each_digit_in_its_strip(tmp_path):
+  changes = {'synth.number.max_length': 4, 'model.positions': 4, 'model.is_aligned': True}
+  workdir = runs.make_run(tmp_path / 'aligned', task='read_multidigit', **changes)
+  strip = runs.WIDTH / 4
+  for zooms in (), (1.1,):
+    reader = Reader.load(workdir, zooms=zooms)
+    readings = list(reader.read(IMAGES, max_length=3))
+    for found in readings:
+      assert found.spans == tuple((strip * i, strip * (i + 1)) for i in range(len(found.text)))
+    assert any(found.text for found in readings)
 
 
 def test_a_classifier(classify):
