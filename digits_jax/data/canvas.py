@@ -61,7 +61,7 @@ def load(image: Any, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
 
 
 def to_grey(image: Any) -> np.ndarray:
-  """The grey levels float32[h, w] in [0, 1] of an image, upright, transparency on white paper.
+  """The grey levels float32[h, w] in [0, 1] of an image, upright, transparency `images.on_paper`.
 
   Args:
     image: a path (str or PathLike), a Pillow image, or an array [h, w], [h, w, 1], [h, w, 3] (RGB) or [h, w, 4] (RGBA),
@@ -121,7 +121,7 @@ def _pixels(image):
   pixels = pixels.astype(np.float32)
   if channels == 4:
     opacity = pixels[:, :, 3:]
-    pixels = pixels[:, :, :3] * opacity + (1 - opacity)
+    return image_files.on_paper(lambda white: pixels[:, :, :3] * opacity + white * (1 - opacity))
   return pixels
 
 

@@ -9,7 +9,7 @@ import io
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,6 +22,8 @@ MAX_PIXELS = 50_000_000
 # The kinds of file that are read, as Pillow calls them, and how their names end.
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
+
+LOST = 16 / 255  # ink whose contrast with its paper is less cannot be seen
 
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _GREY_MODES = ('1', 'L')
@@ -66,7 +68,7 @@ def write_png(path, image):
 def read_png(path):
   """Reads any PNG: uint8[H, W] if it is grey, uint8[H, W, 3] if it has colours or a palette.
 
-  16 bits become 8, transparent pixels lie on white paper. Images of more than MAX_PIXELS pixels are refused
+  16 bits become 8, transparent pixels lie `on_paper`. Images of more than MAX_PIXELS pixels are refused
   before anything is decoded.
 
   Raises:
@@ -108,6 +110,20 @@ def from_pillow(image):
   except Exception as error:
     raise InputError(f'the image is damaged or incomplete: {_reason(error)}') from error
   return _to_array('the image', upright)
+
+
+def on_paper(lay: Callable[[int], np.ndarray]) -> np.ndarray:
+  """A transparent image on white paper; on black where its ink would be lost on white, and is seen better there.
+
+  Args:
+    lay: gives the image on paper of brightness 1 or 0: uint8 in [0, 255] or floats in [0, 1].
+  """
+  contrast = lambda pixels: float(np.ptp(pixels)) / (255 if pixels.dtype == np.uint8 else 1)
+  white = lay(1)
+  if contrast(white) >= LOST:
+    return white
+  black = lay(0)
+  return black if contrast(black) > contrast(white) else white
 
 
 def thumbnail(image, height, width):
@@ -212,10 +228,10 @@ def _to_array(name, image):
   if image.mode in ('F', 'LAB', 'HSV', 'La'):
     raise InputError(f'{name} holds pixels of the kind {image.mode!r}: convert it to grey or RGB first')
   if image.mode.upper().endswith('A') or 'transparency' in image.info:
-    is_grey = image.mode in ('LA', *_GREY_MODES)
-    image = image.convert('RGBA')
-    paper = Image.new('RGBA', image.size, (255, 255, 255, 255))
-    image = Image.alpha_composite(paper, image).convert('L' if is_grey else 'RGB')
+    mode = 'L' if image.mode in ('LA', *_GREY_MODES) else 'RGB'
+    clear = image.convert('RGBA')
+    paper = lambda white: Image.new('RGBA', clear.size, (255 * white, 255 * white, 255 * white, 255))
+    return on_paper(lambda white: np.array(Image.alpha_composite(paper(white), clear).convert(mode)))
   return np.array(image.convert('L' if image.mode in _GREY_MODES else 'RGB'))
 
 

@@ -60,6 +60,25 @@ def test_grey_of_colours_and_of_transparency():
   np.testing.assert_array_equal(canvas.to_grey(Image.fromarray(clear)), canvas.to_grey(clear))
 
 
+def test_ink_is_seen_whatever_lies_behind_it():
+  opacity = np.zeros((6, 9))
+  opacity[2:4, 3:6] = 1.0
+  opacity[4, 4] = 0.5
+  levels = lambda ink: np.dstack([np.full((6, 9, 3), ink), 255 * opacity]).astype(np.uint8)
+  for ink, expected in (
+    (255, opacity),  # white ink on black
+    (250, opacity * 250 / 255),
+    (0, 1 - opacity),
+    (130, 1 - opacity * 125 / 255),  # seen on white
+  ):
+    np.testing.assert_allclose(canvas.to_grey(levels(ink)), expected, atol=1.6 / 255)
+    np.testing.assert_allclose(canvas.to_grey(levels(ink) / np.float32(255)), expected, atol=1.6 / 255)
+  faint = levels(0)
+  faint[:, :, 3] = faint[:, :, 3] // 25  # on black nothing would be seen
+  np.testing.assert_allclose(canvas.to_grey(faint), 1 - opacity * 10 / 255, atol=1.6 / 255)
+  assert (canvas.to_grey(levels(255) * np.uint8([1, 1, 1, 0])) == 1).all()  # nothing is there
+
+
 @pytest.mark.parametrize('shape', [(20, 31), (20, 31, 3), (20, 31, 4)])
 def test_files_arrays_and_pillow_images_are_one(tmp_path, shape):
   image = bytes_of(*shape)
