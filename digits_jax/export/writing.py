@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -21,6 +22,7 @@ def write_stablehlo(
   n_best: int = 1,
   min_length: int = 0,
   max_length: int | None = None,
+  zooms: Sequence[float] | None = None,
 ) -> str:
   """Writes the run as a StableHLO file; returns what to tell of it.
 
@@ -29,6 +31,7 @@ def write_stablehlo(
     out: the file; one that is there is replaced once the check is passed.
     beams, n_best, min_length, max_length: as in `ctc.beam.beam_search`, fixed in the file; beams None is the
       run's config.evaluation.beams.
+    zooms: as in `Reader.load`.
 
   Raises InputError on arguments that do not go together, a run that cannot be read, a place that cannot be written to,
   and a file that does not compute what the run computes: it is removed.
@@ -46,7 +49,7 @@ def write_stablehlo(
     largest = check.compare(stablehlo.load(path).read, decode, images)
     return largest, 'images to readings, any batch size', check.TOLERANCE
 
-  return _write(workdir, out, write)
+  return _write(workdir, out, write, zooms)
 
 
 def write_onnx(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
@@ -84,10 +87,10 @@ def write_weights(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
   return _write(workdir, out, write)
 
 
-def _write(workdir, out, write):
+def _write(workdir, out, write, zooms=None):
   """write: (path, run, images) -> the largest difference, what the file holds, the tolerance."""
   out = pathlib.Path(os.path.expanduser(out))
-  run: Run = reading.load(workdir)
+  run: Run = reading.load(workdir, zooms=zooms)
   temporary = _open(out)
   try:
     largest, contents, tolerance = write(temporary, run, check.draw_images(run))

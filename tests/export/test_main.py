@@ -45,6 +45,7 @@ def test_a_reader_of_two_digits(tmp_path):
     (['--workdir=run', '--out=new', '--format=onnx', 'more'], "unexpected argument 'more'"),
     (['--workdir=run', '--out=new', '--format=onnx', '--nbest=2'], '--nbest is of the beam search'),
     (['--workdir=run', '--out=new', '--format=weights', '--length=2'], '--length is of the beam search, which weights'),
+    (['--workdir=run', '--out=new', '--format=weights', '--zooms='], '--zooms is of views, which weights do not hold'),
     (['--workdir=run', '--out=new', '--format=stablehlo', '--length=2', '--max_length=3'], '--length sets both ends'),
     (['--workdir=run', '--out=new', '--format=stablehlo', '--beams=0'], '--beams=0: 0 is not a positive integer'),
   ],

@@ -43,6 +43,12 @@ def test_wider_views(tmp_path, images):
   workdir = runs.write_run(tmp_path / 'run', config)
   writing.write_stablehlo(workdir, tmp_path / 'reader.zip')
   assert stablehlo.load(tmp_path / 'reader.zip').metadata['decoding']['zooms'] == [1.2]
+  writing.write_stablehlo(workdir, tmp_path / 'reader.zip', zooms=())
+  once = stablehlo.load(tmp_path / 'reader.zip')
+  assert 'zooms' not in once.metadata['decoding']
+  decode = stablehlo.make_decoder(runs.make_run(), beams=25, n_best=1, min_length=0, max_length=None)
+  two = runs.draw_images(2)
+  np.testing.assert_allclose(once.read(two)['log_probs'], decode(two)['log_probs'], atol=1e-4)
   pytest.importorskip('digits_jax.export.onnx_model', exc_type=InputError)
   told = writing.write_onnx(workdir, tmp_path / 'reader.onnx')
   assert 'caller; the file looks at each image once, where the run has config.evaluation.zooms\n' in told
