@@ -1,6 +1,6 @@
 """The ways to do a training step that `step` compares: ours, Keras's, PyTorch's, and what one of ours costs.
 
-Ours is `training.parallel.make_train_call`, the program that training runs, its batch lying on the device.
+Ours is `training.experiment.Experiment.make_train_call`, the program that training runs, its batch lying on the device.
 """
 
 import dataclasses
@@ -113,19 +113,8 @@ def given(batch: structs.Batch) -> Source:
 
 def ours(name: str, built: experiment.Experiment, *, steps: int) -> Stepper:
   """Training's own step, `steps` of them in one call."""
-  config = built.config
-  call = parallel.make_train_call(
-    built.task,
-    built.train,
-    built.optimiser,
-    built.schedule,
-    batch_size=config.batch_size,
-    steps_per_call=steps,
-    average_decay=config.optim.average_decay,
-    frozen=tuple(config.optim.frozen),
-  )
+  call, constants = built.make_train_call(steps), built.train_constants()
   state = parallel.replicate(built.initial_state())
-  constants = parallel.replicate((parallel.training_key(config.seed), built.train.constants))
 
   def run():
     nonlocal state

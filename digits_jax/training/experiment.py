@@ -65,6 +65,24 @@ class Experiment:
 
     return jax.jit(initial_state)
 
+  def make_train_call(self, steps_per_call: int) -> Callable:
+    """`parallel.make_train_call` of all this; it takes `train_constants`."""
+    optim = self.config.optim
+    return parallel.make_train_call(
+      self.task,
+      self.train,
+      self.optimiser,
+      self.schedule,
+      batch_size=self.config.batch_size,
+      steps_per_call=steps_per_call,
+      average_decay=optim.average_decay,
+      frozen=tuple(optim.frozen),
+    )
+
+  def train_constants(self):
+    """(key, the source's constants), on all devices."""
+    return parallel.replicate((parallel.training_key(self.config.seed), self.train.constants))
+
 
 def build(config: ConfigDict) -> Experiment:
   """Builds the experiment; raises InputError, naming the field, where the config cannot work."""

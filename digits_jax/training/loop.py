@@ -61,16 +61,7 @@ def train(
     return None
   score = evaluate.make_scorer(experiment.task, experiment.validation, batch_size=config.evaluation.batch_size)
   steps_per_call = parallel.choose_steps_per_call(config.steps_per_call)
-  call = parallel.make_train_call(
-    experiment.task,
-    experiment.train,
-    experiment.optimiser,
-    experiment.schedule,
-    batch_size=config.batch_size,
-    steps_per_call=steps_per_call,
-    average_decay=config.optim.average_decay,
-    frozen=tuple(config.optim.frozen),
-  )
+  call, constants = experiment.make_train_call(steps_per_call), experiment.train_constants()
   book = logbook.Logbook(
     workdir,
     step=step,
@@ -80,7 +71,6 @@ def train(
     is_lead=parallel.is_lead(),
   )
   watch = blanks.Watch(warmup_steps=config.optim.warmup_steps, patience=config.blank_patience)
-  constants = parallel.replicate((parallel.training_key(config.seed), experiment.train.constants))
   state = parallel.replicate(state)
   trace = profile.Trace(workdir / 'profile', steps=profile_steps)
   with contextlib.closing(book), contextlib.closing(trace), Interrupts() as interrupts:
