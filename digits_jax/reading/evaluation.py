@@ -1,5 +1,6 @@
 """A trained run on any test set: its own, another config's, or labelled images, scored as at the end of training."""
 
+import concurrent.futures
 from typing import Any
 
 import jax
@@ -65,9 +66,11 @@ def labelled_set(run: Run, path: str) -> evaluate.FixedSet:
       boxes=np.zeros((count, labels.shape[1], 4), np.float32),
       mask=np.arange(first, first + count) < examples,
     )
-    for i in range(min(count, examples - first)):
-      batch.images[i] = canvas.load(files.paths[first + i], run.canvas)[0]
-      batch.labels[i], batch.label_lengths[i] = labels[first + i], lengths[first + i]
+    with concurrent.futures.ThreadPoolExecutor(canvas.THREADS) as pool:
+      found = pool.map(lambda path: canvas.load(path, run.canvas)[0], files.paths[first : first + count])
+      for i, image in enumerate(found):
+        batch.images[i] = image
+        batch.labels[i], batch.label_lengths[i] = labels[first + i], lengths[first + i]
     return batch
 
   return evaluate.FixedSet(str(path), _fed(load), seed=0, examples=examples)

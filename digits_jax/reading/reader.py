@@ -24,7 +24,6 @@ from digits_jax.reading import run as run_directory
 from digits_jax.reading.program import make_program
 
 BATCH_SIZES = (1, 8, 64)  # what is read is padded to the least of these that holds it
-_THREADS = min(8, os.cpu_count() or 1)  # that load images; each may hold one of images.MAX_PIXELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +120,7 @@ class Reader:
 
   def _read(self, images, program, is_constrained, return_errors):
     waiting = None
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+    with concurrent.futures.ThreadPoolExecutor(canvas.THREADS) as pool:
       # Files are loaded by the threads; what is in memory is at once, since whoever yields it may use it again.
       load = lambda i, image: (pool.submit if _is_path(image) else _now)(self._load, i, image)
       items = itertools.starmap(load, enumerate(images))
