@@ -53,7 +53,7 @@ def get_config() -> ConfigDict:
   config.optim.name = 'adamw'  # 'adam', 'adamw' or 'sgd'
   config.optim.learning_rate = 2e-3  # at its highest
   config.optim.schedule = 'cosine'  # 'constant', 'cosine', 'one_cycle', 'triangular' or 'plateau'
-  config.optim.warmup_steps = 20  # from 0 to the highest rate
+  config.optim.warmup_steps = 20  # up to the highest rate, of all but 'one_cycle' and 'triangular'
   config.optim.cycle_steps = 1000  # of 'triangular'
   config.optim.final_frac = 0.01  # of the rate, at the end of 'cosine' and in the valleys of 'triangular'
   config.optim.weight_decay = 1e-4  # of matrices and kernels, not of scales and biases; 0 with 'adam'
@@ -108,7 +108,7 @@ def get_config() -> ConfigDict:
   config.evaluation.batch_size = 250  # images in one dispatch, each seen once and for each zoom; changes no figure
   config.evaluation.decoder = 'beam'  # or 'greedy': what numbers are read with, in validation and in the test
   config.evaluation.beams = 25  # of 'beam', prefixes kept after each frame
-  config.evaluation.n_best = 5  # of 'beam', readings listed for an image, at most `beams`
+  config.evaluation.n_best = 5  # readings listed for an image; of 'beam' at most `beams`, of 'greedy' one
   config.evaluation.zooms = ()  # each image is looked at from so many times as far away too, probabilities averaged
   config.evaluation.sheet = 48  # test images on the sheet of readings
   config.lock()  # a config file that sets a field which does not exist fails, with a suggestion

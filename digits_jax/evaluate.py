@@ -39,9 +39,10 @@ def main(arguments):
 
   from digits_jax import metrics
   from digits_jax.reading import evaluation, run
-  from digits_jax.training import evaluate, finish, rundir
+  from digits_jax.training import evaluate, experiment, finish, rundir
 
   opened = run.load(_WORKDIR.value, zooms=_ZOOMS.value)
+  experiment.check_decoder(opened.config)
   if _LABELS.value:
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
   else:

@@ -1,4 +1,4 @@
-"""Who may import whom: the table of docs/design.md, "Folders and layers"."""
+"""Who may import whom: the table of docs/design.md, "Layers"."""
 
 import ast
 import graphlib
@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Of a module, or of a folder with all that is in it.
 LAYERS = {'digits_jax': 5} | {f'digits_jax.{name}': 0 for name in ('errors', 'structs', 'alphabet', 'cpu')}
 LAYERS |= {f'digits_jax.{name}': 1 for name in ('synth', 'ctc', 'models', 'positions')}
-LAYERS |= {f'digits_jax.{name}': 1 for name in ('metrics', 'confidence', 'boxes')}
+LAYERS |= {f'digits_jax.{name}': 1 for name in ('metrics', 'confidence')}
 LAYERS |= {f'digits_jax.{name}': 2 for name in ('data', 'drawing', 'charts')}
 LAYERS |= {'digits_jax.tasks': 3, 'digits_jax.training': 4, 'digits_jax.reading': 4}
 LAYERS |= {f'digits_jax.{name}': 5 for name in ('command', 'main', 'synthesise', 'prepare', 'plots')}

@@ -71,17 +71,17 @@ def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
   """float32[count, T, K] of the first test images of a run. Raises InputError where the test set has fewer."""
   import jax
 
-  from digits_jax.reading import run
-  from digits_jax.training import evaluate, experiment
+  from digits_jax.reading import evaluation, run
+  from digits_jax.training import evaluate
 
   opened = run.load(workdir, zooms=())
   if opened.config.task != 'read_ctc':
     raise InputError(f'{workdir} has the task {opened.config.task!r}, without a beam search: give a run of read_ctc')
-  source, seed = experiment.build_source(opened.config, 'test')
-  test = opened.config.tests.test
-  if count > test.examples:
-    raise InputError(f'{workdir} has {test.examples} test images: lower --sequences={count}')
-  fixed = evaluate.FixedSet(test.name, source, seed, test.examples)
+  if opened.left_out:
+    raise InputError(f'{workdir} does not say where its test images lie: give the directory of the run')
+  fixed = evaluation.config_sets(opened, opened.config)['test']
+  if count > fixed.examples:
+    raise InputError(f'{workdir} has {fixed.examples} test images: lower --sequences={count}')
   predict = jax.jit(opened.task.predict)
   logits = [
     np.asarray(predict(opened.params, evaluate.draw_examples(fixed, chunk).images)['logits'])

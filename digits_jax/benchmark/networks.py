@@ -42,5 +42,5 @@ class Network:
 
 NETWORKS = (
   Network('plain', 1, (32, 64, 128), ((2, 2), (2, 2), (2, 1))),  # the textbook's
-  Network('patches', 4, (64, 64, 128), ((2, 1), (2, 1), (1, 1))),  # configs/mnist.py:strings
+  Network('patches', 4, (64, 64, 128), ((2, 1), (2, 1), (1, 1))),  # 4x4 patches first, as in configs/common.py
 )

@@ -5,6 +5,7 @@ A batch is a pure function of (seed, step): example i of step s is drawn from fo
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ class Source:
     the step's global batch, on the host.
   example: (key, constants, fed item) -> Batch without its leading axis; pure, on the device.
   limit: how many different examples a step can have; None where they are endless.
-  report: what was found where data was read, in lines; '' where there is nothing to say.
+  report: what was found where data was read, in lines, with a checksum; '' where there is nothing to say.
   """
 
   constants: Any
@@ -43,6 +44,19 @@ def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:
     constants=bank,
     feed=lambda step, first, count: np.arange(first, first + count, dtype=np.int32),
     example=lambda key, bank, item: draw(key, bank),
+  )
+
+
+def report(bank: structs.GlyphBank | structs.FieldBank, path: str) -> str:
+  """What a bank of the user's own glyphs holds, for `Source.report`; path: where they were read from."""
+  counts = bank.counts if isinstance(bank, structs.GlyphBank) else np.ones(bank.fields.shape[:2], np.int32)  # [R, A]
+  styles, symbols = counts.shape
+  digest = hashlib.blake2b(digest_size=8)
+  for leaf in jax.tree.leaves(bank):
+    digest.update(np.ascontiguousarray(leaf))
+  return (
+    f'{counts.sum():,} glyphs of {symbols} symbols in {styles:,} styles: {path}\n'
+    f'checksum of glyphs: {digest.hexdigest()}\n'
   )
 
 

@@ -87,6 +87,7 @@ class Experiment:
 def build(config: ConfigDict) -> Experiment:
   """Builds the experiment; raises InputError, naming the field, where the config cannot work."""
   check_numbers(config)
+  check_decoder(config)
   parallel.check_batch_size(config.batch_size, 'config.batch_size')
   alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
   schedule = optim.make_schedule(
@@ -160,9 +161,19 @@ def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
     return task
   if config.task == 'classify':
     raise InputError('config.evaluation.zooms: the task classify looks at each image once; leave them out')
-  if config.task == 'read_ctc' and decoding['decoder'] != 'beam':
-    raise InputError("config.evaluation.zooms list readings: set config.evaluation.decoder='beam', or leave them out")
   return views.averaged(task, zooms, beams=decoding['beams'], n_best=decoding['n_best'])
+
+
+def check_decoder(config: ConfigDict) -> None:
+  """Raises InputError where a set is to be scored with zooms, which list readings, by greedy decoding, which does not.
+
+  Readers search whatever config.evaluation.decoder says.
+  """
+  if config.task == 'read_ctc' and config.evaluation.get('zooms', ()) and config.evaluation.decoder != 'beam':
+    raise InputError(
+      f'zooms list readings, which config.evaluation.decoder={config.evaluation.decoder!r} does not: set it to '
+      "'beam', or leave zooms out"
+    )
 
 
 def check_numbers(config: ConfigDict) -> None:

@@ -9,7 +9,7 @@ import pytest
 from digits_jax.benchmark import decode, decoders, report, timing
 from digits_jax.errors import InputError
 from digits_jax.reading import run
-from digits_jax.training import evaluate, experiment
+from digits_jax.training import evaluate, experiment, weights
 from tests.export import runs
 
 
@@ -51,6 +51,11 @@ def test_logits_of_a_trained_run_are_those_of_its_test_images(tmp_path):
     np.testing.assert_allclose(logits[i], wanted[0], rtol=1e-4, atol=1e-4)
   with pytest.raises(InputError, match='test images: lower --sequences'):
     decode.trained_logits(tmp_path / 'run', config.tests.test.examples + 1)
+
+
+def test_weights_alone_do_not_say_what_was_tested():
+  with pytest.raises(InputError, match=r'street\.npz does not say where its test images lie: give the directory'):
+    decode.trained_logits(weights.SHIPPED, 3)
 
 
 def test_figures_and_files(tmp_path):

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from configs import mnist as mnist_config
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import digits, glyphs
+from digits_jax.data import digits, glyphs, sources
 from digits_jax.errors import InputError
 from digits_jax.training import experiment
 
@@ -198,9 +198,18 @@ def test_nothing_there(tmp_path):
     digits.split_classes(digits.Digits(np.zeros((0, 28, 28)), np.zeros(0), ()), seed=0, held_out=(0.5, 0.5), where='')
 
 
-def test_training_draws_from_them(folder):
+def test_training_draws_from_them_and_says_so(folder):
   config = mnist_config.get_config('tiny')
   config.data.update(glyphs='folder', glyph_path=str(folder), held_out=(0.2, 0.2))
   built = experiment.build(config)
   banks = [source.constants for source in (built.train, built.validation.source, built.tests['test'].source)]
   assert sum(len(bank.images) for bank in banks) == 60 and min(len(bank.images) for bank in banks) >= 10
+  train = banks[0]
+  report = f'{len(train.images)} glyphs of 10 symbols in 1 styles: {folder}\nchecksum of glyphs: '
+  assert built.train.report.startswith(report) and built.tests['test'].name == 'strings-v1 (own glyphs)'
+  again = sources.report(train, str(folder))
+  assert again == built.train.report
+  changed = train.images.copy()
+  changed[7, 14, 14] ^= 1
+  other = sources.report(train.replace(images=changed), str(folder))
+  assert other.splitlines()[0] == again.splitlines()[0] and other.splitlines()[1] != again.splitlines()[1]

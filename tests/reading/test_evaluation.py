@@ -226,3 +226,10 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
 def test_wrong_flags(call, finished, arguments, message):
   code, said, complaint = call(*(a.replace('RUN', str(finished)) for a in arguments))
   assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
+
+
+def test_zooms_of_a_run_that_is_scored_by_greedy_decoding(call, tmp_path):
+  workdir = runs.make_run(tmp_path / 'run', **{'evaluation.decoder': 'greedy'})
+  code, said, complaint = call(f'--workdir={workdir}', '--zooms=1.2')
+  assert (code, said) == (2, '') and complaint.count('\n') == 1
+  assert "zooms list readings, which config.evaluation.decoder='greedy' does not" in complaint

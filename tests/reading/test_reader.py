@@ -119,6 +119,9 @@ def test_wider_views(workdir, images, readings, alphabet, tmp_path):
     same(one, other)
   for one, other in zip(looks(Reader.load(of_config, beams=8, zooms=())), readings, strict=False):
     same(one, other)
+  greedy = make_run(tmp_path / 'greedy', **{'evaluation.decoder': 'greedy'})  # readers search all the same
+  for one, other in zip(looks(Reader.load(greedy, beams=8, zooms=(1.3,))), found, strict=True):
+    same(one, other)
   wrong = ((0.9,), r'zooms: 0\.9 must be above 1'), (1.1, r'zooms=1\.1: give a list'), ('1.1', 'give a list')
   for zooms, message in wrong:
     with pytest.raises(InputError, match=message):

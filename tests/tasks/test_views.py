@@ -200,7 +200,7 @@ def test_outputs_are_those_of_the_image_and_of_wider_ones():
     ({'evaluation.zooms': (1.1, 1.0)}, r'config\.evaluation\.zooms: 1 must be above 1 and at most 2'),
     ({'evaluation.zooms': (2.5,)}, r'zooms: 2\.5 must be'),
     ({'evaluation.zooms': (float('nan'),)}, 'zooms: nan must be'),
-    ({'evaluation.decoder': 'greedy'}, "zooms list readings: set config.evaluation.decoder='beam', or leave them out"),
+    ({'evaluation.decoder': 'greedy'}, "zooms list readings, which config.evaluation.decoder='greedy' does not: set"),
     ({'task': 'classify'}, 'zooms: the task classify looks at each image once; leave them out'),
     ({'task': 'read_multidigit', 'evaluation.decoder': 'greedy'}, None),  # which has no decoder
   ],
@@ -209,4 +209,5 @@ def test_zooms_that_cannot_be(changes, message):
   config = fonts.get_config('tiny')
   config.update_from_flattened_dict({'evaluation.zooms': (1.1,)} | changes)
   with pytest.raises(InputError, match=message) if message else contextlib.nullcontext():
+    experiment.check_decoder(config)
     experiment.make_task(config, Alphabet())

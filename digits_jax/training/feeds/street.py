@@ -31,7 +31,9 @@ def slots(config: ConfigDict) -> int:
 
 def train(config: ConfigDict, alphabet: Alphabet) -> sources.Source:
   """Endless house numbers."""
-  return _source(config, alphabet, 'train', AugmentSpec(**config.augment))
+  source = _source(config, alphabet, 'train', AugmentSpec(**config.augment))
+  own = config.data.font_dir
+  return dataclasses.replace(source, report=sources.report(source.constants, own)) if own else source
 
 
 def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:

@@ -1,5 +1,7 @@
 """Numbers that are drawn from glyphs: config.synth and config.tests.NAME.synth, with the glyphs of config.data."""
 
+import dataclasses
+
 import jax
 import numpy as np
 from ml_collections import ConfigDict
@@ -15,6 +17,7 @@ from digits_jax.training.evaluate import FixedSet
 # which your own digits are brought to.
 _DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0), 'folder': (1.0, 1.0), 'csv': (1.0, 1.0)}
 _MNIST_PX = 20
+_OF_A_FOLDER = ('families-v1',)  # the named test sets that are of the user's fonts by their definition
 
 
 def canvas(config: ConfigDict) -> CanvasSpec:
@@ -35,7 +38,9 @@ def slots(config: ConfigDict) -> int:
 
 def train(config: ConfigDict, alphabet: Alphabet) -> sources.Source:
   """Endless numbers, drawn as config.synth says."""
-  return _source(config, alphabet, 'train', config.synth, _load_bank(config, alphabet, 'train'))
+  bank = _load_bank(config, alphabet, 'train')
+  source, own = _source(config, alphabet, 'train', config.synth, bank), own_glyphs(config, 'train')
+  return dataclasses.replace(source, report=sources.report(bank, own)) if own else source
 
 
 def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
@@ -46,12 +51,21 @@ def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
 
 
 def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
-  """Each drawn as it says itself, from the glyphs and numbers of the test."""
-  bank = _load_bank(config, alphabet, 'test')
+  """Each drawn as it says itself, from the glyphs and numbers of the test; of your own glyphs its name says so."""
+  bank, own = _load_bank(config, alphabet, 'test'), own_glyphs(config, 'test')
+  named = lambda name: f'{name} (own glyphs)' if own and name not in _OF_A_FOLDER else name
   return {
-    name: _fixed_set(config, alphabet, 'test', bank, test, test.name, test.seed, test.examples)
+    name: _fixed_set(config, alphabet, 'test', bank, test, named(test.name), test.seed, test.examples)
     for name, test in config.tests.items()
   }
+
+
+def own_glyphs(config: ConfigDict, split: str) -> str:
+  """Where the user's own glyphs of a split lie; '' where they come with packages or are MNIST's."""
+  data = config.data
+  if data.glyphs == 'fonts':
+    return (data.test_font_dir if split == 'test' else '') or data.font_dir
+  return data.glyph_path if data.glyphs in ('folder', 'csv') else ''
 
 
 def _fixed_set(config, alphabet, split, bank, test, name, seed, examples):

@@ -1,6 +1,10 @@
 """Source street: what is trained on, what is tested with, and configs that cannot work."""
 
+import pathlib
+import shutil
+
 import jax
+import matplotlib
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -51,6 +55,14 @@ def test_faces_held_out_are_in_their_split_alone():
   kind = feeds.of(config)
   sources = (kind.train(config, Alphabet()), kind.tests(config, Alphabet())['test'].source)
   assert [len(source.constants.fields) for source in sources] == [18, 4]
+  assert sources[0].report == ''
+
+
+def test_own_fonts_are_told_of(tmp_path):
+  shutil.copy(pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), tmp_path)
+  config = scenes(**{'data.font_dir': str(tmp_path)})
+  report = feeds.of(config).train(config, Alphabet()).report
+  assert report.startswith(f'10 glyphs of 10 symbols in 1 styles: {tmp_path}\nchecksum of glyphs: ')
 
 
 def test_configs_that_cannot_work():

@@ -1,9 +1,14 @@
 """Kinds of sources: what a config says of its images without any data."""
 
+import pathlib
+import shutil
+
+import matplotlib
 import pytest
 from ml_collections import ConfigDict
 
 from configs import fonts, mnist
+from digits_jax.alphabet import Alphabet
 from digits_jax.data import glyphs
 from digits_jax.errors import InputError
 from digits_jax.training import feeds
@@ -27,6 +32,23 @@ def test_synthetic_numbers(monkeypatch):
   assert canvas_of(config) == (28, 84, 0, (5, 60), 'paper')
   config.synth.photo.inversion = 1.0
   assert canvas_of(config).ink == -1
+
+
+def test_own_fonts_are_told_of_and_shipped_ones_are_not(tmp_path):
+  for face in ('DejaVuSans', 'STIXGeneral'):
+    shutil.copy(pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf', f'{face}.ttf'), tmp_path)
+  config, alphabet = fonts.get_config('tiny'), Alphabet()
+  config.data.font_sizes = (18, 25)
+  of = lambda: (feeds.of(config).train(config, alphabet).report, feeds.of(config).tests(config, alphabet)['test'].name)
+  assert of() == ('', 'plates-v1')
+  config.data.font_dir = str(tmp_path)
+  report, name = of()
+  assert report.startswith(f'40 glyphs of 10 symbols in 4 styles: {tmp_path}\nchecksum of glyphs: ')
+  assert name == 'plates-v1 (own glyphs)'
+  config.tests.test.name = 'families-v1'  # which is of a folder by its definition
+  assert of() == (report, 'families-v1')
+  config.data.font_sizes = (18, 24)
+  assert of()[0].splitlines()[1] != report.splitlines()[1]
 
 
 def test_an_unknown_kind():
