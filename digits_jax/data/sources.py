@@ -55,7 +55,7 @@ def report(bank: structs.GlyphBank | structs.FieldBank, path: str) -> str:
   for leaf in jax.tree.leaves(bank):
     digest.update(np.ascontiguousarray(leaf))
   return (
-    f'{counts.sum():,} glyphs of {symbols} symbols in {styles:,} styles: {path}\n'
+    f'{counts.sum():,} glyphs of {symbols} symbols in {styles:,} style{"s" * (styles != 1)}: {path}\n'
     f'checksum of glyphs: {digest.hexdigest()}\n'
   )
 

@@ -205,7 +205,7 @@ def test_training_draws_from_them_and_says_so(folder):
   banks = [source.constants for source in (built.train, built.validation.source, built.tests['test'].source)]
   assert sum(len(bank.images) for bank in banks) == 60 and min(len(bank.images) for bank in banks) >= 10
   train = banks[0]
-  report = f'{len(train.images)} glyphs of 10 symbols in 1 styles: {folder}\nchecksum of glyphs: '
+  report = f'{len(train.images)} glyphs of 10 symbols in 1 style: {folder}\nchecksum of glyphs: '
   assert built.train.report.startswith(report) and built.tests['test'].name == 'strings-v1 (own glyphs)'
   again = sources.report(train, str(folder))
   assert again == built.train.report
