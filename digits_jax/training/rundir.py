@@ -92,8 +92,8 @@ def check_data(workdir: pathlib.Path, report: str) -> None:
   before = checksum(path.read_text(errors='replace')) if path.is_file() else []
   if before and before != checksum(report):
     raise InputError(
-      f'{workdir} holds a run that was trained on other data: images, glyphs, numbers or splits have changed since. Choose '
-      'another --workdir, with --config.init_from to begin with what this run learnt, or bring the data back'
+      f'{workdir} holds a run that was trained on other data: images, glyphs, numbers or splits have changed since. '
+      'Choose another --workdir, with --config.init_from to begin with what this run learnt, or bring the data back'
     )
 
 
