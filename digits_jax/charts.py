@@ -67,7 +67,7 @@ def _draw_losses(axes, records):
   steps, losses = _series(records, 'train', 'loss')
   losses = np.where(losses > 0, losses, math.nan)
   window = len(steps) // 50
-  if window > 1:  # all values pale behind, their running mean in front
+  if window > 1 and np.isfinite(losses).any():  # all values pale behind, their running mean in front
     axes.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=0.8)
     steps, losses = steps[window - 1 :], np.convolve(losses, np.full(window, 1 / window), 'valid')
   _plot(axes, steps, losses, BLUE, 'o-', f'training (mean of {window})' if window > 1 else 'training')

@@ -101,6 +101,8 @@ def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None 
 def _run(main, argv):
   program = f'python -m digits_jax.{os.path.basename(argv[0]).removesuffix(".py")}'
   flags.FLAGS.set_default('stderrthreshold', 'error')
+  if sys.stderr is None:  # closed: what is meant for it must not go to stdout
+    sys.stderr = open(os.devnull, 'w')  # noqa: SIM115  it stays open
   try:
     positional = _parse(argv, program)
     if positional is None:

@@ -40,7 +40,7 @@ def contact_sheet(path, images, captions, *, columns=8, title=None):
   _draw_sheet(path, images, captions, [False] * len(images), columns, [title])
 
 
-def readings_sheet(path, images, truths, readings, *, columns=6, limit=60, title=None):
+def readings_sheet(path, images, truths, readings, *, columns=6, limit=60, title=None, whole=None):
   """Draws images with what was read in them: errors first, framed and in red, then the right ones.
 
   Args:
@@ -51,6 +51,7 @@ def readings_sheet(path, images, truths, readings, *, columns=6, limit=60, title
     columns: as in contact_sheet.
     limit: how many images are drawn at most. A line at the top counts what was read and what is drawn.
     title: a line above that one, or None.
+    whole: (errors, images) of the set that these images are a part of; None where they are all.
 
   Returns:
     The number of errors drawn: all of them, or `limit`.
@@ -66,9 +67,10 @@ def readings_sheet(path, images, truths, readings, *, columns=6, limit=60, title
   captions = []
   for reading, truth in ((readings[i] or _NOTHING, truths[i] or _NOTHING) for i in order):
     captions.append(reading if reading == truth else f'read {reading} / is {truth}')
-  errors, drawn = int(is_wrong.sum()), int(is_wrong[order].sum())
-  summary = f'{errors:,} of {len(images):,} read wrongly'
-  if len(order) < len(images):
+  errors, count = whole or (int(is_wrong.sum()), len(images))
+  drawn = int(is_wrong[order].sum())
+  summary = f'{errors:,} of {count:,} read wrongly'
+  if len(order) < count:
     summary += f'; here {drawn:,} wrong, {len(order) - drawn:,} right'
   _draw_sheet(path, np.asarray(images)[order], captions, is_wrong[order], columns, [title, summary])
   return drawn

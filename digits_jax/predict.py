@@ -58,6 +58,8 @@ def main(arguments):
     raise InputError('--min_confidence=nan: give a number from 0 to 1')
   if _WORKDIR.value == '':
     raise InputError('--workdir is empty: name a run, or leave it out to read house numbers')
+  if sys.stdout is None:
+    raise InputError('stdout is closed, where the readings go: send it to a file')
   min_length, max_length = _lengths()
   _check_gallery()
   paths = find_images(arguments)
@@ -148,7 +150,7 @@ def as_json(records: Iterable[dict]) -> Iterator[str]:
 def as_csv(records: Iterable[dict], nbest: int) -> Iterator[str]:
   """The lines of a CSV file with a header; a path may hold line breaks."""
   line = _Line()
-  writer = csv.writer(line, lineterminator='')
+  writer = csv.writer(line, lineterminator='\r\n')  # what it holds is quoted in a cell
   columns = ['path', 'text', 'confidence', 'status', 'reason', 'conditional_confidence']
   writer.writerow([*columns, *(f'{name}_{i}' for i in range(2, nbest + 1) for name in ('text', 'confidence'))])
   yield line.text
@@ -225,7 +227,7 @@ class _Line:
   """What csv.writer wrote last."""
 
   def write(self, text):
-    self.text = text
+    self.text = text.removesuffix('\r\n')
 
 
 def _answer(paths, readings, is_constrained, sheet):

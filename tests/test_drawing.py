@@ -124,6 +124,8 @@ def test_the_words_of_a_readings_sheet(tmp_path, monkeypatch):
   assert drawn[1][2] == drawn[0][2][:2]
   assert drawn[1][5] == [None, '3 of 4 read wrongly; here 2 wrong, 0 right']
   np.testing.assert_array_equal(drawn[1][1], images[[1, 2]])
+  drawing.readings_sheet(tmp_path / 'a.png', images, truths, readings, whole=(1200, 5000))
+  assert drawn[2][5] == [None, '1,200 of 5,000 read wrongly; here 3 wrong, 1 right']
 
 
 def test_right_and_wrong_images_keep_their_order(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from digits_jax import Reader, command, drawing, predict
 from digits_jax.data import images as image_files
+from digits_jax.errors import InputError
 from tests.reading import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -267,6 +268,26 @@ def test_ctrl_c(run, folder, monkeypatch):
   monkeypatch.setattr(predict, 'as_record', stop)
   code, _, err = run(folder, '--nbest=2')
   assert code == 130 and err == 'python -m digits_jax.predict: interrupted\n'
+
+
+@pytest.mark.parametrize('name', ['a\nb.png', 'a\rb.png', 'a\r\nb.png', 'a,b.png', '"a".png'])
+def test_odd_names_are_one_cell(name):
+  lines = predict.as_csv([predict.as_record(name, InputError(f'{name} is empty'), 0.0)], nbest=1)
+  (row,) = csv.DictReader(io.StringIO('\n'.join(lines), newline=''))
+  assert (row['path'], row['reason']) == (name, f'{name} is empty')
+
+
+def test_closed_streams(folder, workdir, cache):
+  image = str(folder / 'b0.PNG')
+  line = [sys.executable, '-m', 'digits_jax.predict', f'--compilation_cache={cache}', image, '--format=json']
+  start = lambda *more, closed: subprocess.run(
+    ['sh', '-c', f'"$@" {closed}>&-', 'sh', *line, *more], capture_output=True, text=True, cwd=ROOT, timeout=120
+  )
+  done = start(f'--workdir={workdir}', closed=1)
+  assert (done.returncode, done.stdout) == (2, '') and done.stderr.count('\n') == 1
+  assert 'predict: stdout is closed' in done.stderr
+  done = start(closed=2)  # the note on the package's own reader is for stderr
+  assert (done.returncode, [record['path'] for record in json.loads(done.stdout)]) == (0, [image])
 
 
 def test_a_closed_pipe_and_odd_names(folder, workdir, cache, tmp_path):

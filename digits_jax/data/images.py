@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from digits_jax.errors import InputError
 
@@ -25,6 +25,16 @@ SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 
 LOST = 16 / 255  # ink whose contrast with its paper is less cannot be seen
 
+# EXIF orientation -> what brings the image upright.
+_TURNS = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _GREY_MODES = ('1', 'L')
 
@@ -106,7 +116,7 @@ def from_pillow(image):
   if not all(image.size):
     raise InputError(f'an image of {image.width} x {image.height} pixels shows nothing')
   try:
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
   except Exception as error:
     raise InputError(f'the image is damaged or incomplete: {_reason(error)}') from error
   return _to_array('the image', upright)
@@ -158,11 +168,15 @@ def _decode(path, file, formats, is_turned=True):
     if image.format == 'PNG':
       file.seek(0)
       image = Image.open(file, formats=formats)  # again, for the checks have spent it
-    if is_turned:
-      ImageOps.exif_transpose(image, in_place=True)  # decodes it first
-    else:
-      image.load()
-    return image
+    image.load()
+    return _upright(image) if is_turned else image
+
+
+def _upright(image):
+  """The image as its EXIF data turn it; no other tag is looked at, which may be wrong in a photo that is whole."""
+  image.load()  # Pillow turns some formats itself, and then forgets that they were to be turned
+  turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+  return image if turn is None else image.transpose(turn)
 
 
 def _opened(path, file, formats):
@@ -224,6 +238,8 @@ def _to_array(name, image):
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
       raise InputError(f'{name} holds grey levels outside 0 to 65535: which one is white?')
+    if values.max() <= 255:  # eight bits in a wider type, which would all be black
+      raise InputError(f'{name} holds grey levels of 0 to {values.max()} of 65535: make it an image of 8 bits')
     return np.rint(values / 257.0).astype(np.uint8)
   if image.mode in ('F', 'LAB', 'HSV', 'La'):
     raise InputError(f'{name} holds pixels of the kind {image.mode!r}: convert it to grey or RGB first')

@@ -58,7 +58,7 @@ def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> 
   def read(outputs, *, beams, n_best, min_length=0, max_length=None):
     look = functools.partial(task.read, beams=beams, min_length=min_length, max_length=max_length)
     seen = jax.vmap(functools.partial(look, n_best=min(beams, max(n_best, LISTED))), 1, 1)(outputs)
-    flat = lambda leaf: leaf.reshape(leaf.shape[0], -1, *leaf.shape[3:])
+    flat = lambda leaf: leaf.reshape(leaf.shape[0], leaf.shape[1] * leaf.shape[2], *leaf.shape[3:])
     labels, lengths = flat(seen.labels), flat(seen.lengths)  # [B, M, N], [B, M]
     log_probs = jax.vmap(log_prob, (None, 1, 1), 1)(outputs, labels, lengths)
     is_new = _is_new(labels, lengths, flat(seen.log_probs) > -jnp.inf)

@@ -66,6 +66,7 @@ def draw_sheet(
 ) -> None:
   """A sheet of at most `limit` images of a set, with what was read: errors first, the most confident foremost."""
   order = evaluate.errors_first(records)[:limit]
+  counted = np.asarray(records['is_right'])[np.asarray(records['mask'], bool)]
   decode = lambda labels, lengths: [alphabet.decode(labels[i], lengths[i]) for i in order]
   drawing.readings_sheet(
     path,
@@ -74,4 +75,5 @@ def draw_sheet(
     decode(records['predicted'], records['predicted_length']),
     limit=limit,
     title=f'{fixed.name}: errors first',
+    whole=(int((~counted).sum()), len(counted)),
   )

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from digits_jax.data import images
 from digits_jax.errors import InputError
@@ -234,6 +234,27 @@ def test_images_stand_as_their_exif_data_say(tmp_path, format):
       np.testing.assert_allclose(grey.astype(int), np.rot90(image, -1), atol=40)
 
 
+@pytest.mark.parametrize('format', ['JPEG', 'PNG', 'TIFF'])
+@pytest.mark.parametrize('orientation', range(1, 10))
+def test_only_the_orientation_of_exif_data_counts(tmp_path, orientation, format):
+  image = np.zeros((16, 32), np.uint8)
+  image[:8, :16], image[8:, :16] = 255, 90
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  Image.fromarray(image).save(tmp_path / 'a', format=format, exif=exif)
+  with open(tmp_path / 'a', 'rb') as file:
+    wanted = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+  np.testing.assert_array_equal(images.read_image(tmp_path / 'a'), wanted)
+  if format == 'TIFF':
+    return
+  entries = struct.pack('<HHII', 0x0112, 3, 1, orientation) + struct.pack('<HHII', 0x011A, 10, 1, 38)
+  odd = b'Exif\0\0II*\0' + struct.pack('<IH', 8, 2) + entries + struct.pack('<Iii', 0, -72, 1)  # -72 pixels an inch
+  Image.fromarray(image).save(tmp_path / 'b', format=format, exif=odd)
+  np.testing.assert_array_equal(images.read_image(tmp_path / 'b'), wanted)
+  with open(tmp_path / 'b', 'rb') as file:
+    np.testing.assert_array_equal(images.from_pillow(Image.open(file)), wanted)
+
+
 def test_the_first_frame_is_read(tmp_path):
   frames = [Image.fromarray(np.full((4, 5), value, np.uint8)) for value in (10, 200)]
   for name in ('a.gif', 'a.tif'):
@@ -263,6 +284,8 @@ def test_kinds_of_pixels(image, expected):
     (Image.new('F', (2, 2)), "of the kind 'F'"),
     (Image.new('HSV', (2, 2)), "of the kind 'HSV'"),
     (Image.fromarray(np.array([[70000]], np.int32)), 'outside 0 to 65535'),
+    (Image.fromarray(np.array([[0, 255]], np.int32)), 'grey levels of 0 to 255 of 65535: make it an image of 8 bits'),
+    (Image.fromarray(np.array([[7, 9]], np.uint16)), 'grey levels of 0 to 9 of 65535'),
     (Image.new('L', (0, 3)), '0 x 3 pixels shows nothing'),
     (Image.new('1', (10_000, 10_000)), 'too large: 10000 x 10000'),
   ],

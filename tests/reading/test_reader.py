@@ -110,6 +110,8 @@ def test_wider_views(workdir, images, readings, alphabet, tmp_path):
   for i, one in enumerate(found):
     at = range(len(one.text))
     assert one.spans == tuple((frame * placed.first[i, n], frame * (placed.last[i, n] + 1)) for n in at)
+  (blank,) = wide.read(images[:1], max_length=0)
+  assert blank.text == '' and blank.conditional_confidence == pytest.approx(1)
   for one in looks(wide, min_length=2, max_length=2):
     assert len(one.text) == 2 and one.confidence < one.conditional_confidence <= 1
   for one, other in zip(looks(Reader.load(workdir, beams=8, zooms=())), readings, strict=False):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from digits_jax import drawing
 from digits_jax.errors import InputError
 from digits_jax.training import checkpoint, evaluate, loop, parallel
 from digits_jax.training import state as states
@@ -182,8 +183,10 @@ def test_the_best_checkpoint_is_the_best_by_validation_and_the_test_uses_it(tmp_
   assert {name: result['tests']['test'][name] for name in figures} == json.loads(json.dumps(figures))
 
 
-def test_the_result_says_what_was_tested(tmp_path):
-  assert runs.run_toy(tmp_path) == 0
+def test_the_result_says_what_was_tested(tmp_path, monkeypatch):
+  headings, draw = [], drawing._draw_sheet
+  monkeypatch.setattr(drawing, '_draw_sheet', lambda *arguments: (headings.append(arguments[5]), draw(*arguments)))
+  assert runs.run_toy(tmp_path, **{'evaluation.sheet': 3}) == 0
   result = json.loads((tmp_path / 'result.json').read_text())
   assert result['steps'] == 4 and result['parameters'] == 72 * 16 + 16 + 16 * 22 and result['seconds'] > 0
   test = result['tests']['test']
@@ -191,3 +194,7 @@ def test_the_result_says_what_was_tested(tmp_path):
   assert sum(count for _, count in test['by_length'].values()) == 20
   assert 0 <= test['interval'][0] <= test['sequence_accuracy'] <= test['interval'][1] <= 1
   assert {path.name for path in (tmp_path / 'plots').iterdir()} == {'curves.png', 'test.png'}
+  errors = round(20 * (1 - test['sequence_accuracy']))
+  drawn = min(errors, 3)
+  summary = f'{errors} of 20 read wrongly; here {drawn} wrong, {3 - drawn} right'
+  assert headings == [['toy-v1: errors first', summary]]
