@@ -116,7 +116,7 @@ def _run(main, argv):
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141  # as a shell names the end by a closed pipe
   except OSError as error:
-    if error.filename is None and error.errno != errno.ENOSPC:  # not of a file
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):  # not of a file
       raise
     print(f'{program}: {error.strerror}' + f': {error.filename}' * (error.filename is not None), file=sys.stderr)
     return 2

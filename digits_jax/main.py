@@ -6,6 +6,7 @@ Fields are changed by flags, e.g. --config.steps=500. A --workdir that holds a r
 import os
 import pathlib
 import re
+import socket
 
 from absl import flags
 
@@ -32,15 +33,20 @@ def main(argv):
 
   workdir = pathlib.Path(os.path.expanduser(_WORKDIR.value or os.path.join('runs', config.name)))
   lead = parallel.is_lead()
-  built = experiment.build(config)
-  table = layer_table(built)
   checkpoints = checkpoint.Checkpoints(workdir)
-  loop.check_start(built, checkpoints)
+
+  def build():
+    built = experiment.build(config)
+    table = layer_table(built)
+    loop.check_start(built, checkpoints)
+    return built, table, built.report
+
+  built, table, data = parallel.together(build, 'the config or its data')
   rundir.open_run(workdir, config, is_lead=lead)
-  rundir.check_data(workdir, built.train.report)
+  parallel.together(lambda: rundir.check_data(workdir, data), f'the data of {workdir}')
   with rundir.locked(workdir, is_lead=lead):
     if lead:
-      describe(built, table, workdir)
+      describe(built, table, data, workdir)
     if received := loop.train(built, workdir, checkpoints, profile_steps=_PROFILE.value):
       return 128 + received
     result = finish.finish(built, workdir, checkpoints, is_lead=lead)
@@ -60,8 +66,10 @@ def connect():
       )
     if not _PROCESS_ID.value < _PROCESSES.value:
       raise InputError(f'--process_id={_PROCESS_ID.value} is not one of --processes={_PROCESSES.value}, from 0')
-    if not re.fullmatch(r'.+:\d+', _COORDINATOR.value):
+    if not re.fullmatch(r'.+:\d{1,5}', _COORDINATOR.value):
       raise InputError(f'--coordinator={_COORDINATOR.value} is not HOST:PORT, such as host0:9876')
+    if _PROCESS_ID.value == 0:
+      check_port(int(_COORDINATOR.value.rpartition(':')[2]))
     join(_COORDINATOR.value, _PROCESSES.value, _PROCESS_ID.value)
   elif _DISTRIBUTED.value:
     try:
@@ -70,6 +78,18 @@ def connect():
       raise InputError(
         f'--distributed finds neither Slurm nor a TPU pod here ({error}): give --coordinator, --processes, --process_id'
       ) from error
+
+
+def check_port(port):
+  """Raises InputError where process 0 cannot listen: gRPC would end all of it by a segmentation fault."""
+  try:
+    socket.create_server(('', port)).close()
+  except (OSError, OverflowError) as error:
+    reason = error.strerror if isinstance(error, OSError) else 'ports go to 65535'
+    raise InputError(
+      f'--coordinator={_COORDINATOR.value}: process 0 cannot listen on that port ({reason}); give another, or end the '
+      'run that has it'
+    ) from error
 
 
 def join(*where):
@@ -88,15 +108,17 @@ def layer_table(built):
   return built.task.table(jax.random.key(0), built.blank_batch)
 
 
-def describe(built, table, workdir):
+def describe(built, table, data, workdir):
   """Prints the resolved config, what was found of data and the layer table, and stores the latter two."""
   import jax
 
-  (workdir / 'model.txt').write_text(table)
+  from digits_jax.training import rundir
+
+  rundir.write_text(workdir / 'model.txt', table)
   print(built.config)
-  if built.train.report:
-    (workdir / 'data.txt').write_text(built.train.report)
-    print(built.train.report)
+  if data:
+    rundir.write_text(workdir / 'data.txt', data)
+    print(data)
   print(table)
   print(f'{jax.device_count()} x {jax.devices()[0].device_kind}; run directory: {workdir}', flush=True)
 

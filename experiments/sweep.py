@@ -124,7 +124,10 @@ def open_sweep(out, arguments, runs):
   path, ours = out / 'sweep.json', {'config': arguments.config, 'set': sorted(arguments.set)}
   named = runs if arguments.runs else {}
   if path.is_file():
-    theirs = json.loads(path.read_text())
+    try:
+      theirs = json.loads(path.read_text())
+    except ValueError as error:
+      sys.exit(f'{path} is damaged ({error}): remove it, and give the command again as it was')
     before = theirs.pop('runs', {})
     if theirs != ours:
       sys.exit(f'{out} is a sweep of {theirs}, not of {ours}: choose another --out')
@@ -132,7 +135,9 @@ def open_sweep(out, arguments, runs):
       sys.exit(f'{out} has a run {changed[0]} that changes other fields: give it another name, or choose another --out')
     named = before | named
   out.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps(ours | ({'runs': named} if named else {})) + '\n')
+  temporary = path.with_suffix('.tmp')
+  temporary.write_text(json.dumps(ours | ({'runs': named} if named else {})) + '\n')
+  temporary.replace(path)
 
 
 def train(out, name, arguments, changes, extra):

@@ -1,8 +1,10 @@
 """Wrong input as its user meets it: one clear sentence that names the thing and the way out, exit code 2."""
 
+import errno
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -86,10 +88,18 @@ def call(monkeypatch, capfd, tmp_path):
     ([TINY, '--coordinator=a:1', '--processes=2', '--process_id=2'], ['--process_id=2 is not one of --processes=2']),
     ([TINY, '--coordinator=a', '--processes=2', '--process_id=0'], ['--coordinator=a is not HOST:PORT']),
     ([TINY, '--processes=0'], ['--processes=0']),
+    ([TINY, '--coordinator=a:70000', '--processes=2', '--process_id=0'], ['cannot listen', 'ports go to 65535']),
   ],
 )
 def test_flags(arguments, parts):
   assert_one_sentence(*start('main', *arguments), *parts)
+
+
+def test_a_port_that_is_taken():
+  with socket.create_server(('', 0)) as listener:
+    address = f'localhost:{listener.getsockname()[1]}'
+    flags = f'--coordinator={address}', '--processes=2', '--process_id=0'
+    assert_one_sentence(*start('main', TINY, *flags), address, 'process 0 cannot listen on that port (Address already')
 
 
 @pytest.mark.parametrize(
@@ -138,6 +148,8 @@ def test_a_config_file_with_a_mistake_names_the_line(tmp_path, line, parts):
     ('optim.learning_rate=nan', ['config.optim.learning_rate=nan must be above 0']),
     ('selection.plateau_factor=2.0', ['config.selection.plateau_factor=2.0 must be above 0 and at most 1']),
     ('seed=-1', ['config.seed=-1 must be at least 0 and below 2**32']),
+    ('validation.seed=2', ['config.validation.seed=2 is that of config.tests.test: give it another']),
+    ('tests.test.seed=4294967298', ['config.tests.test.seed=4294967298 must be at least 0 and below 2**32']),
     ('synth.layout.height=32', ['config.tests.test: its images of 64x128 do not fit a model of 32x128']),
     ('tests.test.draw=glyph', ["config.tests: plates-v1 has draw='glyph'; it is numbers or glyphs"]),
     ('alphabet=01a', ["alphabet '01a' holds ['a']"]),
@@ -230,6 +242,19 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
   with flagsaver.flagsaver(), pytest.raises(ValueError, match='a defect'):
     command._run(broken, ['main.py', '--compilation_cache='])
   flags.FLAGS.unparse_flags()
+
+
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
+def test_no_room_is_one_sentence(number, monkeypatch, capsys):
+  monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', '')
+
+  def full(arguments):
+    raise OSError(number, os.strerror(number))  # as a write to a file that is open
+
+  with flagsaver.flagsaver():
+    assert command._run(full, ['main.py', '--compilation_cache=']) == 2
+  flags.FLAGS.unparse_flags()
+  assert capsys.readouterr().err == f'python -m digits_jax.main: {os.strerror(number)}\n'
 
 
 def test_devices_of_the_tests():

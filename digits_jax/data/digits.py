@@ -24,7 +24,7 @@ from digits_jax.errors import InputError
 SIZE, INK = 28, 20  # of an image and of its ink's longer side, as MNIST has them
 SPLITS = ('train', 'validation', 'test')
 _NEAR = (18, 22)  # longer sides that are left as they are: MNIST's own, by the threshold of `_ink_box`
-_FAINT = 0.75  # ink weaker than this share of black on white is made as strong
+_FAINT = 0.75  # ink weaker than this share of black on white, before or after it is shrunk, is made as strong
 _LIGHT = 64  # of 255: a pixel from here on belongs to the stroke
 
 
@@ -101,11 +101,13 @@ def normalise(pixels: np.ndarray) -> np.ndarray:
   longer = max(right - left, bottom - top)
   if (height, width) == (SIZE, SIZE) and _NEAR[0] <= longer <= _NEAR[1]:
     return np.rint(255 * ink).astype(np.uint8)
-  margin = -(-longer // 2)  # more than MNIST's, whose width is a fifth of the longer side
-  page = Image.fromarray(np.pad(ink[top:bottom, left:right], margin))
+  page = Image.fromarray(np.pad(ink[top:bottom, left:right], longer))  # a window of 1.4 times that side lies on it
   x, y, half = page.width / 2, page.height / 2, longer * SIZE / INK / 2
   resized = np.asarray(page.resize((SIZE, SIZE), Image.Resampling.BICUBIC, (x - half, y - half, x + half, y + half)))
-  return np.rint(255 * resized.clip(0.0, 1.0)).astype(np.uint8)
+  resized = resized.clip(0.0, 1.0)
+  if resized.max() < _FAINT:  # a thin pen, of which shrinking leaves little
+    resized /= resized.max()
+  return np.rint(255 * resized).astype(np.uint8)
 
 
 def _ink_box(ink):

@@ -47,16 +47,16 @@ def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:
   )
 
 
-def report(bank: structs.GlyphBank | structs.FieldBank, path: str) -> str:
-  """What a bank of the user's own glyphs holds, for `Source.report`; path: where they were read from."""
+def report(bank: structs.GlyphBank | structs.FieldBank, split: str, path: str) -> str:
+  """What a split's bank of the user's own glyphs holds, for `Source.report`; path: where they were read from."""
   counts = bank.counts if isinstance(bank, structs.GlyphBank) else np.ones(bank.fields.shape[:2], np.int32)  # [R, A]
   styles, symbols = counts.shape
   digest = hashlib.blake2b(digest_size=8)
   for leaf in jax.tree.leaves(bank):
     digest.update(np.ascontiguousarray(leaf))
   return (
-    f'{counts.sum():,} glyphs of {symbols} symbols in {styles:,} style{"s" * (styles != 1)}: {path}\n'
-    f'checksum of glyphs: {digest.hexdigest()}\n'
+    f'{split}: {counts.sum():,} glyphs of {symbols} symbols in {styles:,} style{"s" * (styles != 1)}: {path}\n'
+    f'checksum of the glyphs of {split}: {digest.hexdigest()}\n'
   )
 
 

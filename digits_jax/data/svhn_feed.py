@@ -108,7 +108,7 @@ def source(
   if keep == 'device':
     return Source(_stack(numbers, range(len(numbers))), places, example, limit)
   if keep == 'none' and threads:
-    return Source((), _Ahead(numbers, places, threads), example, limit)
+    return Source((), _Ahead(numbers, places, threads, is_endless=seed is not None), example, limit)
   return Source((), lambda *batch: _stack(numbers, places(*batch)), example, limit)
 
 
@@ -136,16 +136,17 @@ def _stack(numbers, places):
 
 
 class _Ahead:
-  """feed(step, first, count) by threads, which go on with the same part of the next step."""
+  """feed(step, first, count) by threads, which go on with the same part of the next step where steps follow."""
 
-  def __init__(self, numbers, places, threads):
-    self._numbers, self._places, self._waiting = numbers, places, {}
+  def __init__(self, numbers, places, threads, *, is_endless):
+    self._numbers, self._places, self._waiting, self._is_endless = numbers, places, {}, is_endless
     self._pool = futures.ThreadPoolExecutor(threads, 'photos')
 
   def __call__(self, step, first, count):
     now, following = (step, first, count), (step + 1, first, count)
     waiting = self._waiting.get(now) or self._submit(now)
-    self._waiting = {following: self._waiting.get(following) or self._submit(following)}
+    if self._is_endless:
+      self._waiting = {following: self._waiting.get(following) or self._submit(following)}
     items = [one.result() for one in waiting]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
 

@@ -60,9 +60,11 @@ class Checkpoints:
 
   def best_shapes(self) -> Any:
     """The shapes and dtypes of the best parameters, whatever model they are of. Needs a checkpoint."""
-    folder = self._root / 'best' / str(self.best_step()) / 'default'
-    found = self._ocp.StandardCheckpointer().metadata(folder).item_metadata['params']
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found)
+    step = self._root / 'best' / str(self.best_step())
+    found = self._ocp.StandardCheckpointer().metadata(step / 'default').item_metadata
+    if found is None or 'params' not in found:  # orbax logs the reason
+      raise InputError(f'{step} is damaged: copy the run again')
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found['params'])
 
   def tidy(self) -> None:
     """Deletes what stands beside the newest of each kind: a run that was killed may have left the one before."""

@@ -65,6 +65,12 @@ class Experiment:
 
     return jax.jit(initial_state)
 
+  @property
+  def report(self) -> str:
+    """What was found where data was read, in lines, with checksums; '' where all of it comes with packages."""
+    drawn = [self.train, self.validation.source, *(test.source for test in self.tests.values())]
+    return ''.join(dict.fromkeys(source.report for source in drawn))  # the tests draw from one bank
+
   def make_train_call(self, steps_per_call: int) -> Callable:
     """`parallel.make_train_call` of all this; it takes `train_constants`."""
     optim = self.config.optim
@@ -205,7 +211,11 @@ def check_numbers(config: ConfigDict) -> None:
   for name in ('plateau_factor', 'min_rate_scale'):
     if not 0 < config.selection[name] <= 1:
       raise InputError(f'config.selection.{name}={config.selection[name]} must be above 0 and at most 1')
-  for name, seed in (('seed', config.seed), ('validation.seed', config.validation.seed)):
+  seeds = {f'tests.{name}.seed': test.seed for name, test in config.tests.items()}
+  for name, seed in seeds.items():
+    if config.validation.seed == seed:  # where glyphs and numbers are shared, they would be the same images
+      raise InputError(f'config.validation.seed={seed} is that of config.{name.removesuffix(".seed")}: give it another')
+  for name, seed in {'seed': config.seed, 'validation.seed': config.validation.seed, **seeds}.items():
     if not 0 <= seed < 2**32:
       raise InputError(f'config.{name}={seed} must be at least 0 and below 2**32')
   stopping.check_metric(config.selection.metric)

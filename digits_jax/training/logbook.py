@@ -57,11 +57,9 @@ class Logbook:
     self._batch_size, self._is_lead = batch_size, is_lead
     if not is_lead:
       return
-    from tensorboardX import SummaryWriter
-
     self._file = (workdir / 'metrics.jsonl').open('a')
     # A run killed before its first checkpoint left events too: purge from step 1 on as well.
-    self._events = SummaryWriter(str(workdir / 'tensorboard'), purge_step=step + 1)
+    self._events = Events(workdir / 'tensorboard', purge_step=step + 1)
     is_terminal = sys.stderr.isatty()
     self._bar = tqdm(
       total=steps,
@@ -124,9 +122,40 @@ class Logbook:
   def _write(self, record):
     self._file.write(json.dumps({k: v for k, v in record.items() if _is_finite(v)}) + '\n')
     self._file.flush()
-    for name, value in record.items():
-      if isinstance(value, float) and _is_finite(value):
-        self._events.add_scalar(f'{record["kind"]}/{name}', value, record['step'])
+    values = {name: value for name, value in record.items() if isinstance(value, float) and _is_finite(value)}
+    self._events.add(record['step'], {f'{record["kind"]}/{name}': value for name, value in values.items()})
+
+
+class Events:
+  """TensorBoard events, in the file when `add` returns.
+
+  tensorboardX's SummaryWriter leaves that to a thread; on a full disk it ends without a word, and soon `add_scalar`
+  waits for it for ever.
+  """
+
+  def __init__(self, folder: pathlib.Path, *, purge_step: int):
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import event_pb2
+
+    folder.mkdir(exist_ok=True)
+    self._writer, self._event = EventsWriter(str(folder / 'events')), event_pb2.Event
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._write(step=purge_step, session_log=start)  # what earlier starts wrote from this step on is void
+    self._writer.flush()
+
+  def add(self, step: int, values: dict[str, float]) -> None:
+    """Writes the values by name. Raises OSError where there is no room."""
+    from tensorboardX import summary
+
+    for name, value in values.items():
+      self._write(step=step, summary=summary.scalar(name, value))
+    self._writer.flush()
+
+  def close(self) -> None:
+    self._writer.close()
+
+  def _write(self, **fields):
+    self._writer.write_event(self._event(wall_time=time.time(), **fields))
 
 
 def _is_finite(value):

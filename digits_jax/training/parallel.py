@@ -60,6 +60,21 @@ def any_process(flag: bool) -> bool:
   return int(_pmap(lambda one: jax.lax.psum(one, AXIS), in_axes=0)(flags)) > 0
 
 
+def together(make: Callable[[], Any], what: str) -> Any:
+  """make() in every process. Raises InputError in all of them where it does in one, which says why.
+
+  what: what that process refuses.
+  """
+  made = refusal = None
+  try:
+    made = make()
+  except InputError as error:
+    refusal = error
+  if any_process(refusal is not None):
+    raise refusal or InputError(f'another process refuses {what}, and says why')
+  return made
+
+
 def training_key(seed: int) -> jax.Array:
   """What training draws all its steps from. Fixed sets draw step 0 of jax.random.key of their seeds: no example of
   theirs is one of training's, whatever the seeds."""

@@ -28,14 +28,7 @@ def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> Non
 
   Raises InputError where it cannot be written, or holds a run whose config differs: with the fields that do.
   """
-  refusal = None
-  try:
-    if is_lead:
-      _open(workdir, config)
-  except InputError as error:
-    refusal = error
-  if parallel.any_process(refusal is not None):
-    raise refusal or InputError(f'process 0 refuses the work directory {workdir}, and says why')
+  parallel.together(lambda: is_lead and _open(workdir, config), f'the work directory {workdir}')
 
 
 @contextlib.contextmanager
@@ -83,9 +76,7 @@ def _open(workdir, config):
 
 
 def check_data(workdir: pathlib.Path, report: str) -> None:
-  """Raises InputError where the directory's run was trained on other data than this report tells of, by its checksum.
-
-  Every process calls it, so that all of them stop.
+  """Raises InputError where the directory's run was trained on other data than this report tells of, by its checksums.
   """
   path = workdir / 'data.txt'
   checksum = lambda text: [line for line in text.splitlines() if line.startswith('checksum')]
@@ -134,7 +125,12 @@ def differences(before: dict, now: dict, prefix: str = '') -> list[str]:
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:
+  """As `write_text`."""
+  write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
   """Writes by rename: a reader sees the old file or the new one."""
   temporary = path.with_name(f'.{path.name}.tmp')
-  temporary.write_text(json.dumps(content, indent=2) + '\n')
+  temporary.write_text(text)
   os.replace(temporary, path)

@@ -63,6 +63,18 @@ def test_any_size_and_either_ink_get_mnists_form(size, is_dark):
   np.testing.assert_array_equal(digits.normalise(found), found)
 
 
+@pytest.mark.parametrize('stroke', [2, 4, 15, 80])
+@pytest.mark.parametrize('is_upright', [True, False])
+def test_a_bare_stroke(stroke, is_upright):
+  page = np.full((600, 400), 255, np.uint8)
+  page[50:530, 100 : 100 + stroke] = 0
+  found = digits.normalise(page if is_upright else page.T)
+  left, top, right, bottom = ink_box(found)
+  sides = (right - left, bottom - top) if is_upright else (bottom - top, right - left)
+  assert sides == (pytest.approx(max(1, 20 * stroke / 480), abs=1), pytest.approx(20, abs=1))
+  assert found.max() > 190
+
+
 def test_faint_ink_and_grey_paper():
   image = scan(3, 1, is_dark=True)
   faint = np.rint(120 + image.astype(float) * 60 / 255).astype(np.uint8)  # 120 on 180
@@ -205,11 +217,12 @@ def test_training_draws_from_them_and_says_so(folder):
   banks = [source.constants for source in (built.train, built.validation.source, built.tests['test'].source)]
   assert sum(len(bank.images) for bank in banks) == 60 and min(len(bank.images) for bank in banks) >= 10
   train = banks[0]
-  report = f'{len(train.images)} glyphs of 10 symbols in 1 style: {folder}\nchecksum of glyphs: '
+  report = f'train: {len(train.images)} glyphs of 10 symbols in 1 style: {folder}\nchecksum of the glyphs of train: '
   assert built.train.report.startswith(report) and built.tests['test'].name == 'strings-v1 (own glyphs)'
-  again = sources.report(train, str(folder))
-  assert again == built.train.report
+  again = [sources.report(bank, split, str(folder)) for bank, split in zip(banks, digits.SPLITS, strict=True)]
+  assert ''.join(again) == built.report and built.report.count('checksum') == 3
+  again = again[0]
   changed = train.images.copy()
   changed[7, 14, 14] ^= 1
-  other = sources.report(train.replace(images=changed), str(folder))
+  other = sources.report(train.replace(images=changed), 'train', str(folder))
   assert other.splitlines()[0] == again.splitlines()[0] and other.splitlines()[1] != again.splitlines()[1]

@@ -167,6 +167,9 @@ def test_listed_runs_have_their_names_and_keep_their_meaning(tmp_path, monkeypat
   runs.write_text('{"all": {"seed": "1"}}')
   with pytest.raises(SystemExit, match='run all that changes other fields'):
     sweep.main(arguments)
+  (out / 'sweep.json').write_text('')
+  with pytest.raises(SystemExit, match=r'sweep\.json is damaged'):
+    sweep.main(arguments)
   assert len(commands) == 3
 
 

@@ -1,6 +1,9 @@
 """metrics.jsonl, TensorBoard events and the progress line."""
 
 import json
+import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -34,6 +37,7 @@ def test_records_are_written_line_by_line_and_read_back(tmp_path):
   book.advance(2, 1.5)
   book.train(2, {'loss': 1.5})
   assert len(logbook.read_metrics(tmp_path / 'metrics.jsonl')) == 1  # flushed at once
+  assert (2, 'train/loss') in events(tmp_path)
   book.validation(2, {'sequence_accuracy': 0.25, 'loss': float('nan'), 'by_length': {'1': [1, 4]}})
   book.close()
   train, validation = logbook.read_metrics(tmp_path / 'metrics.jsonl')
@@ -91,3 +95,21 @@ def test_the_progress_line_says_step_loss_rate_and_accuracy(tmp_path, capfd):
   book.close()
   shown = capfd.readouterr().err
   assert 'step 4/10' in shown and 'loss 1.2346' in shown and 'validation 25.00%' in shown and 'images/s' in shown
+
+
+def test_a_full_disk_is_an_error_and_not_a_wait(tmp_path):
+  # A file may have 2,000 bytes, which the events come to before the records do.
+  program = f"""
+import pathlib, resource, signal
+from digits_jax.training import logbook
+book = logbook.Logbook(pathlib.Path({str(tmp_path)!r}), step=0, steps=99, seconds=0.0, batch_size=8, is_lead=True)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+  for step in range(1, 99):
+    book.train(step, dict.fromkeys('abcdefgh', 0.5))
+except OSError as error:
+  print(f'refused at {{step}}: {{error.strerror}}')
+"""
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=60)
+  assert re.fullmatch(r'refused at \d: File too large\n', done.stdout), (done.stdout, done.stderr)

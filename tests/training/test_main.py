@@ -85,3 +85,14 @@ def test_two_processes_by_hand(whole, tmp_path, cache):
   ours, theirs = runs.result(whole), runs.result(tmp_path)
   assert ours['tests']['test']['loss'] == pytest.approx(theirs['tests']['test']['loss'], rel=1e-3)
   assert ours['steps'] == theirs['steps'] == 12
+
+
+@pytest.mark.slow
+def test_what_one_process_refuses_ends_all_of_them(tmp_path, cache):
+  flags = f'--coordinator=127.0.0.1:{runs.free_port()}', '--processes=2'
+  lack = f'--config.data.data_dir={tmp_path / "none"}', '--config.data.glyphs=mnist'
+  pair = [start(tmp_path / 'run', cache, *flags, f'--process_id={i}', *lack[: 2 * i], devices=1) for i in range(2)]
+  (code, output), (other, heard) = runs.wait(*pair)
+  assert (code, other) == (2, 2), output + heard
+  assert 'another process refuses the config or its data, and says why' in output and 'prepare mnist' in heard
+  assert 'Traceback' not in output + heard and not (tmp_path / 'run').exists()

@@ -118,7 +118,7 @@ def test_another_process_takes_the_verdict_of_the_lead(tmp_path, monkeypatch):
   (tmp_path / 'thesis.tex').touch()
   rundir.open_run(tmp_path, toy.get_config(), is_lead=False)  # it looks at nothing itself
   monkeypatch.setattr(parallel, 'any_process', lambda flag: True)
-  with pytest.raises(InputError, match='process 0 refuses'):
+  with pytest.raises(InputError, match='another process refuses the work directory'):
     rundir.open_run(tmp_path, toy.get_config(), is_lead=False)
 
 

@@ -107,6 +107,10 @@ def test_a_start_that_cannot_be_made_is_refused_before_there_is_a_directory(sour
   assert runs.run_toy(tmp_path / 'young', feed=stop, steps=20, eval_every=100, checkpoint_every=100) == 143
   cases = [(str(tmp_path), (), 'holds no run'), (str(tmp_path / 'young'), (), 'holds nothing yet')]
   cases.append((str(source), ('trunk',), "no parameters 'trunk'"))
+  shutil.copytree(source, tmp_path / 'cut')
+  (metadata,) = (tmp_path / 'cut' / 'checkpoints' / 'best').rglob('_METADATA')
+  metadata.write_text('')
+  cases.append((str(tmp_path / 'cut'), (), r'checkpoints/best/\d+ is damaged: copy the run again'))
   for where, subtrees, words in cases:
     built = toy.build(toy.get_config(init_from=where, init_subtrees=subtrees))
     with pytest.raises(InputError, match=words):

@@ -22,9 +22,10 @@ from digits_jax.training.evaluate import FixedSet
 def canvas(config: ConfigDict) -> CanvasSpec:
   """Images are brought to bright ink on dark paper where training inverts none, else left as they are."""
   layout = config.synth.layout
-  low, high = config.data.ink_frac
-  if not 0 < low <= high <= 1:
-    raise InputError(f'config.data.ink_frac: {(low, high)} is not (low, high) in (0, 1] with low <= high')
+  fracs = tuple(config.data.ink_frac)
+  if len(fracs) != 2 or not 0 < fracs[0] <= fracs[1] <= 1:
+    raise InputError(f'config.data.ink_frac: {fracs} is not (low, high) in (0, 1] with low <= high')
+  low, high = fracs
   ink = 0 if config.synth.photo.inversion else 1
   return CanvasSpec(layout.height, layout.width, ink, (low * layout.height, high * layout.height))
 

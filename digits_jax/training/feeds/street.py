@@ -31,9 +31,7 @@ def slots(config: ConfigDict) -> int:
 
 def train(config: ConfigDict, alphabet: Alphabet) -> sources.Source:
   """Endless house numbers."""
-  source = _source(config, alphabet, 'train', AugmentSpec(**config.augment))
-  own = config.data.font_dir
-  return dataclasses.replace(source, report=sources.report(source.constants, own)) if own else source
+  return _source(config, alphabet, 'train', AugmentSpec(**config.augment))
 
 
 def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
@@ -65,7 +63,8 @@ def _source(config, alphabet, split, changes):
     validation_families=tuple(data.validation_families),
     test_families=tuple(data.test_families),
   )
-  return sources.scenes(jax.tree.map(np.asarray, bank), spec(config, alphabet, split, changes))
+  source = sources.scenes(jax.tree.map(np.asarray, bank), spec(config, alphabet, split, changes))
+  return dataclasses.replace(source, report=sources.report(bank, split, data.font_dir)) if data.font_dir else source
 
 
 def spec(config: ConfigDict, alphabet: Alphabet, split: str, changes: AugmentSpec) -> scene.SceneSpec:

@@ -38,9 +38,7 @@ def slots(config: ConfigDict) -> int:
 
 def train(config: ConfigDict, alphabet: Alphabet) -> sources.Source:
   """Endless numbers, drawn as config.synth says."""
-  bank = _load_bank(config, alphabet, 'train')
-  source, own = _source(config, alphabet, 'train', config.synth, bank), own_glyphs(config, 'train')
-  return dataclasses.replace(source, report=sources.report(bank, own)) if own else source
+  return _source(config, alphabet, 'train', config.synth, _load_bank(config, alphabet, 'train'))
 
 
 def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
@@ -75,6 +73,7 @@ def _fixed_set(config, alphabet, split, bank, test, name, seed, examples):
   elif test.draw == 'glyphs':
     size = test.synth.layout
     source = sources.each_glyph(bank, height=size.height, width=size.width, examples=examples)
+    source = _reported(config, split, source)
   else:
     raise InputError(f'config.tests: {test.name} has draw={test.draw!r}; it is numbers or glyphs')
   return FixedSet(name, source, seed, examples)
@@ -89,7 +88,13 @@ def _source(config, alphabet, split, synth, bank):
     clutter=clutter.ClutterSpec(**synth.clutter),
     photo=photo.PhotoSpec(**synth.photo),
   )
-  return sources.synthetic(bank, spec)
+  return _reported(config, split, sources.synthetic(bank, spec))
+
+
+def _reported(config, split, source):
+  """The source of a split, saying what it has of the user's own glyphs."""
+  own = own_glyphs(config, split)
+  return dataclasses.replace(source, report=sources.report(source.constants, split, own)) if own else source
 
 
 def _load_bank(config, alphabet, split):

@@ -26,6 +26,8 @@ def test_your_own_images():
   assert feed.canvas(own(**{'synth.photo.inversion': 0.5})).ink == 0
   with pytest.raises(InputError, match=r'config\.data\.ink_frac: \(0\.5, 0\.2\) is not'):
     feed.canvas(own(**{'data.ink_frac': (0.5, 0.2)}))
+  with pytest.raises(InputError, match=r'config\.data\.ink_frac: \(0\.5,\) is not'):
+    feed.canvas(own(**{'data.ink_frac': (0.5,)}))
   with pytest.raises(InputError, match='there is no folder of labelled images nowhere'):
     feed.train(own(), Alphabet())
 

@@ -62,7 +62,7 @@ def test_own_fonts_are_told_of(tmp_path):
   shutil.copy(pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), tmp_path)
   config = scenes(**{'data.font_dir': str(tmp_path)})
   report = feeds.of(config).train(config, Alphabet()).report
-  assert report.startswith(f'10 glyphs of 10 symbols in 1 style: {tmp_path}\nchecksum of glyphs: ')
+  assert report.startswith(f'train: 10 glyphs of 10 symbols in 1 style: {tmp_path}\nchecksum of the glyphs of train: ')
 
 
 def test_configs_that_cannot_work():

@@ -43,7 +43,7 @@ def test_own_fonts_are_told_of_and_shipped_ones_are_not(tmp_path):
   assert of() == ('', 'plates-v1')
   config.data.font_dir = str(tmp_path)
   report, name = of()
-  assert report.startswith(f'40 glyphs of 10 symbols in 4 styles: {tmp_path}\nchecksum of glyphs: ')
+  assert report.startswith(f'train: 40 glyphs of 10 symbols in 4 styles: {tmp_path}\nchecksum of the glyphs of train: ')
   assert name == 'plates-v1 (own glyphs)'
   config.tests.test.name = 'families-v1'  # which is of a folder by its definition
   assert of() == (report, 'families-v1')
