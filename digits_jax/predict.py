@@ -9,7 +9,7 @@ A PATH is an image, a folder (of images, by their names' endings, not of those i
                 confidence_N with --nbest=N. Confidences are from 0 to 1.
 --format=json   one array of objects with the fields path, text, confidence, status, reason, conditional_confidence,
                 digits (each digit, confidence, left, right) and alternatives (each text, confidence); left and right
-                are null where the run's task does not know where a digit stands.
+                are null where the run's model does not know where a digit stands.
 
 status is read, rejected (less sure than --min_confidence: no text) or error (not read: no text, a reason). confidence
 is the probability of the whole text; conditional_confidence, where a length is given, that among the allowed lengths.

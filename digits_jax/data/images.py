@@ -78,8 +78,8 @@ def write_png(path, image):
 def read_png(path):
   """Reads any PNG: uint8[H, W] if it is grey, uint8[H, W, 3] if it has colours or a palette.
 
-  16 bits become 8, transparent pixels lie `on_paper`. Images of more than MAX_PIXELS pixels are refused
-  before anything is decoded.
+  16 bits become 8 (and are refused where they hold no more than 8), transparent pixels lie `on_paper`. Images of more
+  than MAX_PIXELS pixels are refused before anything is decoded.
 
   Raises:
     InputError: the file is missing, unreadable, no PNG, damaged, cut short, or too large.
@@ -238,7 +238,7 @@ def _to_array(name, image):
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
       raise InputError(f'{name} holds grey levels outside 0 to 65535: which one is white?')
-    if values.max() <= 255:  # eight bits in a wider type, which would all be black
+    if 0 < values.max() <= 255:  # eight bits in a wider type, which would all be black
       raise InputError(f'{name} holds grey levels of 0 to {values.max()} of 65535: make it an image of 8 bits')
     return np.rint(values / 257.0).astype(np.uint8)
   if image.mode in ('F', 'LAB', 'HSV', 'La'):

@@ -33,7 +33,7 @@ class Reading:
   text: str
   confidence: float  # the probability of the whole text, whatever lengths were asked for
   digit_confidences: tuple[float, ...]  # of each symbol, its own probability; of CTC, the highest where it stands
-  # Of each symbol, (left, right) in pixels of the image, upright, half-open; none where the task knows no places.
+  # Of each symbol, (left, right) in pixels of the image, upright, half-open; none where the model knows no places.
   spans: tuple[tuple[float, float], ...]
   alternatives: tuple[tuple[str, float], ...]  # the next best (text, confidence), best first
   conditional_confidence: float | None  # the probability given that the length is allowed; None if every length is

@@ -79,7 +79,10 @@ class Checkpoints:
       manager.close()
 
   def _newest(self, kind):
-    return self._managers[kind].latest_step() if (self._root / kind).is_dir() else None
+    """By the folders' names: a process asks by itself, where orbax's managers would wait for all of them."""
+    folder = self._root / kind
+    steps = [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()] if folder.is_dir() else []
+    return max(steps, default=None)
 
   def _save(self, kind, step, tree):
     manager = self._managers[kind]

@@ -267,12 +267,13 @@ def test_the_first_frame_is_read(tmp_path):
   [
     (Image.fromarray(np.array([[0, 7 * 257, 65535]], np.uint16)), [[0, 7, 255]]),
     (Image.fromarray(np.array([[0, 7 * 257, 65535]], np.int32)), [[0, 7, 255]]),
+    (Image.fromarray(np.zeros((1, 2), np.uint16)), [[0, 0]]),
     (Image.fromarray(np.array([[True, False]])), [[255, 0]]),
     (Image.new('CMYK', (2, 1), (0, 0, 0, 255)), [[[0, 0, 0], [0, 0, 0]]]),
     (Image.new('LA', (1, 1), (10, 0)), [[255]]),
     (Image.new('RGBa', (1, 1), (0, 0, 0, 0)), [[[255, 255, 255]]]),
   ],
-  ids=['16 bits', '32 bits', '1 bit', 'CMYK', 'LA', 'RGBa'],
+  ids=['16 bits', '32 bits', 'black', '1 bit', 'CMYK', 'LA', 'RGBa'],
 )
 def test_kinds_of_pixels(image, expected):
   np.testing.assert_array_equal(images.from_pillow(image), expected)

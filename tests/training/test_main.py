@@ -88,11 +88,23 @@ def test_two_processes_by_hand(whole, tmp_path, cache):
 
 
 @pytest.mark.slow
-def test_what_one_process_refuses_ends_all_of_them(tmp_path, cache):
-  flags = f'--coordinator=127.0.0.1:{runs.free_port()}', '--processes=2'
-  lack = f'--config.data.data_dir={tmp_path / "none"}', '--config.data.glyphs=mnist'
-  pair = [start(tmp_path / 'run', cache, *flags, f'--process_id={i}', *lack[: 2 * i], devices=1) for i in range(2)]
-  (code, output), (other, heard) = runs.wait(*pair)
+@pytest.mark.parametrize(
+  'of_both, of_one, reason',
+  [
+    ([], ['--config.data.glyphs=mnist', '--config.data.data_dir={none}'], 'prepare mnist'),
+    (['--config.init_from={run}'], ['--config.data.glyphs=mnist', '--config.data.data_dir={none}'], 'prepare mnist'),
+    (['--config.init_from={run}'], ['--config.init_from={none}'], 'config.init_from: '),
+  ],
+  ids=['data', 'data of a run that begins with another', 'the run to begin with'],
+)
+def test_what_one_process_refuses_ends_all_of_them(whole, tmp_path, cache, of_both, of_one, reason):
+  flags = f'--coordinator=127.0.0.1:{runs.free_port()}', '--processes=2', *of_both
+  fill = lambda given: [flag.format(none=tmp_path / 'none', run=whole) for flag in given]
+  pair = [
+    start(tmp_path / 'run', cache, *fill([*flags, f'--process_id={i}', *of_one[: len(of_one) * i]]), devices=1)
+    for i in range(2)
+  ]
+  (code, output), (other, heard) = runs.wait(*pair, seconds=120)
   assert (code, other) == (2, 2), output + heard
-  assert 'another process refuses the config or its data, and says why' in output and 'prepare mnist' in heard
+  assert 'another process refuses the config or its data, and says why' in output and reason in heard
   assert 'Traceback' not in output + heard and not (tmp_path / 'run').exists()
