@@ -174,4 +174,4 @@ def test_a_refused_work_directory_ends_both_processes(tmp_path, cache):
   (tmp_path / 'thesis.tex').touch()
   (lead, said), (other, heard) = runs.wait(*start_pair(tmp_path, cache=cache))
   assert lead != 0 and other != 0
-  assert 'not empty and holds no run' in said and 'process 0 refuses' in heard
+  assert 'not empty and holds no run' in said and 'another process refuses the work directory' in heard
