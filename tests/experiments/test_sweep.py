@@ -204,6 +204,7 @@ def test_every_run_of_a_list_is_one_of_its_own(folder, count):
 def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
   # A trainer that takes a moment to save when it is asked to stop.
   (tmp_path / 'digits_jax').mkdir()
+  (tmp_path / 'digits_jax' / '__init__.py').touch()  # found before the real one, wherever that lies
   (tmp_path / 'digits_jax' / 'main.py').write_text(
     'import pathlib, signal, sys, time\n'
     'def stop(*_):\n  time.sleep(0.5)\n  pathlib.Path("saved").touch()\n  sys.exit(143)\n'
