@@ -16,6 +16,7 @@ same command finishes a sweep that died. OUT/results.csv has a row for each test
 import argparse
 import csv
 import hashlib
+import io
 import itertools
 import json
 import pathlib
@@ -135,9 +136,7 @@ def open_sweep(out, arguments, runs):
       sys.exit(f'{out} has a run {changed[0]} that changes other fields: give it another name, or choose another --out')
     named = before | named
   out.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_suffix('.tmp')
-  temporary.write_text(json.dumps(ours | ({'runs': named} if named else {})) + '\n')
-  temporary.replace(path)
+  write(path, json.dumps(ours | ({'runs': named} if named else {})) + '\n')
 
 
 def train(out, name, arguments, changes, extra):
@@ -214,12 +213,18 @@ def hardware(devices):
 
 
 def write_table(path, rows):
-  """results.csv, replaced as a whole."""
+  """results.csv."""
+  table = io.StringIO()
+  writer = csv.DictWriter(table, COLUMNS, lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rows)
+  write(path, table.getvalue())
+
+
+def write(path, text):
+  """Replaces a file as a whole: who reads it, or comes after a kill, sees the old text or the new one."""
   temporary = path.with_suffix('.tmp')
-  with temporary.open('w', newline='') as file:
-    writer = csv.DictWriter(file, COLUMNS, lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(rows)
+  temporary.write_text(text)
   temporary.replace(path)
 
 

@@ -13,8 +13,6 @@ from digits_jax.data import crop
 from digits_jax.data import images as image_files
 from digits_jax.errors import InputError
 
-THREADS = min(8, os.cpu_count() or 1)  # of who loads many images; each may hold one of images.MAX_PIXELS
-
 # Luminance of red, green, blue (ITU-R 601), as Pillow weighs them.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _INK_WIDTH_FRAC = 0.95  # of the canvas that ink may take when it is scaled

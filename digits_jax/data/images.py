@@ -18,12 +18,13 @@ from digits_jax.errors import InputError
 
 # A decoded RGB image of this size takes 150 MB. Below the size at which Pillow itself begins to warn.
 MAX_PIXELS = 50_000_000
+THREADS = min(8, os.cpu_count() or 1)  # that load many images for a reader; each may hold one of MAX_PIXELS
 
 # The kinds of file that are read, as Pillow calls them, and how their names end.
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 
-LOST = 16 / 255  # ink whose contrast with its paper is less cannot be seen
+_LOST = 16 / 255  # ink whose contrast with its paper is less cannot be seen
 
 # EXIF orientation -> what brings the image upright.
 _TURNS = {
@@ -130,7 +131,7 @@ def on_paper(lay: Callable[[int], np.ndarray]) -> np.ndarray:
   """
   contrast = lambda pixels: float(np.ptp(pixels)) / (255 if pixels.dtype == np.uint8 else 1)
   white = lay(1)
-  if contrast(white) >= LOST:
+  if contrast(white) >= _LOST:
     return white
   black = lay(0)
   return black if contrast(black) > contrast(white) else white

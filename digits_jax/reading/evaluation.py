@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import canvas, folder
+from digits_jax.data import images as image_files
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.reading.run import Run
@@ -66,7 +67,7 @@ def labelled_set(run: Run, path: str) -> evaluate.FixedSet:
       boxes=np.zeros((count, labels.shape[1], 4), np.float32),
       mask=np.arange(first, first + count) < examples,
     )
-    with concurrent.futures.ThreadPoolExecutor(canvas.THREADS) as pool:
+    with concurrent.futures.ThreadPoolExecutor(image_files.THREADS) as pool:
       found = pool.map(lambda path: canvas.load(path, run.canvas)[0], files.paths[first : first + count])
       for i, image in enumerate(found):
         batch.images[i] = image

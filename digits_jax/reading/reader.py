@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from digits_jax.data import canvas
+from digits_jax.data import images as image_files
 from digits_jax.errors import InputError
 from digits_jax.reading import run as run_directory
 from digits_jax.reading.program import make_program
@@ -120,7 +121,7 @@ class Reader:
 
   def _read(self, images, program, is_constrained, return_errors):
     waiting = None
-    with concurrent.futures.ThreadPoolExecutor(canvas.THREADS) as pool:
+    with concurrent.futures.ThreadPoolExecutor(image_files.THREADS) as pool:
       # Files are loaded by the threads; what is in memory is at once, since whoever yields it may use it again.
       load = lambda i, image: (pool.submit if _is_path(image) else _now)(self._load, i, image)
       items = itertools.starmap(load, enumerate(images))

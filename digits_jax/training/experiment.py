@@ -212,8 +212,8 @@ def check_numbers(config: ConfigDict) -> None:
     if not 0 < config.selection[name] <= 1:
       raise InputError(f'config.selection.{name}={config.selection[name]} must be above 0 and at most 1')
   seeds = {f'tests.{name}.seed': test.seed for name, test in config.tests.items()}
+  is_drawn = config.data.source in ('synthetic', 'street')
   for name, seed in seeds.items():
-    is_drawn = config.data.source in ('synthetic', 'street')
     if is_drawn and config.validation.seed == seed:  # where glyphs and numbers are shared, these are the same images
       raise InputError(f'config.validation.seed={seed} is that of config.{name.removesuffix(".seed")}: give it another')
   for name, seed in {'seed': config.seed, 'validation.seed': config.validation.seed, **seeds}.items():

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import pathlib
 import sys
 import time
@@ -10,6 +9,7 @@ import time
 from tqdm import tqdm
 
 from digits_jax.errors import InputError
+from digits_jax.training import rundir
 
 
 def read_metrics(path: str | pathlib.Path) -> list[dict]:
@@ -40,9 +40,7 @@ def cut_back(path: pathlib.Path, step: int) -> None:
     return
   records = [(line, _parse(line)) for line in path.read_text().splitlines()]
   kept = [line for line, record in records if record is not None and record['step'] <= step]
-  temporary = path.with_suffix('.tmp')
-  temporary.write_text(''.join(line + '\n' for line in kept))
-  os.replace(temporary, path)
+  rundir.write_text(path, ''.join(line + '\n' for line in kept))
 
 
 class Logbook:
