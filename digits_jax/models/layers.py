@@ -70,59 +70,61 @@ def sum_positions(x: jax.Array) -> jax.Array:
   return jnp.einsum('bp,bpc->bc', ones, x.reshape(batch, -1, channels), preferred_element_type=jnp.float32)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def relu_pool(x: jax.Array, gain: jax.Array, offset: jax.Array, window: tuple[int, int]) -> jax.Array:
-  """max-pooling of relu(gain * x + offset): [B, H, W, C] -> [B, H/p, W/q, C].
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def affine_pool(
+  x: jax.Array, gain: jax.Array, offset: jax.Array, window: tuple[int, int], maxout: int = 1
+) -> jax.Array:
+  """Max-pooling of relu(gain * x + offset), or of maxout units: [B, H, W, F * maxout] -> [B, H/p, W/q, F].
 
-  Its gradient is written out, because XLA's CPU backend makes a pass over x of every step of the derived one (a
-  training step with full-size features: 1.2 times slower). Where several of a window are the largest, each gets the
-  gradient.
+  With maxout above 1 there is no relu, and each feature is the largest of so many neighbouring channels. Source:
+  Goodfellow et al, "Maxout networks", ICML 2013.
+
+  The gradient is written out. XLA's CPU backend makes a pass over x of every step of the derived one (a training step
+  with full-size features: 1.2 times slower). And the derived gradient of a maximum looks for what is equal to it among
+  values that XLA computes a second time, perhaps rounded otherwise (a multiply-add fused there, not here): it then lost
+  30% of the gradient of maxout units, or divided by a count of 0. Where several of a window are the largest, each gets
+  the gradient.
 
   Args:
     x: float[B, H, W, C].
     gain, offset: float32[B, C].
     window: (p, q), which must divide H and W; InputError where it does not.
+    maxout: how many channels make a feature; it divides C.
   """
-  activations = _activations(windows_of(x, window), gain, offset)
-  return activations.max((2, 4))  # by reshape and max: reduce_window and its gradient are slow on a CPU
+  pooled = _activations(windows_of(x, window), gain, offset, maxout).max((2, 4))
+  # By reshape and max: reduce_window and its gradient are slow on a CPU.
+  return pooled if maxout == 1 else pooled.reshape(*pooled.shape[:3], -1, maxout).max(4)
 
 
-def _activations(windows, gain, offset):
+def _activations(windows, gain, offset, maxout):
   """[B, H/p, p, W/q, q, C], of the same dtype."""
   wide = lambda values: values[:, None, None, None, None]
-  return nn.relu(windows * wide(gain) + wide(offset)).astype(windows.dtype)
+  affine = windows * wide(gain) + wide(offset)
+  return (nn.relu(affine) if maxout == 1 else affine).astype(windows.dtype)
 
 
-def _relu_pool_forward(x, gain, offset, window):
-  pooled = relu_pool(x, gain, offset, window)
+def _affine_pool_forward(x, gain, offset, window, maxout):
+  pooled = affine_pool(x, gain, offset, window, maxout)
   return pooled, (x, gain, offset, pooled)
 
 
-def _relu_pool_backward(window, residual, d_pooled):
+def _affine_pool_backward(window, maxout, residual, d_pooled):
   x, gain, offset, pooled = residual
   batch, height, width, channels = x.shape
   p, q = window
   windows = x.reshape(batch, height // p, p, width // q, q, channels)
+  if maxout > 1:
+    pooled, d_pooled = jnp.repeat(pooled, maxout, 3), jnp.repeat(d_pooled, maxout, 3)
   spread = lambda values: values[:, :, None, :, None]  # [B, H/p, 1, W/q, 1, C]
-  is_kept = (_activations(windows, gain, offset) == spread(pooled)) & (spread(pooled) > 0)
+  is_kept = _activations(windows, gain, offset, maxout) == spread(pooled)
+  if maxout == 1:
+    is_kept &= spread(pooled) > 0
   d_affine = jnp.where(is_kept, spread(d_pooled), 0).reshape(x.shape)  # of gain * x + offset
   d_x = (d_affine * gain[:, None, None]).astype(x.dtype)
   return d_x, sum_positions(d_affine * x), sum_positions(d_affine)
 
 
-relu_pool.defvjp(_relu_pool_forward, _relu_pool_backward)
-
-
-def maxout_pool(x: jax.Array, gain: jax.Array, offset: jax.Array, window: tuple[int, int], pieces: int) -> jax.Array:
-  """max-pooling of the largest of each `pieces` neighbouring channels of gain * x + offset.
-
-  [B, H, W, features * pieces] -> [B, H/p, W/q, features]; otherwise as `relu_pool`. Source: Goodfellow et al,
-  "Maxout networks", ICML 2013.
-  """
-  wide = lambda values: values[:, None, None]
-  x = (x * wide(gain) + wide(offset)).astype(x.dtype)
-  x = x.reshape(*x.shape[:3], -1, pieces).max(4)
-  return windows_of(x, window).max((2, 4))
+affine_pool.defvjp(_affine_pool_forward, _affine_pool_backward)
 
 
 def windows_of(x: jax.Array, window: tuple[int, int]) -> jax.Array:
@@ -150,10 +152,8 @@ class ConvBlock(nn.Module):
   @nn.compact
   def __call__(self, x):
     x = nn.Conv(self.features * self.maxout, (self.kernel, self.kernel), use_bias=False, dtype=self.dtype)(x)
-    affine, window = GroupNorm(self.groups)(x), tuple(self.pool)
-    if self.maxout > 1:
-      return maxout_pool(x, *affine, window, self.maxout)
-    return relu_pool(x, *affine, window)
+    gain, offset = GroupNorm(self.groups)(x)
+    return affine_pool(x, gain, offset, tuple(self.pool), self.maxout)
 
 
 class Trunk(nn.Module):

@@ -41,7 +41,7 @@ def test_space_to_depth():
 
 
 def normalised(x, scale, bias, window):
-  """What `GroupNorm` and `relu_pool` are together, by flax and a reshape: [B, H, W, C] -> [B, H/p, W/q, C]."""
+  """What `GroupNorm` and `affine_pool` are together, by flax and a reshape: [B, H, W, C] -> [B, H/p, W/q, C]."""
   batch, height, width, channels = x.shape
   p, q = window
   x = nn.relu(nn.GroupNorm(2, epsilon=1e-6).apply({'params': {'scale': scale, 'bias': bias}}, x))
@@ -49,7 +49,7 @@ def normalised(x, scale, bias, window):
 
 
 @pytest.mark.parametrize('window', [(3, 2), (2, 1), (1, 1)])
-def test_group_norm_and_relu_pool_against_flax(window):
+def test_group_norm_and_affine_pool_against_flax(window):
   x = RNG.normal(size=(2, 6, 8, 4)).astype(np.float32) * [1, 2, 3, 4] + [5, 0, -3, 1]
   x = x.astype(np.float32)
   scale, bias = RNG.normal(size=(2, 4)).astype(np.float32)
@@ -57,7 +57,7 @@ def test_group_norm_and_relu_pool_against_flax(window):
 
   def ours(x, scale, bias):
     gain, offset = layers.GroupNorm(2).apply({'params': {'scale': scale, 'bias': bias}}, x)
-    return jnp.sum(layers.relu_pool(x, gain, offset, window) * weights)
+    return jnp.sum(layers.affine_pool(x, gain, offset, window) * weights)
 
   theirs = lambda x, scale, bias: jnp.sum(normalised(x, scale, bias, window) * weights)
   found, gradients = jax.value_and_grad(ours, (0, 1, 2))(x, scale, bias)
@@ -67,14 +67,14 @@ def test_group_norm_and_relu_pool_against_flax(window):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_relu_pool_keeps_the_largest_of_each_window():
+def test_affine_pool_keeps_the_largest_of_each_window():
   x = RNG.normal(size=(2, 6, 8, 3)).astype(np.float32)
   gain, offset = RNG.normal(size=(2, 2, 3)).astype(np.float32)
   expected = np.zeros((2, 2, 4, 3), np.float32)
   for b, i, j, channel in np.ndindex(2, 2, 4, 3):
     window = x[b, 3 * i : 3 * i + 3, 2 * j : 2 * j + 2, channel] * gain[b, channel] + offset[b, channel]
     expected[b, i, j, channel] = max(0, window.max())
-  np.testing.assert_allclose(layers.relu_pool(x, gain, offset, (3, 2)), expected, rtol=1e-6, atol=1e-6)
+  np.testing.assert_allclose(layers.affine_pool(x, gain, offset, (3, 2)), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_group_norm_of_a_plane_is_its_bias():
@@ -82,13 +82,13 @@ def test_group_norm_of_a_plane_is_its_bias():
   np.testing.assert_allclose(3 * gain + offset, 0, atol=1e-3)
 
 
-def test_relu_pool_in_bfloat16():
+def test_affine_pool_in_bfloat16():
   x = RNG.normal(size=(2, 6, 8, 4)).astype(jnp.bfloat16)
   gain, offset = np.ones((2, 4), np.float32), np.zeros((2, 4), np.float32)
-  run = lambda *args: jnp.sum(layers.relu_pool(*args, (2, 2)).astype(jnp.float32))
+  run = lambda *args: jnp.sum(layers.affine_pool(*args, (2, 2)).astype(jnp.float32))
   gradients = jax.grad(run, (0, 1, 2))(x, gain, offset)
   assert [leaf.dtype for leaf in gradients] == [jnp.bfloat16, jnp.float32, jnp.float32]
-  assert layers.relu_pool(x, gain, offset, (2, 2)).dtype == jnp.bfloat16
+  assert layers.affine_pool(x, gain, offset, (2, 2)).dtype == jnp.bfloat16
 
 
 def test_standardise_takes_brightness_and_contrast_away():
@@ -127,6 +127,24 @@ def test_maxout_keeps_the_largest_of_its_pieces_and_of_each_window():
     pieces = slice(3 * feature, 3 * feature + 3)
     window = x[b, 3 * i : 3 * i + 3, 2 * j : 2 * j + 2, pieces] * gain[b, pieces] + offset[b, pieces]
     expected[b, i, j, feature] = window.max()
-  found = layers.maxout_pool(x, gain, offset, (3, 2), 3)
+  found = layers.affine_pool(x, gain, offset, (3, 2), 3)
   assert (expected < 0).any()  # there is no relu
   np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('options', [{}, {'xla_backend_optimization_level': 0}])
+@pytest.mark.parametrize('maxout', [1, 2])
+@pytest.mark.parametrize('window', [(1, 1), (2, 2)])
+def test_no_gradient_is_lost_where_the_compiler_computes_activations_again(window, maxout, options):
+  """Each pooled value has one that it came from, behind a convolution, compiled as a training step is."""
+  keys = jax.random.split(jax.random.key(0), 4)
+  x, kernel = jax.random.normal(keys[0], (4, 28, 28, 16)), jax.random.normal(keys[1], (3, 3, 16, 64))
+  gain, offset = jax.random.uniform(keys[2], (4, 64)) + 0.5, jax.random.normal(keys[3], (4, 64))
+
+  def total(offset, x):
+    convolved = jax.lax.conv_general_dilated(x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+    pooled = layers.affine_pool(convolved, gain, offset, window, maxout)
+    return pooled.sum(), jnp.size(pooled) if maxout > 1 else (pooled > 0).sum()
+
+  arrived, count = jax.jit(jax.grad(total, has_aux=True), compiler_options=options)(offset, x)
+  assert float(arrived.sum()) == float(count) > 1000
