@@ -1,10 +1,12 @@
 """Scores a trained run: python -m digits_jax.evaluate --workdir=RUN [--config=OTHER | --labels=FILE.csv]
 
-Without more it scores the run's own test sets, as the end of training did. --config=configs/NAME.py:ARGUMENT scores
-another config's test sets. --labels=FILE.csv scores your own images: columns filename,label, filenames relative to the
-CSV file. Images of another size are placed on the run's canvas as `predict` does.
+Without more it scores the run's own test sets, as the end of training did; --split=validation its validation set, by
+which choices are made. --config=configs/NAME.py:ARGUMENT scores another config's sets. --labels=FILE.csv scores your
+own images: columns filename,label, filenames relative to the CSV file. Images of another size are placed on the run's
+canvas as `predict` does.
 
 --zooms=1.08,1.16 stands in place of the run's config.evaluation.zooms; --zooms= looks at each image once.
+--decoder=greedy stands in place of config.evaluation.decoder: the likeliest class of each frame, and no second reading.
 --out=FILE.json writes the figures as result.json has them; --sheet=FILE.png draws images with what was read, errors
 first, the most confident foremost (FILE-NAME.png of each where there are several test sets).
 """
@@ -19,6 +21,8 @@ from digits_jax.errors import InputError
 _WORKDIR = command.workdir_flag()
 _CONFIG = command.config_flag()
 _LABELS = flags.DEFINE_string('labels', None, 'CSV file with the columns filename,label: your own images.')
+_SPLIT = flags.DEFINE_enum('split', 'test', ['validation', 'test'], 'Whose images of the config are scored.')
+_DECODER = flags.DEFINE_enum('decoder', None, ['beam', 'greedy'], "What reads CTC's frames; default: the run's.")
 _ZOOMS = command.zooms_flag()
 _OUT = command.out_flag('JSON file for the figures.')
 _SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of images and what was read, errors first.')
@@ -34,6 +38,8 @@ def main(arguments):
     raise InputError('--labels is empty: name a CSV file, or leave it out')
   if _CONFIG.value is not None and _LABELS.value:
     raise InputError('--config and --labels each say what to read: give one of them')
+  if _SPLIT.value != 'test' and _LABELS.value:
+    raise InputError('--split says which images of a config, and --labels names your own: give one of them')
   command.check_file('--out', _OUT.value, '.json')
   command.check_file('--sheet', _SHEET.value, '.png')
 
@@ -41,12 +47,13 @@ def main(arguments):
   from digits_jax.reading import evaluation, run
   from digits_jax.training import evaluate, experiment, finish, rundir
 
-  opened = run.load(_WORKDIR.value, zooms=_ZOOMS.value)
+  opened = run.load(_WORKDIR.value, zooms=_ZOOMS.value, decoder=_DECODER.value)
   experiment.check_decoder(opened.config)
   if _LABELS.value:
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
   else:
-    sets = evaluation.config_sets(opened, opened.config if _CONFIG.value is None else _CONFIG.value)
+    config = opened.config if _CONFIG.value is None else _CONFIG.value
+    sets = evaluation.config_sets(opened, config, split=_SPLIT.value)
   tests = {}
   for name, fixed in sets.items():
     records = evaluation.score(opened, fixed)
@@ -58,8 +65,9 @@ def main(arguments):
       finish.draw_sheet(path, fixed, records, opened.alphabet, opened.config.evaluation.sheet)
       print(f'wrote {path}')
   if _OUT.value:
-    zooms = list(opened.config.evaluation.zooms)
-    result = {'step': opened.step, 'temperature': opened.temperature, 'zooms': zooms, 'tests': tests}
+    reading = opened.config.evaluation
+    result = {'step': opened.step, 'temperature': opened.temperature, 'decoder': reading.decoder}
+    result |= {'zooms': list(reading.zooms), 'tests': tests}
     rundir.write_json(pathlib.Path(_OUT.value), result)
     print(f'wrote {_OUT.value}')
 

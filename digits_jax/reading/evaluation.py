@@ -23,8 +23,8 @@ def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
   return scorer(run.params, run.temperature)
 
 
-def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
-  """The test sets of a config, the run's own or another, as this run can read them.
+def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[str, evaluate.FixedSet]:
+  """The test sets of a config, the run's own or another, as this run can read them; or its validation set.
 
   Images of the run's own config are left as they are, whatever their width, as when training ended; others are placed
   on its canvas as the reader does. Labels become classes of the run's alphabet. Raises InputError where the sets hold
@@ -32,7 +32,7 @@ def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
   """
   if config is run.config and run.left_out:
     raise InputError(
-      f'this file of weights does not say where its test images lie ({", ".join(run.left_out)}): give --config=FILE '
+      f'this file of weights does not say where its images lie ({", ".join(run.left_out)}): give --config=FILE '
       'or --labels=FILE.csv'
     )
   alphabet = Alphabet(config.alphabet)
@@ -41,7 +41,8 @@ def config_sets(run: Run, config: ConfigDict) -> dict[str, evaluate.FixedSet]:
       f'the test sets of {config.name} are written in {alphabet.symbols!r}, and this run does not know '
       f'{", ".join(map(repr, unknown))}: its alphabet is {run.alphabet.symbols!r}'
     )
-  sets = feeds.of(config).tests(config, alphabet)
+  feed = feeds.of(config)
+  sets = {split: feed.validation(config, alphabet)} if split == 'validation' else feed.tests(config, alphabet)
   for name, fixed in sets.items():
     source = fixed.source if alphabet == run.alphabet else _relabelled(fixed.source, alphabet, run.alphabet)
     if config is not run.config:

@@ -40,12 +40,15 @@ class Run:
     return feeds.of(self.config).canvas(self.config)
 
 
-def load(workdir: str | pathlib.Path | None = None, *, zooms: Sequence[float] | None = None) -> Run:
+def load(
+  workdir: str | pathlib.Path | None = None, *, zooms: Sequence[float] | None = None, decoder: str | None = None
+) -> Run:
   """Opens a run directory, or a file of weights, on the default device, whatever it was trained on.
 
   No data is needed. None opens the reader of house numbers that comes with the package. zooms: in place of
-  config.evaluation.zooms; the temperature stays that of the run's own views. Raises InputError where there is neither a
-  directory nor a file, or no complete checkpoint yet, or one of another shape, and on zooms that cannot be.
+  config.evaluation.zooms; the temperature stays that of the run's own views. decoder: in place of
+  config.evaluation.decoder. Raises InputError where there is neither a directory nor a file, or no complete checkpoint
+  yet, or one of another shape, and on zooms or a decoder that cannot be.
   """
   try:
     zooms = None if zooms is None else tuple(map(float, zooms))
@@ -55,14 +58,14 @@ def load(workdir: str | pathlib.Path | None = None, *, zooms: Sequence[float] | 
   if workdir.is_file():
     about = weights.read_about(workdir)
     params = weights.read_params(workdir)
-    config, alphabet, task, shapes = _make(workdir, about['config'], zooms)
+    config, alphabet, task, shapes = _make(workdir, about['config'], zooms, decoder)
     if reason := transfer.misfit(shapes, params):
       raise InputError(f'{workdir} does not fit the model that its config names: {reason}')
     params = jax.tree.map(jnp.asarray, params)
     return Run(config, alphabet, task, params, about['step'], about['temperature'], about['left_out'])
   if not workdir.exists():
     raise InputError(f'there is no run directory, and no file of weights, {workdir}')
-  config, alphabet, task, shapes = _make(workdir, rundir.read_config(workdir), zooms)
+  config, alphabet, task, shapes = _make(workdir, rundir.read_config(workdir), zooms, decoder)
   checkpoints = Checkpoints(workdir)
   try:
     if checkpoints.best_step() is None:
@@ -74,7 +77,7 @@ def load(workdir: str | pathlib.Path | None = None, *, zooms: Sequence[float] | 
   return Run(config, alphabet, task, jax.tree.map(jnp.asarray, params), step, read_temperature(workdir, step))
 
 
-def _make(path, config, zooms):
+def _make(path, config, zooms, decoder):
   """The config of a run, its alphabet, its task, and the shapes of its parameters."""
   config = ConfigDict(config)
   if config.get('schema_version') != experiment.SCHEMA_VERSION:
@@ -86,6 +89,10 @@ def _make(path, config, zooms):
   try:
     # Younger than the configs of some runs.
     config.evaluation.zooms = tuple(config.evaluation.get('zooms', ())) if zooms is None else zooms
+    if decoder is not None:
+      if config.task != 'read_ctc':
+        raise InputError(f'{path} reads by {config.task}, whose most probable reading is exact: leave the decoder out')
+      config.evaluation.decoder = decoder
     alphabet = Alphabet(config.alphabet)
     task = experiment.make_task(config, alphabet)
     shapes = jax.eval_shape(task.init, jax.random.key(0), blank_batch(config))

@@ -218,6 +218,8 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
     (['--workdir=RUN', '--labels=a.csv', '--config=configs/fonts.py:tiny'], 'give one of them'),
     (['--workdir=RUN', '--labels='], '--labels is empty'),
     (['--workdir=RUN', '--zooms=3'], 'config.evaluation.zooms: 3 must be'),
+    (['--workdir=RUN', '--labels=a.csv', '--split=validation'], '--split says which images of a config'),
+    (['--workdir=RUN', '--zooms=1.2', '--decoder=greedy'], "which config.evaluation.decoder='greedy' does not"),
     (['--workdir=RUN', '--out=figures.txt'], 'ends with .json'),
     (['--workdir=RUN', '--sheet=none/sheet.png'], 'there is no folder'),
     (['--workdir=RUN', '--labels=none.csv'], 'there is no file of labels none.csv'),
@@ -226,6 +228,40 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
 def test_wrong_flags(call, finished, arguments, message):
   code, said, complaint = call(*(a.replace('RUN', str(finished)) for a in arguments))
   assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
+
+
+def test_the_validation_set_is_that_of_training(call, finished, run, tmp_path):
+  code, said, complaint = call(f'--workdir={finished}', '--split=validation', f'--out={tmp_path / "figures.json"}')
+  assert code == 0, complaint
+  built = experiment.build(run.config)
+  score = evaluate.make_scorer(run.task, built.validation, batch_size=run.config.evaluation.batch_size)
+  wanted = json.loads(json.dumps(evaluate.summarise(score(run.params, run.temperature))))
+  figures = json.loads((tmp_path / 'figures.json').read_text())['tests']
+  assert figures == {'validation': {'set': 'validation', 'seed': 1} | wanted}
+  assert said.startswith('validation (validation): ')
+
+
+def test_greedy_reading_of_a_run_that_was_scored_by_the_beam_search(call, finished, run, own, tmp_path):
+  out = tmp_path / 'figures.json'
+  code, _, complaint = call(f'--workdir={finished}', '--decoder=greedy', f'--out={out}', f'--sheet={tmp_path}/s.png')
+  assert code == 0, complaint
+  written = json.loads(out.read_text())
+  figures = written['tests']['test']
+  batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
+  paths = np.asarray(run.task.predict(run.params, batch.images)['logits']).argmax(-1)  # [20, T]
+  merged = [[c for c, before in zip(path, [0, *path[:-1]], strict=True) if c and c != before] for path in paths]
+  found = [run.alphabet.decode(np.array(classes), len(classes)) for classes in merged]
+  right = [one == label for one, label in zip(found, labels_of(run.alphabet, batch), strict=True)]
+  assert figures['sequence_accuracy'] == np.mean(right)
+  assert (written['decoder'], list(figures['n_best_accuracy'])) == ('greedy', ['1'])
+  assert found != texts(run, own[1])  # or either decoder would do
+  assert figures['loss'] == json.loads((finished / 'result.json').read_text())['tests']['test']['loss']
+
+
+def test_softmax_heads_have_no_decoder(call, tmp_path):
+  workdir = runs.make_run(tmp_path / 'run', task='read_multidigit')
+  code, said, complaint = call(f'--workdir={workdir}', '--decoder=greedy')
+  assert (code, said) == (2, '') and 'reads by read_multidigit, whose most probable reading is exact' in complaint
 
 
 def test_zooms_of_a_run_that_is_scored_by_greedy_decoding(call, tmp_path):
