@@ -61,6 +61,15 @@ PARAMETERS = {
   ('own', None): 393_931,
   ('own', 'default'): 393_931,
   ('own', 'tiny'): 3_723,
+  ('projects', None): 252_203,
+  ('projects', 'default'): 252_203,
+  ('projects', 'seven'): 252_203,
+  ('projects', 'triplets'): 248_107,
+  ('projects', 'grid'): 4_047_640,
+  ('projects', 'transfer'): 351_307,
+  ('projects', 'drawn'): 328_139,
+  ('projects', 'plates'): 328_139,
+  ('projects', 'tiny'): 3_819,
   ('speedrun', None): 450_680,
   ('speedrun', 'default'): 450_680,
   ('speedrun', 'gpu'): 928_440,
@@ -305,10 +314,29 @@ def test_fonts_tiny_trains_end_to_end(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['mnist', 'digit', 'svhn', 'street'])
+@pytest.mark.parametrize('name', ['mnist', 'digit', 'svhn', 'street', 'projects', 'speedrun'])
 def test_tiny_configs_train_end_to_end(tmp_path, data_dir, name):
   out = train(name, tmp_path / 'run', f'--config.data.data_dir={data_dir}')
   assert_whole(tmp_path / 'run', out, get(name, 'tiny', data_dir), PARAMETERS[name, 'tiny'])
+
+
+@pytest.mark.slow
+def test_your_own_images_train_end_to_end(tmp_path, data_dir):
+  changes = (f'--config.data.folder={data_dir / "own"}', '--config.data.held_out=0.2,0.5')
+  out = train('own', tmp_path / 'run', f'--config.data.data_dir={data_dir}', *changes)
+  config = get('own', 'tiny', data_dir)
+  config.data.held_out = (0.2, 0.5)
+  assert_whole(tmp_path / 'run', out, config, PARAMETERS['own', 'tiny'])
+
+
+@pytest.mark.slow
+def test_softmax_heads_on_squares_of_photos_train_end_to_end(tmp_path, data_dir):
+  """The way of svhn.py:goodfellow, which is too large for a test."""
+  small = ("--config.model.pools=((3,3),(3,3))", "--config.model.dense_features=(16,)", '--config.model.maxout=2')
+  changes = ('--config.task=read_multidigit', '--config.photos.is_square=True', '--config.photos.max_digits=5')
+  out = train('svhn', tmp_path / 'run', f'--config.data.data_dir={data_dir}', *changes, *small)
+  result = json.loads((tmp_path / 'run' / 'result.json').read_text())
+  assert result['tests']['test']['examples'] == 20 and 'of 20 numbers right' in out
 
 
 @pytest.mark.slow

@@ -1,0 +1,81 @@
+"""The recipes of public hobby projects that read numbers, as they describe them: what ours are compared with.
+
+python -m digits_jax.main --config=configs/projects.py:seven
+python -m digits_jax.main --config=configs/projects.py:triplets
+python -m digits_jax.main --config=configs/projects.py:grid
+python -m digits_jax.main --config=configs/projects.py:transfer   # begins with runs/digit-fonts: configs/digit.py:fonts
+
+for part in "train 60000" "validation 2000" "test 5000"; do set -- $part
+  python -m digits_jax.synthesise --config=configs/projects.py:drawn --distinct --split=$1 --count=$2 \
+    --out=runs/plates-60000/$1; done
+python -m digits_jax.main --config=configs/projects.py:plates
+
+The projects give the task, the kind of network, the optimiser and its schedule; widths, batches and what else they do
+not give are ours, and so are the test sets (configs/testsets.py): figures compare with our own recipes, and roughly
+with theirs. The fifth project classifies single digits by a pretrained network of another kind: there is no config of
+it. Figures: experiments/projects.
+"""
+
+from configs import common, fonts, testsets
+
+VARIANTS = ('default', 'seven', 'triplets', 'grid', 'transfer', 'drawn', 'plates', 'tiny')
+HANDWRITTEN = {'seven': testsets.seven, 'triplets': testsets.triplets, 'grid': testsets.grid}
+
+
+def get_config(argument=None):
+  """`seven` (the `default` is the same): 7 handwritten digits on 32x128, blobs and noise, a CRNN, Adam, a learning rate
+  that is lowered on plateaus, early stopping. `triplets`: three MNIST digits on 28x84, the image turned, zoomed and
+  shifted, a CNN with an LSTM, 8 epochs. `grid`: 1 to 5 MNIST digits in cells on 28x140, a CNN with one softmax a
+  position. `transfer`: 5 printed digits, a GRU on the frozen trunk of a classifier of single ones, a cyclic rate.
+  `plates`: 60,000 files of 5 printed digits, Adam at 3e-4, batches of 256, patience 5. `drawn`: plates, from the
+  generator that wrote the files. `tiny`: 4 steps of seven, for tests.
+  """
+  variant = common.choose(argument, VARIANTS)
+  if variant == 'transfer':
+    config = fonts.get_config('transfer')
+    config.name = 'projects-transfer'
+    config.synth.number.min_length = 5
+    config.model.recurrent = 'gru'
+    config.optim.name, config.optim.weight_decay = 'adam', 0.0
+    return config
+  config = common.get_config()
+  config.name = 'projects' if variant == 'default' else f'projects-{variant}'
+  config.optim.update(name='adam', schedule='constant', weight_decay=0.0, learning_rate=1e-3, average_decay=0.0)
+  config.selection.metric = 'loss'
+  if variant in ('drawn', 'plates'):
+    config.synth = testsets.plates().synth  # 5 digits throughout, sizes 18 to 25, 22 faces, gaps of 0 to 8 pixels
+    config.optim.learning_rate = 3e-4
+    config.selection.patience = 5
+    config.validation.examples = 2000
+    config.update(batch_size=256, steps=7020, eval_every=234, checkpoint_every=234)  # 30 epochs at most
+    if variant == 'plates':
+      config.data.update(source='folder', folder='runs/plates-60000', hold_out_numbers=False)
+      config.tests.test.update(name='plates-60000', examples=5000)
+      config.synth.photo.noise = (0.0, 0.0)  # it is in the files
+    return config
+  config.data.update(glyphs='mnist', hold_out_numbers=False)
+  config.tests.test = HANDWRITTEN.get(variant, testsets.seven)()
+  config.synth = config.tests.test.synth.copy_and_resolve_references()
+  config.validation.examples = 2000
+  # Two convolutions, each pooled by 2x2, from full resolution on.
+  config.model.update(patch=(1, 1), widths=(32, 64), pools=((2, 2), (2, 2)), frame_features=64)
+  config.model.update(recurrent='lstm', recurrent_features=128)
+  if variant in ('default', 'seven', 'tiny'):
+    config.synth.clutter.blobs = 2
+    config.optim.schedule = 'plateau'
+    config.selection.update(patience=5, plateau_patience=2)
+    config.update(steps=9400, eval_every=313, checkpoint_every=313)  # 30 epochs of 20,000 numbers at most
+  if variant == 'triplets':
+    config.synth.warp.update(turn_degrees=10.0, zoom=(0.9, 1.1), shift_px=2.0)
+    config.update(steps=2504, eval_every=313, checkpoint_every=313)  # 8 epochs of 20,000 numbers
+  if variant == 'grid':
+    config.task = 'read_multidigit'
+    config.model.dense_features = (256,)
+    config.update(steps=4695, eval_every=313, checkpoint_every=313)  # 15 epochs of 20,000 numbers
+  if variant == 'tiny':
+    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    config.model.update(patch=(4, 4), widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+    config.validation.examples = 12
+    config.tests.test.examples = 20
+    config.evaluation.update(batch_size=8, sheet=12)
+  return config
