@@ -5,8 +5,8 @@ an order that is drawn from (seed, epoch). Nothing is remembered between steps, 
 """
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
-from concurrent import futures
 
 import jax
 import jax.numpy as jnp
@@ -136,19 +136,23 @@ def _stack(numbers, places):
 
 
 class _Ahead:
-  """feed(step, first, count) by threads, which go on with the same part of the next step where steps follow."""
+  """feed(step, first, count) by grain's threads, which read the same part of the next step meanwhile."""
 
   def __init__(self, numbers, places, threads, *, is_endless):
-    self._numbers, self._places, self._waiting, self._is_endless = numbers, places, {}, is_endless
-    self._pool = futures.ThreadPoolExecutor(threads, 'photos')
+    self._numbers, self._places, self._threads, self._is_endless = numbers, places, threads, is_endless
+    self._following, self._batches = None, None
 
   def __call__(self, step, first, count):
-    now, following = (step, first, count), (step + 1, first, count)
-    waiting = self._waiting.get(now) or self._submit(now)
-    if self._is_endless:
-      self._waiting = {following: self._waiting.get(following) or self._submit(following)}
-    items = [one.result() for one in waiting]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
+    if self._following != (step, first, count):
+      self._batches = self._from(step, first, count)
+    self._following = (step + 1, first, count) if self._is_endless else None
+    return next(self._batches)
 
-  def _submit(self, batch):
-    return [self._pool.submit(self._numbers.__getitem__, int(place)) for place in self._places(*batch)]
+  def _from(self, step, first, count):
+    """The batches of this step, and where steps follow, of those."""
+    import grain
+
+    place = lambda i: int(self._places(step + i // count, first + i % count, 1)[0])
+    items = grain.MapDataset.range(sys.maxsize if self._is_endless else count).map(lambda i: self._numbers[place(i)])
+    options = grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=count)
+    return iter(items.to_iter_dataset(options).batch(count))

@@ -272,6 +272,19 @@ def test_threads_read_the_next_step_meanwhile_where_there_is_one(data_dir, is_en
     assert len(read) == len(set(read)) == wanted  # each once, those of the next step too
 
 
+@pytest.mark.parametrize('threads', [0, 2])
+def test_a_photo_that_cannot_be_read_is_named(data_dir, threads):
+  class Damaged(svhn_feed.Numbers):
+    def __getitem__(self, i):
+      raise InputError(f'photo {i} is damaged')
+
+  selection = svhn.select(data_dir, ('train',), 'all')
+  numbers = Damaged(selection, {'train': ()}, alphabet=Alphabet(), slots=6)
+  source = svhn_feed.source(numbers, lambda *_: _, batch_size=8, seed=3, keep='none', threads=threads)
+  with pytest.raises(InputError, match=r'photo \d+ is damaged'):
+    source.feed(0, 0, 8)
+
+
 def test_a_batch_holds_its_photos(data_dir):
   selection, source = build(data_dir, keep='host', seed=None, part='all')
   batch = draw(source, 0, 5, 4)
