@@ -9,8 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from configs import fonts
+from configs import fonts, own, street, svhn
+from digits_jax.data import images, svhn_builder
 from digits_jax.training import checkpoint, evaluate, experiment, finish, logbook, loop, rundir
+from tests.data import made_svhn
 from tests.training import runs, toy
 
 # Averaging is on in configs/common.py. A plateau after every evaluation that is no better.
@@ -52,16 +54,53 @@ def test_the_real_model_in_two_parts_equals_a_whole_one(tmp_path):
     synth.number.update(min_length=1, max_length=2)
     synth.layout.update(height=32, width=64)
   validation = evaluate.FixedSet('validation', toy.source(side=32), 1, 12)
-  built = dataclasses.replace(experiment.build(config), validation=validation)
+  assert_two_parts_equal_a_whole(tmp_path, dataclasses.replace(experiment.build(config), validation=validation))
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+  """A made SVHN, and a folder of images of one's own."""
+  folder = tmp_path_factory.mktemp('photos')
+  made_svhn.write(folder / 'archives', {'train': 20, 'test': 4})
+  assert svhn_builder.prepare(str(folder), str(folder / 'archives'), wanted=['train', 'test'], mirrors=[])
+  (folder / 'own').mkdir()
+  rng = np.random.default_rng(0)
+  for i in range(30):
+    images.write_png(folder / 'own' / f'{i}.png', rng.integers(0, 256, (64, 128), np.uint8))
+  return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'module, changes',
+  [
+    pytest.param(svhn, {'photos.keep': 'device'}, id='photos on the device'),
+    pytest.param(svhn, {'photos.keep': 'host'}, id='photos on the host'),
+    pytest.param(svhn, {'photos.keep': 'none', 'photos.workers': 2}, id='photos that threads decode'),
+    pytest.param(own, {'data.held_out': (0.3, 0.3)}, id='images of a folder'),
+    pytest.param(street, {}, id='scenes'),
+  ],
+)
+def test_every_source_in_two_parts_equals_a_whole_one(tmp_path, photos, monkeypatch, module, changes):
+  """An epoch ends within the run, and dropout is drawn."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  config = module.get_config('tiny')
+  config.data.update(data_dir=str(photos), folder=str(photos / 'own') if module is own else '')
+  config.update_from_flattened_dict({'steps_per_call': 1, 'model.recurrent': 'none', 'model.dropout': 0.2} | changes)
+  assert_two_parts_equal_a_whole(tmp_path, experiment.build(config))
+
+
+def assert_two_parts_equal_a_whole(folder, built):
+  """4 steps at once, and 2 and then 2 more."""
   for name, lasts in (('whole', [4]), ('parts', [2, 4])):
     for steps in lasts:
-      changed = config.copy_and_resolve_references()
+      changed = built.config.copy_and_resolve_references()
       changed.steps = steps
-      rundir.open_run(tmp_path / name, changed, is_lead=True)
-      checkpoints = checkpoint.Checkpoints(tmp_path / name)
-      assert loop.train(dataclasses.replace(built, config=changed), tmp_path / name, checkpoints) is None
+      rundir.open_run(folder / name, changed, is_lead=True)
+      checkpoints = checkpoint.Checkpoints(folder / name)
+      assert loop.train(dataclasses.replace(built, config=changed), folder / name, checkpoints) is None
       checkpoints.close()
-  runs.assert_same_bits(tmp_path / 'whole', tmp_path / 'parts', has_result=False)
+  runs.assert_same_bits(folder / 'whole', folder / 'parts', has_result=False)
 
 
 @pytest.mark.slow
