@@ -141,16 +141,66 @@ def test_checksums(run, tmp_path):
   assert out.splitlines()[1:] == [f'9 numbers {expected[0].hexdigest()}', f'9 images  {expected[1].hexdigest()}']
 
 
-def test_a_named_set_is_what_docs_benchmark_says(run):
-  """Not to be updated: numbers are the same everywhere, pixels wherever docs/benchmark.md says so."""
-  code, out, err = run('--config=configs/fonts.py:quick', '--count=64', '--split=test', '--checksum')
+PRINTED = {
+  'plates-v1': ['--config=configs/fonts.py:quick'],
+  'five-v1': ['--config=configs/fonts.py:five'],
+  'twelve-v1': ['--config=configs/fonts.py:twelve'],
+  'lengths-v1': ['--config=configs/fonts.py:lengths', '--test=lengths'],
+  'printed-v1': ['--config=configs/digit.py:fonts'],
+}
+# Of digits of our own making, in place of MNIST's.
+HANDWRITTEN = {
+  'strings-v1': 'b389c4bb6f4fa68b9285a59cc7bbe14ca16550e1aebbb1348ff9f50e5fe901ca',
+  'seven-v1': 'c00c71004c993ef23b8bc938ee5ef2ce9a73ee9abfd55eabaa212b40966823a5',
+  'triplets-v1': 'd2076ecd970415503d311498d35cc12650e6dce7a783ddac3e0cb9dc8a760165',
+  'grid-v1': 'cdcd4ba4d023ad33e998fa15ca62a1da0a9c37da678c9abd3a440cb7a4489826',
+}
+
+
+def first_64(run, *arguments):
+  """The checksums of numbers and of pixels."""
+  code, out, err = run('--count=64', '--split=test', '--checksum', *arguments)
   assert code == 0, err
-  numbers, pixels = (line.split()[2] for line in out.splitlines())
-  text = (ROOT / 'docs' / 'benchmark.md').read_text()
-  assert numbers in text
+  return [line.split()[2] for line in out.splitlines()]
+
+
+def has_fma():
+  """Whether products and sums are rounded once, on which pixels depend as docs/benchmark.md says."""
   cpu = pathlib.Path('/proc/cpuinfo')
-  if cpu.is_file() and ' fma ' in cpu.read_text():  # products and sums are rounded once
-    assert pixels in text
+  return cpu.is_file() and ' fma ' in cpu.read_text()
+
+
+@pytest.mark.parametrize('name', PRINTED)
+def test_a_printed_set_is_what_docs_benchmark_says(run, name):
+  """Not to be updated: numbers are the same everywhere, pixels wherever docs/benchmark.md says so."""
+  numbers, pixels = first_64(run, *PRINTED[name])
+  row = f'| `{name}` | `{numbers}` | `'
+  text = (ROOT / 'docs' / 'benchmark.md').read_text()
+  assert row in text
+  assert row + f'{pixels}` |' in text or not has_fma()
+
+
+@pytest.fixture(scope='module')
+def made_digits(tmp_path_factory):
+  """A CSV file of 300 digits: crossed strokes, no two alike."""
+  path, raw = tmp_path_factory.mktemp('digits') / 'made.csv', np.random.Philox(0).random_raw(300 * 4) % 20
+  with path.open('w') as file:
+    for i, (left, top, low, right) in enumerate(raw.reshape(300, 4).astype(int)):
+      digit = np.zeros((28, 28), int)
+      digit[4:24, left + 3 : left + 5] = 255
+      digit[top + 3 : top + 6, 4:24] = 200 + i % 50
+      digit[low + 4, right + 4] = 255
+      file.write(','.join(map(str, [i % 10, *digit.ravel()])) + '\n')
+  return path
+
+
+@pytest.mark.parametrize('name', HANDWRITTEN)
+def test_a_handwritten_set_is_drawn_as_ever(run, made_digits, name):
+  """Not to be updated: its numbers are those of docs/benchmark.md, its pixels those that go with the sums there."""
+  config = f'--config=configs/mnist.py:{name.removesuffix("-v1")}'
+  numbers, pixels = first_64(run, config, '--config.data.glyphs=csv', f'--config.data.glyph_path={made_digits}')
+  assert f'| `{name}` | `{numbers}` | `' in (ROOT / 'docs' / 'benchmark.md').read_text()
+  assert pixels == HANDWRITTEN[name] or not has_fma()
 
 
 def test_too_few_distinct_numbers(run, tmp_path):
