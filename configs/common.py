@@ -25,13 +25,13 @@ def get_config() -> ConfigDict:
   config.eval_every = 250  # steps
   config.checkpoint_every = 250  # steps
   config.blank_patience = 1000  # steps after warm-up before training warns that only blanks are read; 0 never warns
-  config.alphabet = '0123456789'  # digits; with fonts also '.' and '-' behind them
+  config.alphabet = '0123456789'  # digits, some or all; with fonts also '.' and '-' after them
   config.task = 'read_ctc'  # what is learnt: 'read_ctc', 'read_multidigit' or 'classify'
   config.init_from = ''  # run directory, or file of weights, whose parameters this run begins with; '' is from scratch
   config.init_subtrees = ()  # of them, such as ('trunk',); () is every one that fits
 
   config.model = ConfigDict()  # the trunk, which all tasks have (patch to groups), then what some tasks put on it
-  config.model.patch = (4, 4)  # pixels that make one position of the first convolution
+  config.model.patch = (4, 4)  # pixels (down, across) that are folded into features first (space to depth)
   config.model.widths = (64, 64, 128)  # features of each convolution block
   config.model.pools = ((2, 1), (2, 1), (2, 1))  # after each block, (down, across)
   config.model.groups = 8  # of GroupNorm
@@ -41,11 +41,11 @@ def get_config() -> ConfigDict:
   config.model.recurrent_layers = 1  # read_ctc: one above the other
   config.model.is_bidirectional = True  # read_ctc: each layer reads from both ends
   config.model.kernel = 3  # read_multidigit: side of the trunk's convolutions; 3 in other tasks
-  config.model.maxout = 1  # read_multidigit: convolutions whose largest is a feature of the first block; 1 is relu
+  config.model.maxout = 1  # read_multidigit: maxout pieces of each feature of the first block; 1 is relu
   config.model.positions = 5  # read_multidigit: symbols that a number may have
   config.model.is_aligned = False  # read_multidigit: each symbol stands in its own strip, and is read there alone
   config.model.dense_features = (256,)  # read_multidigit, classify: of each dense layer behind the trunk
-  config.model.dropout = 0.0  # share of the features before each dense layer behind the trunk that training drops
+  config.model.dropout = 0.0  # rate of dropout before each dense layer after the trunk
   config.model.label_smoothing = 0.0  # classify, read_multidigit: share of each target that is spread over all symbols
   config.model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and softmax stay float32
 
@@ -57,18 +57,18 @@ def get_config() -> ConfigDict:
   config.optim.cycle_steps = 1000  # of 'triangular'
   config.optim.final_frac = 0.01  # of the rate, at the end of 'cosine' and in the valleys of 'triangular'
   config.optim.weight_decay = 1e-4  # of matrices and kernels, not of scales and biases; 0 with 'adam'
-  config.optim.momentum = 0.9  # of 'sgd'
+  config.optim.momentum = 0.9  # Nesterov momentum of 'sgd'
   config.optim.clip_norm = 1.0  # global norm of the gradient; 0 does not clip
   config.optim.frozen = ()  # subtrees of the parameters that training leaves as they are, such as ('trunk',)
-  config.optim.average_decay = 0.99  # of the running average of parameters that is read with; 0 keeps none
+  config.optim.average_decay = 0.99  # of the parameters' exponential moving average (EMA), which is read with; 0: none
 
   config.selection = ConfigDict()  # what validation decides
   config.selection.metric = 'sequence_accuracy'  # or another of digits_jax/training/stopping.METRICS, such as 'loss'
-  config.selection.min_delta = 0.0  # what counts as an improvement
+  config.selection.min_delta = 0.0  # smallest gain of the metric that counts as an improvement
   config.selection.patience = 0  # evaluations without improvement before training stops; 0 never stops
   config.selection.plateau_patience = 5  # the same before schedule 'plateau' lowers the rate
-  config.selection.plateau_factor = 0.5  # by which it does
-  config.selection.min_rate_scale = 0.01  # of the first rate, where it ends
+  config.selection.plateau_factor = 0.5  # what schedule 'plateau' then multiplies the learning rate by
+  config.selection.min_rate_scale = 0.01  # of optim.learning_rate, below which 'plateau' does not go
 
   config.data = ConfigDict()
   config.data.source = 'synthetic'  # what examples are: 'synthetic', 'street', 'svhn' or 'folder'
@@ -79,13 +79,13 @@ def get_config() -> ConfigDict:
   config.data.held_out = (0.1, 0.1)  # shares of your own images for validation and test; of SVHN's the first
   config.data.folder = ''  # source 'folder': your own labelled images, a folder or a CSV file
   config.data.skip_unreadable = False  # of these, files that cannot be read are left out; else they stop the run
-  config.data.ink_frac = (0.25, 0.9)  # of the canvas's height: how high their numbers stand on canvases of another size
+  config.data.ink_frac = (0.25, 0.9)  # of the canvas's height: ink outside of it is rescaled to the middle
   config.data.data_dir = ''  # what `prepare --data_dir` wrote; '' is TFDS's default folder
   config.data.font_dir = ''  # folder of TTF and OTF files; '' is the faces that matplotlib ships
   config.data.test_font_dir = ''  # another folder for the test; '' tests on the faces of font_dir
   config.data.font_sizes = (18, 19, 20, 21, 22, 23, 24, 25)  # pixels an em
-  config.data.validation_families = ()  # families of fonts that training never sees
-  config.data.test_families = ()  # nor validation
+  config.data.validation_families = ()  # families of fonts for validation alone
+  config.data.test_families = ()  # families of fonts for the test alone
   config.data.hold_out_numbers = True  # numbers of 3 and more digits of the test are never trained on
 
   config.photos = ConfigDict()  # of source 'svhn': what is cut out of photos
@@ -93,9 +93,9 @@ def get_config() -> ConfigDict:
   config.photos.margin = 0.3  # by which the box of all digits is expanded, about its centre
   config.photos.is_square = False  # expand the longer side, and cut a square of it; else each side by itself
   config.photos.max_digits = 6  # numbers of more are left out of training and validation, and counted
-  config.photos.keep = 'device'  # crops in training: there, on the 'host', or 'none': decoded for each step
+  config.photos.keep = 'device'  # where crops lie in training: 'device', 'host', or 'none': decoded for each step
   config.photos.workers = 0  # processes that make the file of crops, once; threads that decode, where none are kept
-  config.augment = augment()  # of photos, in training (of source 'street' convolution and colours); else their centre
+  config.augment = augment()  # of source 'svhn' in training ('street': convolution, colours); else the centre is read
 
   config.synth = synth()  # what training draws
   config.scene = scene()  # what source 'street' draws, with config.synth.number
@@ -105,11 +105,11 @@ def get_config() -> ConfigDict:
   config.tests = ConfigDict()
   config.tests.test = test_set('plates-v1', synth())  # drawn from test glyphs and numbers; more may stand beside it
   config.evaluation = ConfigDict()
-  config.evaluation.batch_size = 250  # images in one dispatch, each seen once and for each zoom; changes no figure
+  config.evaluation.batch_size = 250  # images in one dispatch, times 1 + the number of zooms; changes no figure
   config.evaluation.decoder = 'beam'  # or 'greedy': what numbers are read with, in validation and in the test
   config.evaluation.beams = 25  # of 'beam', prefixes kept after each frame
   config.evaluation.n_best = 5  # readings listed for an image; of 'beam' at most `beams`, of 'greedy' one
-  config.evaluation.zooms = ()  # each image is looked at from so many times as far away too, probabilities averaged
+  config.evaluation.zooms = ()  # test-time augmentation: also zoomed out by these factors, probabilities averaged
   config.evaluation.sheet = 48  # test images on the sheet of readings
   config.lock()  # a config file that sets a field which does not exist fails, with a suggestion
   config.tests.unlock()  # but for further test sets
@@ -200,13 +200,13 @@ def scene() -> ConfigDict:
   config.shape.stairs_degrees = 12.0  # baseline of upright digits +- this
   config.shape.stacked = 0.02  # share of numbers whose digits stand one below the other
   config.shape.turn_degrees = 4.0  # the whole number, standard deviation
-  config.shape.steep = 0.25  # share of numbers turned four times as far
+  config.shape.steep = 0.25  # share of numbers whose turn is drawn with four times turn_degrees
   config.shape.shear_degrees = 8.0  # the whole number +- this, along both axes
   config.shape.perspective = 0.1  # by which share the middle of one side may be larger than the number's middle
-  config.shape.loose_x = (-0.02, 0.14)  # by which a box is larger than its digit's frame, itself turned, left and right
+  config.shape.loose_x = (-0.02, 0.14)  # slack of a box left and right, beyond the upright frame of its digit
   config.shape.loose_y = (-0.03, 0.08)  # the same, above and below
   config.shape.margin = (0.0, 0.35)  # by how much the crop is larger than the box, each axis; SVHN's centre: 0.097
-  config.shape.shift = 1.0  # the box, +- this share of the room around it
+  config.shape.shift = 1.0  # 1 the box stands anywhere within the margin, 0 in its middle
   config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them, half of them out of the crop
 
   config.paint = ConfigDict()  # colours
@@ -218,7 +218,7 @@ def scene() -> ConfigDict:
   config.paint.shadow_reach = 0.15  # how far it is moved along each axis, at most
   config.paint.relief = 0.3  # share of numbers that are raised or cut in: one side bright, one dark
   config.paint.relief_strength = (0.1, 0.5)  # grey levels
-  config.paint.bare = 0.15  # share of those in the colour of the ground
+  config.paint.bare = 0.15  # share of reliefs without ink, seen by light and shade alone
   config.paint.worn = (0.0, 0.08)  # standard deviation of the ink's texture
 
   config.ground = ConfigDict()  # what is behind
@@ -234,9 +234,9 @@ def scene() -> ConfigDict:
   config.ground.strokes = 3  # at most this many lines of ink near the number
 
   config.camera = ConfigDict()  # how it is photographed
-  config.camera.digit_px = (11.0, 70.0)  # height of a digit in the photo, whose crop has scene.size at most; by its log
+  config.camera.digit_px = (11.0, 70.0)  # height of a digit in the photo, log-uniform; photos have scene.size at most
   config.camera.blur_px = (0.2, 1.4)  # standard deviation, in the photo's pixels
-  config.camera.smear = 0.3  # share of images blurred along one axis, by movement, and by 0.3 of that along the other
+  config.camera.smear = 0.3  # share of images with motion blur along one axis (0.3 of it along the other)
   config.camera.fringe_px = 0.4  # colours are shifted against each other by +- this, in the photo's pixels
   config.camera.sharpening = 0.7  # at most this much of the difference to a blurred image is added, along each axis
   config.camera.noise = (0.0, 0.03)  # standard deviation of each of the photo's pixels

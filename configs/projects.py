@@ -47,7 +47,7 @@ def get_config(argument=None):
     config.optim.learning_rate = 3e-4
     config.selection.patience = 5
     config.validation.examples = 2000
-    config.update(batch_size=256, steps=7020, eval_every=234, checkpoint_every=234)  # 30 epochs at most
+    config.update(batch_size=256, steps=3510, eval_every=234, checkpoint_every=234)  # 15 epochs at most
     if variant == 'plates':
       config.data.update(source='folder', folder='runs/plates-60000', hold_out_numbers=False)
       config.tests.test.update(name='plates-60000', examples=5000)

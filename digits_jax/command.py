@@ -112,7 +112,7 @@ def _run(main, argv):
   except InputError as error:
     print(f'{program}: {error}', file=sys.stderr)
     return 2
-  except BrokenPipeError:  # whoever read our output has enough
+  except BrokenPipeError:  # stdout was closed early, as by `| head`
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141  # as a shell names the end by a closed pipe
   except OSError as error:

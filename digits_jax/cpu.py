@@ -18,9 +18,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
 def prepare() -> None:
-  """Sets FUSION in XLA_FLAGS, unless it is there, and keeps freed memory; nothing where jax has another device.
+  """Sets FUSION in XLA_FLAGS, unless it is there, and keeps freed memory. Does nothing where jax has another device.
 
-  There the host's memory holds little, and threads that compile at once would wait for one arena.
+  With a GPU or TPU the host holds little memory, and one malloc arena would make parallel compilation wait.
   """
   if not is_alone():
     return

@@ -75,12 +75,12 @@ def main(arguments):
     paths, nbest=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
   )
   sheet = Sheet() if _GALLERY.value else None
-  # A path's bytes leave as they came.
+  # Paths need not be valid UTF-8: their bytes are written as they came.
   sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors='surrogateescape')
   try:
     failed = _answer(paths, readings, min_length > 0 or max_length is not None, sheet)
     sys.stdout.flush()
-  except BrokenPipeError:  # whoever read our output has enough
+  except BrokenPipeError:  # stdout was closed early, as by `| head`
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141  # as a shell names the end by a closed pipe
   if sheet:

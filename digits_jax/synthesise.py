@@ -118,7 +118,7 @@ class Numbers:
     seen, ids, first = set(), [], 0
     with tqdm(total=count, desc='finding distinct numbers', unit=' numbers', leave=False, disable=None) as bar:
       while len(ids) < count:
-        # A number as rare as one in all that were found so far would have turned up.
+        # So long without a new one: a number as rare as the rarest that was found would have turned up.
         if first > (ids[-1] if ids else 0) + 100_000 + 100 * len(ids) or first > 2**31 - 1 - LABELS:
           raise InputError(
             f'--distinct: {first:,} draws show {len(ids):,} different numbers, and --count={count:,} asks for more'
@@ -157,7 +157,7 @@ def write(numbers: Numbers, ids, out: pathlib.Path) -> None:
   digits = max(6, len(str(len(ids) - 1)))
   rows = []
   save = lambda name, image: image_files.write_png(out / name, image_files.to_uint8(image))
-  # zlib lets other threads run.
+  # Compressing PNGs, zlib releases the GIL.
   with (
     tqdm(total=len(ids), unit=' images', desc=str(out), disable=None) as bar,
     concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from digits_jax.alphabet import BLANK
 
 LOGIT_FLOOR = -1e5  # what -inf becomes: exp() of it is 0, yet the sum over many frames keeps its digits
-_LOG_ZERO = -1e30  # finite, so that differences are no NaN; with -1e5, forbidden paths undercut dear labels
+_LOG_ZERO = -1e30  # finite, so that differences are no NaN; with -1e5 a forbidden path could beat an unlikely label
 
 
 class CtcLoss(NamedTuple):

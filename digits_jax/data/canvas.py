@@ -128,10 +128,10 @@ def _pixels(image):
 def place(image: np.ndarray, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
   """The canvas float32[H, W] of grey levels float32[h, w], both in [0, 1], and where the image stands on it.
 
-  An image of the canvas's size stays as it is. Another is shrunk or enlarged to fit, its aspect kept, in the middle of
-  paper of its own colour; where its ink is clear but would then be higher than training's numbers, or lower, it
-  is scaled to their middle height, and paper that finds no place is cut off. Where training drew ink of one kind
-  alone, an image that clearly has the other is inverted.
+  An image of the canvas's size stays as it is. Another is resized to fit, its aspect kept, and centred on paper of its
+  own colour. If its ink is clear but would then be higher or lower than training's numbers, it is rescaled to their
+  middle height instead, and paper beyond the canvas is cropped. Where training drew ink of one kind alone, an image
+  that clearly has the other is inverted.
   """
   paper = paper_of(image)
   ink = _ink(image, paper)

@@ -88,9 +88,9 @@ def source(
     augment: (key, float32[size, size, 3] in [0, 1], boxes float32[N, 4]) -> the same of what is trained on.
     batch_size: the global one.
     seed: of the order; None: the order of `numbers`, for fixed sets.
-    keep: 'device' puts all crops there, and a step is fed places alone; 'host' feeds crops; 'none' does so too, and its
-      threads read the next step's meanwhile.
-    threads: of 'none', that read; 0 reads in the calling thread, without looking ahead. They change no result.
+    keep: 'device' puts all crops there, and a step is fed indices alone; 'host' feeds crops; 'none' decodes each
+      step's crops.
+    threads: of 'none', that decode, the next step's ahead; 0 decodes in the calling thread. They change no result.
 
   Raises InputError for another `keep`.
   """

@@ -55,6 +55,6 @@ class CRNN(nn.Module):
 
 
 def _mostly_blank(key, shape, dtype=jnp.float32):
-  """A head that starts out reading mostly blanks: where CTC goes first in any case, without the first 50 steps."""
+  """Initial bias of a head that reads mostly blanks: CTC goes there first anyway, which takes some 50 steps."""
   del key
   return jnp.zeros(shape, dtype).at[BLANK].set(2.0)

@@ -26,10 +26,10 @@ class Heads(NamedTuple):
 class MultiDigit(nn.Module):
   """images float32[B, H, W, C] in [0, 1] -> Heads.
 
-  Aligned, symbol i stands in the i-th of `positions` equal strips of the canvas, from the left: dense layers and
-  softmax see one strip's features at a time and are the same for all, so that each image is a lesson of N symbols for
-  them. Else they see all features at once, and each position has weights of its own. Raises InputError where the
-  columns that the trunk leaves cannot be shared out.
+  Aligned, symbol i stands in the i-th of `positions` equal strips of the canvas, from the left: the same dense layers
+  and softmax read each strip alone, so that one image trains them N times. Otherwise the dense layers see the whole
+  canvas, and each position has output weights of its own. Raises InputError where the columns that the trunk leaves do
+  not divide into the positions.
 
   With keys key[B], in training, a share `dropout` of the features is dropped before each dense layer.
   """

@@ -122,7 +122,7 @@ class Reader:
   def _read(self, images, program, is_constrained, return_errors):
     waiting = None
     with concurrent.futures.ThreadPoolExecutor(image_files.THREADS) as pool:
-      # Files are loaded by the threads; what is in memory is at once, since whoever yields it may use it again.
+      # Threads load files; an array is converted at once, for the caller may overwrite it after yielding it.
       load = lambda i, image: (pool.submit if _is_path(image) else _now)(self._load, i, image)
       items = itertools.starmap(load, enumerate(images))
       while chunk := list(itertools.islice(items, BATCH_SIZES[-1])):

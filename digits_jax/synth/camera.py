@@ -32,9 +32,9 @@ _YCC = np.array([GREY, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
 class CameraSpec:
   """Ranges of the imaging; every field is a static Python value."""
 
-  digit_px: tuple[float, float]  # height of a digit in the photo, whose crop has the canvas's size at most; by its log
+  digit_px: tuple[float, float]  # height of a digit in the photo, log-uniform; photos have the canvas's size at most
   blur_px: tuple[float, float]  # standard deviation, in the photo's pixels
-  smear: float  # share of images blurred along one axis, by movement, and by 0.3 of that along the other
+  smear: float  # share of images with motion blur along one axis (0.3 of it along the other)
   fringe_px: float  # colours are shifted against each other by +- this, in the photo's pixels
   sharpening: float  # at most this much of the difference to a blurred image is added, along each axis
   noise: tuple[float, float]  # standard deviation of each of the photo's pixels

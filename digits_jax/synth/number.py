@@ -72,7 +72,7 @@ def _draw(keys, length, spec):
   k_digits, k_residue, k_marks = keys
   digits = jax.random.randint(k_digits, (spec.max_length,), 0, len(spec.alphabet.digits))
   if spec.first_digits:
-    # randint may have used this key as well, but for what is replaced here.
+    # randint may have drawn the same bits, but only for digits[0], which is replaced here.
     value = jax.random.uniform(jax.random.fold_in(k_digits, 1))
     digits = digits.at[0].set(one_of_shares(value, spec.first_digits))
   slots = jnp.arange(spec.max_length)

@@ -26,7 +26,7 @@ class PaintSpec:
   shadow_reach: float  # how far it is moved along each axis, at most
   relief: float  # share of numbers that are raised or cut in: one side bright, one dark
   relief_strength: tuple[float, float]  # grey levels
-  bare: float  # share of those in the colour of the ground
+  bare: float  # share of reliefs without ink, seen by light and shade alone
   worn: tuple[float, float]  # standard deviation of the ink's texture
 
   def __post_init__(self):

@@ -37,13 +37,13 @@ class ShapeSpec:
   stairs_degrees: float  # baseline of upright digits +- this
   stacked: float  # share of numbers whose digits stand one below the other
   turn_degrees: float  # the whole number, standard deviation
-  steep: float  # share of numbers turned four times as far
+  steep: float  # share of numbers whose turn is drawn with four times turn_degrees
   shear_degrees: float  # the whole number +- this
   perspective: float  # by which share the middle of one side may be larger than the number's middle
-  loose_x: tuple[float, float]  # by which a box is larger than its digit's frame, itself turned, left and right
+  loose_x: tuple[float, float]  # slack of a box left and right, beyond the upright frame of its digit
   loose_y: tuple[float, float]  # the same, above and below
   margin: tuple[float, float]  # by how much the crop is larger than the box, each axis
-  shift: float  # the box, +- this share of the room around it
+  shift: float  # 1 the box stands anywhere within the margin, 0 in its middle
   neighbours: float  # share of numbers with a digit of another beside them, half of them out of the crop
 
   def __post_init__(self):

@@ -89,7 +89,7 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:
-  """As `Task.log_prob` has it."""
+  """Exact log-probability float32[B] of each number; -inf of one that is no single symbol."""
   targets, is_feasible = _targets(labels, label_lengths)
   log_probs = jnp.take_along_axis(jax.nn.log_softmax(outputs['logits']), targets[:, None], 1)[:, 0]
   return jnp.where(is_feasible, log_probs, -jnp.inf)

@@ -107,7 +107,7 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:
-  """As `Task.log_prob` has it: summed over alignments."""
+  """Exact log-probability float32[B] of each number, summed over alignments."""
   logits = outputs['logits']
   return align.sequence_log_prob(logits, _all_frames(logits), labels, label_lengths)
 

@@ -85,7 +85,7 @@ def read(
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:
-  """As `Task.log_prob` has it."""
+  """Exact log-probability float32[B] of each number; -inf of one of more symbols than positions."""
   log_probs, is_feasible = positions.log_prob(*outputs, labels, label_lengths)
   return jnp.where(is_feasible, log_probs, -jnp.inf)
 

@@ -84,7 +84,7 @@ def apply_gradients(
 
 
 def join(params, new, frozen: Sequence[str]):
-  """The `new` parameters, in the shapes of `trained`, and those of params that are frozen."""
+  """Puts the subtrees `new`, which `trained` names, into params; frozen subtrees stay as they are."""
   return {**params, **new} if frozen else new
 
 

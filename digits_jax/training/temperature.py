@@ -75,7 +75,7 @@ def minimise(function: Callable[[float], float]) -> float:
   best = min(values, key=lambda log: (values[log], abs(log)))
   if abs(best) + _SPAN > math.log(BOUNDS[1]):
     return math.exp(best)
-  # Near its bottom the valley is flatter than float32 tells; a parabola through points further apart tells its middle.
+  # Near the minimum float32's rounding exceeds the differences: a parabola through points further apart has its middle.
   before, here, after = at(best - _SPAN), at(best), at(best + _SPAN)
   bend = before - 2 * here + after
   if 0 < bend < math.inf and abs(before - after) < 2 * bend:
