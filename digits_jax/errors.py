@@ -4,6 +4,17 @@ Its message is one clear sentence (or two) that names the thing and the way out.
 without a traceback and exits with code 2; every other exception is a defect and keeps its traceback.
 """
 
+import difflib
+from collections.abc import Collection
+
 
 class InputError(ValueError):
   """Something given from outside (a config field, a file, a folder, a label) cannot be used as it is."""
+
+
+def check_name(field: str, name: str, known: Collection[str]) -> None:
+  """Raises InputError, with a suggestion, unless `name`, the value of a field, is one of `known`."""
+  if name not in known:
+    near = difflib.get_close_matches(str(name), known, 1)
+    hint = f'did you mean {near[0]!r}?' if near else f'it is one of {", ".join(known)}'
+    raise InputError(f'{field}: there is no {name!r}; {hint}')

@@ -3,7 +3,6 @@
 Assumes bright ink on dark paper. Banks are NumPy arrays on the host; whoever trains puts them on the device.
 """
 
-import difflib
 import functools
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from digits_jax import structs
 from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.data import digits as own_digits
 from digits_jax.data import fonts
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, check_name
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -44,8 +43,8 @@ def load(
   Raises InputError for an unknown name or split, missing or unusable data, symbols that the source lacks, and
   test faces whose family is also trained on.
   """
-  _check_name('glyph source', name, tuple(_SOURCES))
-  _check_name('split', split, SPLITS)
+  check_name('config.data.glyphs', name, _SOURCES)
+  check_name('split', split, SPLITS)
   return _SOURCES[name](
     split=split,
     alphabet=alphabet,
@@ -147,13 +146,6 @@ def _pool(images, digits, *, alphabet):
 def _check_digits(what, alphabet):
   if alphabet.symbols != alphabet.digits:
     raise InputError(f'{what} has digits alone, the alphabet is {alphabet.symbols!r}; fonts have more')
-
-
-def _check_name(what, name, known):
-  if name not in known:
-    close = difflib.get_close_matches(str(name), known, n=1)
-    hint = f'; did you mean {close[0]!r}?' if close else ''
-    raise InputError(f'unknown {what} {name!r}, it is one of {", ".join(known)}{hint}')
 
 
 _SOURCES = {'fonts': _fonts, 'mnist': _mnist}

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from digits_jax.alphabet import BLANK
-from digits_jax.errors import InputError
+from digits_jax.errors import check_name
 from digits_jax.models import layers, recurrence
 
 RECURRENTS = ('lstm', 'gru', 'none')
@@ -37,8 +37,7 @@ class CRNN(nn.Module):
 
   @nn.compact
   def __call__(self, images, keys=None):
-    if self.recurrent not in RECURRENTS:
-      raise InputError(f'model.recurrent: there is no {self.recurrent!r}; it is one of {", ".join(RECURRENTS)}')
+    check_name('model.recurrent', self.recurrent, RECURRENTS)
     x = layers.standardise(images)
     x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
     batch, height, frames, features = x.shape

@@ -10,13 +10,12 @@ thicker strokes add to the extents is not known here and may be cut.
 """
 
 import dataclasses
-import difflib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, check_name
 from digits_jax.synth.draw import check_between, check_ranges, plus_minus, uniform
 
 KINDS = ('string', 'grid', 'stacked')
@@ -42,10 +41,7 @@ class LayoutSpec:
 
   def __post_init__(self):
     for name, value, known in (('kind', self.kind, KINDS), ('spacing', self.spacing, SPACINGS)):
-      if value not in known:
-        near = difflib.get_close_matches(str(value), known, 1)
-        hint = f'did you mean {near[0]!r}?' if near else f'it is one of {", ".join(known)}'
-        raise InputError(f'synth.layout.{name}: there is no {value!r}; {hint}')
+      check_name(f'synth.layout.{name}', value, known)
     if self.height < 1 or self.width < 1:
       raise InputError(f'synth.layout: a canvas of {self.height}x{self.width} has no pixels')
     check_ranges(self, 'synth.layout', ('spacing_px',))

@@ -1,8 +1,7 @@
 """The table of tasks: name -> module that makes one."""
 
-import difflib
 
-from digits_jax.errors import InputError
+from digits_jax.errors import check_name
 from digits_jax.tasks import classify, read_ctc, read_multidigit
 from digits_jax.tasks.base import Task
 
@@ -14,10 +13,7 @@ def make(name: str, **options) -> Task:
 
   Raises InputError, with a suggestion, where there is none of that name.
   """
-  if name not in TASKS:
-    near = difflib.get_close_matches(name, TASKS, 1)
-    hint = f'did you mean {near[0]!r}?' if near else f'the tasks are {", ".join(TASKS)}'
-    raise InputError(f'config.task: there is no task {name!r}; {hint}')
+  check_name('config.task', name, TASKS)
   task = TASKS[name]
   names = ('alphabet', *task.OPTIONS, *task.FIELDS)
   return task.make(**{option: options[option] for option in names if option in options})

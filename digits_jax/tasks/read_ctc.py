@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from digits_jax.alphabet import Alphabet
 from digits_jax.ctc import align, beam, greedy, lengths, loss
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, check_name
 from digits_jax.models import crnn
 from digits_jax.tasks.base import Decoded, Task, records
 
@@ -29,8 +29,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
 
   Raises InputError on an unknown decoder, and where beams do not suffice for n_best.
   """
-  if decoder not in DECODERS:
-    raise InputError(f'config.evaluation.decoder: there is no {decoder!r}; it is {" or ".join(DECODERS)}')
+  check_name('config.evaluation.decoder', decoder, DECODERS)
   if decoder == 'beam' and not 1 <= n_best <= beams:
     raise InputError(
       f'config.evaluation.n_best={n_best} must be at least 1 and at most config.evaluation.beams={beams}'

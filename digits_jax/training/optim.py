@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, check_name
 
 OPTIMISERS = ('adam', 'adamw', 'sgd')
 SCHEDULES = ('constant', 'cosine', 'one_cycle', 'triangular', 'plateau')
@@ -18,8 +18,7 @@ def make_schedule(
   optax's, up over the first 30% and down to the end. triangular: cyclic (Smith 2017), between final_frac of
   the rate and the rate and back every `cycle_steps`. plateau: as constant; the loop lowers it (`stopping`).
   """
-  if name not in SCHEDULES:
-    raise InputError(f'config.optim.schedule: there is no {name!r}; it is one of {", ".join(SCHEDULES)}')
+  check_name('config.optim.schedule', name, SCHEDULES)
   if name == 'triangular':
     return triangular(learning_rate, cycle_steps=cycle_steps, final_frac=final_frac)
   if name == 'one_cycle':
@@ -49,8 +48,7 @@ def make_optimiser(
   name: str, schedule: optax.Schedule, *, weight_decay: float, momentum: float, clip_norm: float
 ) -> optax.GradientTransformation:
   """Global-norm clipping (0: none), then the rule; weight decay acts on matrices and kernels, never on scales."""
-  if name not in OPTIMISERS:
-    raise InputError(f'config.optim.name: there is no {name!r}; it is one of {", ".join(OPTIMISERS)}')
+  check_name('config.optim.name', name, OPTIMISERS)
   if name == 'adam' and weight_decay:
     raise InputError('config.optim: adam has no weight decay; set optim.name="adamw" or optim.weight_decay=0')
   rule = optax.trace(momentum, nesterov=True) if name == 'sgd' else optax.scale_by_adam()

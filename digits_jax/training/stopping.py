@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from flax import struct
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, check_name
 
 # Metric of the validation summary -> whether larger is better.
 METRICS = {
@@ -45,8 +45,7 @@ def initial() -> Selection:
 
 def check_metric(metric: str) -> None:
   """Raises InputError unless validation can be decided by `metric`."""
-  if metric not in METRICS:
-    raise InputError(f'config.selection.metric: there is no {metric!r}; it is one of {", ".join(METRICS)}')
+  check_name('config.selection.metric', metric, METRICS)
 
 
 def value_of(summary: Mapping, metric: str) -> float:

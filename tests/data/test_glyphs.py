@@ -173,9 +173,9 @@ def test_mnist_keeps_the_digits_of_the_alphabet(stored_mnist):
 @pytest.mark.parametrize(
   ('name', 'split', 'alphabet', 'message'),
   [
-    ('font', 'train', Alphabet(), "unknown glyph source 'font', .* fonts, mnist, folder, csv; did you mean 'fonts'"),
+    ('font', 'train', Alphabet(), "config.data.glyphs: there is no 'font'; did you mean 'fonts'"),
     ('zzz', 'train', Alphabet(), 'one of fonts, mnist, folder, csv$'),
-    ('fonts', 'valid', Alphabet(), "unknown split 'valid', .*did you mean 'validation'"),
+    ('fonts', 'valid', Alphabet(), "split: there is no 'valid'; did you mean 'validation'"),
     ('mnist', 'train', Alphabet('0123456789-'), "MNIST has digits alone, the alphabet is '0123456789-'"),
     ('fonts', 'train', Alphabet(), 'nothing to render'),
   ],

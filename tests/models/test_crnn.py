@@ -84,7 +84,7 @@ def test_it_starts_out_mostly_blank():
 
 
 def test_unknown_recurrent():
-  with pytest.raises(InputError, match=r"model\.recurrent: there is no 'lstn'; it is one of lstm, gru, none"):
+  with pytest.raises(InputError, match=r"model\.recurrent: there is no 'lstn'; did you mean 'lstm'"):
     make('lstn')
 
 

@@ -141,7 +141,7 @@ def test_confidence_is_exact_with_one_beam():
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    ({'decoder': 'beem'}, "config.evaluation.decoder: there is no 'beem'; it is beam or greedy"),
+    ({'decoder': 'beem'}, "config.evaluation.decoder: there is no 'beem'; did you mean 'beam'?"),
     ({'n_best': 11}, 'n_best=11 must be at least 1 and at most config.evaluation.beams=10'),
     ({'n_best': 0}, 'n_best=0 must be at least 1'),
   ],
@@ -163,7 +163,7 @@ def test_the_layer_table_names_the_parameters():
 
 
 def test_unknown_task():
-  with pytest.raises(InputError, match=r"config.task: there is no task 'read_ctx'; did you mean 'read_ctc'\?"):
+  with pytest.raises(InputError, match=r"config.task: there is no 'read_ctx'; did you mean 'read_ctc'\?"):
     tasks.make('read_ctx')
 
 

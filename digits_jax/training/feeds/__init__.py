@@ -9,12 +9,11 @@ Each offers, from a config of its kind:
 They raise InputError, naming the field, where the config cannot work, and where data is missing.
 """
 
-import difflib
 from types import ModuleType
 
 from ml_collections import ConfigDict
 
-from digits_jax.errors import InputError
+from digits_jax.errors import check_name
 from digits_jax.training.feeds import folder, street, svhn, synthetic
 
 FEEDS = {'synthetic': synthetic, 'folder': folder, 'svhn': svhn, 'street': street}
@@ -23,8 +22,5 @@ FEEDS = {'synthetic': synthetic, 'folder': folder, 'svhn': svhn, 'street': stree
 def of(config: ConfigDict) -> ModuleType:
   """The module of the config's kind; raises InputError, with a suggestion, where there is none."""
   name = config.data.source
-  if name not in FEEDS:
-    near = difflib.get_close_matches(name, FEEDS, 1)
-    hint = f'did you mean {near[0]!r}?' if near else f'it is one of {", ".join(FEEDS)}'
-    raise InputError(f'config.data.source: there is no {name!r}; {hint}')
+  check_name('config.data.source', name, FEEDS)
   return FEEDS[name]
