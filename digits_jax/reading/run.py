@@ -79,7 +79,7 @@ def load(
 
 def _make(path, config, zooms, decoder):
   """The config of a run, its alphabet, its task, and the shapes of its parameters."""
-  config = ConfigDict(config)
+  config = ConfigDict(rundir.filled(config))
   if config.get('schema_version') != experiment.SCHEMA_VERSION:
     found = config.get('schema_version')
     raise InputError(
@@ -87,8 +87,7 @@ def _make(path, config, zooms, decoder):
       'it with the code that wrote it'
     )
   try:
-    # Younger than the configs of some runs.
-    config.evaluation.zooms = tuple(config.evaluation.get('zooms', ())) if zooms is None else zooms
+    config.evaluation.zooms = tuple(config.evaluation.zooms) if zooms is None else zooms
     if decoder is not None:
       if config.task != 'read_ctc':
         raise InputError(f'{path} reads by {config.task}, whose most probable reading is exact: leave the decoder out')

@@ -162,12 +162,11 @@ def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
   options = config.model.to_dict() | {'dtype': jnp.dtype(config.model.dtype)}
   decoding = {name: config.evaluation[name] for name in ('decoder', 'beams', 'n_best')}
   task = tasks.make(config.task, alphabet=alphabet, **options, **decoding)
-  zooms = config.evaluation.get('zooms', ())  # younger than the configs of some runs
-  if not zooms:
+  if not config.evaluation.zooms:
     return task
   if config.task == 'classify':
     raise InputError('config.evaluation.zooms: the task classify looks at each image once; leave them out')
-  return views.averaged(task, zooms, beams=decoding['beams'], n_best=decoding['n_best'])
+  return views.averaged(task, config.evaluation.zooms, beams=decoding['beams'], n_best=decoding['n_best'])
 
 
 def check_decoder(config: ConfigDict) -> None:
@@ -175,7 +174,7 @@ def check_decoder(config: ConfigDict) -> None:
 
   Readers search whatever config.evaluation.decoder says.
   """
-  if config.task == 'read_ctc' and config.evaluation.get('zooms', ()) and config.evaluation.decoder != 'beam':
+  if config.task == 'read_ctc' and config.evaluation.zooms and config.evaluation.decoder != 'beam':
     raise InputError(
       f'zooms list readings, which config.evaluation.decoder={config.evaluation.decoder!r} does not: set it to '
       "'beam', or leave zooms out"
@@ -203,9 +202,8 @@ def check_numbers(config: ConfigDict) -> None:
   for name in ('average_decay', 'momentum'):
     if not 0 <= config.optim[name] < 1:
       raise InputError(f'config.optim.{name}={config.optim[name]} must be in [0, 1)')
-  dropout = config.model.get('dropout', 0.0)  # younger than the configs of some runs, of no matter for reading
-  if not 0 <= dropout < 1:
-    raise InputError(f'config.model.dropout={dropout} must be in [0, 1)')
+  if not 0 <= config.model.dropout < 1:
+    raise InputError(f'config.model.dropout={config.model.dropout} must be in [0, 1)')
   if not 0 <= config.optim.final_frac <= 1:
     raise InputError(f'config.optim.final_frac={config.optim.final_frac} must be in [0, 1]')
   for name in ('plateau_factor', 'min_rate_scale'):

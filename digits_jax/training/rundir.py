@@ -20,7 +20,7 @@ from digits_jax.training import parallel
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience')
 FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
 # Fields that the configs of some runs do not have yet, and what these runs did without them.
-YOUNGER_FIELDS = {'evaluation.zooms': [], 'model.is_aligned': False}
+YOUNGER_FIELDS = {'evaluation.zooms': [], 'model.is_aligned': False, 'model.dropout': 0.0}
 
 
 def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:
@@ -104,6 +104,16 @@ def read_config(workdir: pathlib.Path) -> dict:
       raise ValueError('it holds no fields')
   except ValueError as error:  # of JSON, or of UTF-8
     raise InputError(f'{path} is damaged: {error}') from error
+  return config
+
+
+def filled(config: dict) -> dict:
+  """The config of a run with the YOUNGER_FIELDS that it does not have."""
+  config = json.loads(json.dumps(config))
+  for name, value in YOUNGER_FIELDS.items():
+    group, _, field = name.partition('.')
+    if isinstance(config.get(group), dict):  # else it is damaged, and whoever needs the group says so
+      config[group].setdefault(field, value)
   return config
 
 

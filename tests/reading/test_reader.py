@@ -24,6 +24,7 @@ from digits_jax.reading import reader as reader_module
 from digits_jax.reading import run as run_directory
 from digits_jax.reading.program import make_program
 from digits_jax.tasks import read_ctc, views
+from digits_jax.training import rundir
 from tests.reading.runs import FRAMES, HEIGHT, TEMPERATURE, WIDTH, make_run
 
 COUNT = 70
@@ -130,13 +131,17 @@ def test_wider_views(workdir, images, readings, alphabet, tmp_path):
       Reader.load(workdir, zooms=zooms)
 
 
-def test_a_config_from_before_there_were_views(workdir, tmp_path):
+def test_a_config_from_before_there_were_some_fields(workdir, tmp_path):
   older = tmp_path / 'older'
   shutil.copytree(workdir, older)
   config = json.loads((older / 'config.json').read_text())
-  del config['evaluation']['zooms']
+  for name in rundir.YOUNGER_FIELDS:
+    group, field = name.split('.')
+    del config[group][field]
   (older / 'config.json').write_text(json.dumps(config))
-  assert run_directory.load(older).task.log_prob is read_ctc.log_prob
+  opened = run_directory.load(older)
+  assert opened.task.log_prob is read_ctc.log_prob
+  assert (opened.config.evaluation.zooms, opened.config.model.dropout, opened.config.model.is_aligned) == ([], 0, False)
 
 
 def test_images_may_share_a_buffer(reader, images, readings):
