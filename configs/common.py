@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
   config.init_subtrees = ()  # of them, such as ('trunk',); () is every one that fits
 
   config.model = ConfigDict()  # the trunk, which all tasks have (patch to groups), then what some tasks put on it
+  config.model.is_standardised = True  # each image's channels get mean 0 and deviation 1 (instance normalisation)
   config.model.patch = (4, 4)  # pixels (down, across) that are folded into features first (space to depth)
   config.model.widths = (64, 64, 128)  # features of each convolution block
   config.model.pools = ((2, 1), (2, 1), (2, 1))  # after each block, (down, across)

@@ -144,7 +144,8 @@ def _trunk(graph, params, shape, model):
   """`layers.Trunk` with channels first: images -> [B, F, H', T], and (F, H', T)."""
   (height, width, channels), (p, q) = shape, model.patch
   height, width = height // p, width // q
-  x = graph.reshape(_standardise(graph, 'images'), -1, height, p, width, q, channels)
+  x = _standardise(graph, 'images') if model.is_standardised else 'images'
+  x = graph.reshape(x, -1, height, p, width, q, channels)
   x = graph.reshape(graph.add('Transpose', x, perm=[0, 2, 4, 5, 1, 3]), -1, p * q * channels, height, width)
   for i, (down, across) in enumerate(model.pools):
     block = params[f'ConvBlock_{i}']

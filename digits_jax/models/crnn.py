@@ -34,11 +34,12 @@ class CRNN(nn.Module):
   is_bidirectional: bool
   dtype: jnp.dtype
   dropout: float = 0.0
+  is_standardised: bool = True
 
   @nn.compact
   def __call__(self, images, keys=None):
     check_name('model.recurrent', self.recurrent, RECURRENTS)
-    x = layers.standardise(images)
+    x = layers.standardise(images) if self.is_standardised else images
     x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
     batch, height, frames, features = x.shape
     drop = layers.Dropout(self.dropout, keys)

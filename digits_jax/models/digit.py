@@ -23,10 +23,11 @@ class Digit(nn.Module):
   dense_features: Sequence[int]
   dtype: jnp.dtype
   dropout: float = 0.0
+  is_standardised: bool = True
 
   @nn.compact
   def __call__(self, images, keys=None):
-    x = layers.standardise(images)
+    x = layers.standardise(images) if self.is_standardised else images
     x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
     drop = layers.Dropout(self.dropout, keys)
     x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype, drop)  # of [B, H'*W'*F]

@@ -45,11 +45,12 @@ class MultiDigit(nn.Module):
   dense_features: Sequence[int]
   dtype: jnp.dtype
   dropout: float = 0.0
+  is_standardised: bool = True
   is_aligned: bool = False
 
   @nn.compact
   def __call__(self, images, keys=None):
-    x = layers.standardise(images)
+    x = layers.standardise(images) if self.is_standardised else images
     trunk = (self.patch, self.widths, self.pools, self.groups, self.dtype, self.kernel, self.maxout)
     x = layers.Trunk(*trunk, name='trunk')(x)
     drop = layers.Dropout(self.dropout, keys)

@@ -12,7 +12,7 @@ from digits_jax.tasks.base import Decoded, Task, check_smoothing, records
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'dropout')  # of config.model
-FIELDS += ('label_smoothing', 'dtype')
+FIELDS += ('label_smoothing', 'is_standardised', 'dtype')
 TOP = 5  # of `is_in_top_5`
 
 

@@ -12,7 +12,7 @@ from digits_jax.tasks.base import Decoded, Task, records
 
 OPTIONS = ('decoder', 'beams', 'n_best')  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'frame_features', 'recurrent', 'recurrent_features')  # of config.model
-FIELDS += ('recurrent_layers', 'is_bidirectional', 'dropout', 'dtype')
+FIELDS += ('recurrent_layers', 'is_bidirectional', 'dropout', 'is_standardised', 'dtype')
 DECODERS = ('beam', 'greedy')
 
 

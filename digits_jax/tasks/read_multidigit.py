@@ -14,7 +14,7 @@ from digits_jax.tasks.base import Decoded, Task, check_smoothing, records
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions')  # of model
-FIELDS += ('is_aligned', 'dropout', 'label_smoothing', 'dtype')
+FIELDS += ('is_aligned', 'dropout', 'label_smoothing', 'is_standardised', 'dtype')
 
 
 def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) -> Task:

@@ -20,7 +20,9 @@ from digits_jax.training import parallel
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience')
 FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
 # Fields that the configs of some runs do not have yet, and what these runs did without them.
-YOUNGER_FIELDS = {'evaluation.zooms': [], 'model.is_aligned': False, 'model.dropout': 0.0}
+YOUNGER_FIELDS = {
+  'evaluation.zooms': [], 'model.is_aligned': False, 'model.dropout': 0.0, 'model.is_standardised': True,
+}  # fmt: skip
 
 
 def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:

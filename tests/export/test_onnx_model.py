@@ -20,6 +20,7 @@ MODELS = {
   'gru': {'recurrent': 'gru'},
   'two gru, forward': {'recurrent': 'gru', 'recurrent_layers': 2, 'is_bidirectional': False},
   'none': {'recurrent': 'none'},
+  'not standardised': {'recurrent': 'none', 'is_standardised': False},
   'square patch, one block, no pool': {'patch': (4, 4), 'widths': (8,), 'pools': ((1, 1),), 'groups': 2},
   'bfloat16': {'dtype': 'bfloat16'},
 }

@@ -30,15 +30,29 @@ def test_no_dense_layers():
   assert set(shapes(digit.Digit(**FIELDS | {'dense_features': ()}))[1]['params']) == {'trunk', 'head'}
 
 
-def test_all_models_have_the_same_trunk():
-  models = [
-    digit.Digit(**FIELDS | {'pools': ((1, 1), (4, 8))}),  # pools and what stands behind do not show
-    multidigit.MultiDigit(**FIELDS, positions=5, kernel=3, maxout=1),
+def all_models(**changes):
+  return [
+    digit.Digit(**FIELDS | {'pools': ((1, 1), (4, 8))} | changes),  # pools and what stands behind do not show
+    multidigit.MultiDigit(**FIELDS, **changes, positions=5, kernel=3, maxout=1),
     crnn.CRNN(
-      **TRUNK, classes=11, frame_features=12, recurrent='gru', recurrent_features=6, recurrent_layers=1,
+      **TRUNK, **changes, classes=11, frame_features=12, recurrent='gru', recurrent_features=6, recurrent_layers=1,
       is_bidirectional=True, dtype=jnp.float32,
     ),
   ]  # fmt: skip
+
+
+@pytest.mark.parametrize('model', range(3))
+@pytest.mark.parametrize('is_standardised', [True, False])
+def test_brightness_and_contrast_are_nothing_to_a_model_that_standardises(model, is_standardised):
+  model = all_models(is_standardised=is_standardised)[model]
+  variables = jax.jit(model.init)(jax.random.key(0), IMAGES)
+  plain, changed = (jax.tree.leaves(jax.jit(model.apply)(variables, images)) for images in (IMAGES, 0.3 + IMAGES / 2))
+  apart = max(float(jnp.abs(one - other).max()) for one, other in zip(plain, changed, strict=True))
+  assert (apart < 1e-4) == is_standardised and (apart > 1e-2) != is_standardised
+
+
+def test_all_models_have_the_same_trunk():
+  models = all_models()
   trunks = [shapes(model)[1]['params']['trunk'] for model in models]
   for trunk in trunks[1:]:
     assert jax.tree.map(lambda leaf: leaf.shape, trunk) == jax.tree.map(lambda leaf: leaf.shape, trunks[0])

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from configs import digit, fonts, speedrun
 from digits_jax.alphabet import Alphabet
 from digits_jax.reading.run import blank_batch
-from digits_jax.training import experiment
+from digits_jax.training import experiment, rundir
 
 CONFIGS = {'read_ctc': fonts, 'read_multidigit': speedrun, 'classify': digit}
 
@@ -37,6 +37,6 @@ def test_the_loss_of_every_task_drops_with_keys_alone(task):
 def test_a_run_from_before_dropout_can_still_be_read():
   fields = fonts.get_config('tiny').to_dict()
   del fields['model']['dropout']
-  config = ConfigDict(fields)
+  config = ConfigDict(rundir.filled(fields))
   experiment.check_numbers(config)
   assert experiment.make_task(config, Alphabet(config.alphabet)).read

@@ -48,8 +48,9 @@ def test_fields_that_come_and_go_are_differences_too():
     ('evaluation', 'zooms', (1.1,), r'evaluation\.zooms: \[\] -> \[1\.1\]'),
     ('model', 'is_aligned', True, r'model\.is_aligned: False -> True'),
     ('model', 'dropout', 0.2, r'model\.dropout: 0\.0 -> 0\.2'),
+    ('model', 'is_standardised', False, r'model\.is_standardised: True -> False'),
   ],
-  ids=['zooms', 'is_aligned', 'dropout'],
+  ids=['zooms', 'is_aligned', 'dropout', 'is_standardised'],
 )
 def test_a_run_from_before_there_was_a_field_may_go_on(tmp_path, group, field, value, complaint):
   open_run(tmp_path)
