@@ -1,0 +1,19 @@
+"""What devices send each other in a step: the gradients of what is trained, once, and a few numbers."""
+
+import pytest
+
+from configs import fonts
+from digits_jax.training import experiment
+from experiments.speed import communication
+
+NUMBERS = 5  # valid examples, loss, two metrics, the signal to stop
+
+
+@pytest.mark.parametrize('frozen', [(), ('trunk',)])
+def test_a_step_sums_the_gradients_once(frozen):
+  config = fonts.get_config('tiny')
+  config.optim.frozen = frozen
+  built = experiment.build(config)
+  trained = communication.parameters(built)
+  assert (trained < 4_075) == bool(frozen)
+  assert communication.sent(built)[1] == 4 * (trained + NUMBERS)
