@@ -1,7 +1,7 @@
 """Scores a trained run: python -m digits_jax.evaluate --workdir=RUN [--config=OTHER | --labels=FILE.csv]
 
-Without more it scores the run's own test sets, as the end of training did; --split=validation its validation set, by
-which choices are made. --config=configs/NAME.py:ARGUMENT scores another config's sets. --labels=FILE.csv scores your
+Without more it scores the run's own test sets, as the end of training did; --validation its validation set, by which
+choices are made. --config=configs/NAME.py:ARGUMENT scores another config's sets. --labels=FILE.csv scores your
 own images: columns filename,label, filenames relative to the CSV file. Images of another size are placed on the run's
 canvas as `predict` does.
 
@@ -21,7 +21,7 @@ from digits_jax.errors import InputError
 _WORKDIR = command.workdir_flag()
 _CONFIG = command.config_flag()
 _LABELS = flags.DEFINE_string('labels', None, 'CSV file with the columns filename,label: your own images.')
-_SPLIT = flags.DEFINE_enum('split', 'test', ['validation', 'test'], 'Whose images of the config are scored.')
+_VALIDATION = flags.DEFINE_bool('validation', False, "Score the config's validation set in place of its test sets.")
 _DECODER = flags.DEFINE_enum('decoder', None, ['beam', 'greedy'], "What reads CTC's frames; default: the run's.")
 _ZOOMS = command.zooms_flag()
 _OUT = command.out_flag('JSON file for the figures.')
@@ -38,8 +38,8 @@ def main(arguments):
     raise InputError('--labels is empty: name a CSV file, or leave it out')
   if _CONFIG.value is not None and _LABELS.value:
     raise InputError('--config and --labels each say what to read: give one of them')
-  if _SPLIT.value != 'test' and _LABELS.value:
-    raise InputError('--split says which images of a config, and --labels names your own: give one of them')
+  if _VALIDATION.value and _LABELS.value:
+    raise InputError('--validation and --labels each say what to read: give one of them')
   command.check_file('--out', _OUT.value, '.json')
   command.check_file('--sheet', _SHEET.value, '.png')
 
@@ -53,7 +53,7 @@ def main(arguments):
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
   else:
     config = opened.config if _CONFIG.value is None else _CONFIG.value
-    sets = evaluation.config_sets(opened, config, split=_SPLIT.value)
+    sets = evaluation.config_sets(opened, config, split='validation' if _VALIDATION.value else 'test')
   tests = {}
   for name, fixed in sets.items():
     records = evaluation.score(opened, fixed)

@@ -183,7 +183,8 @@ def test_every_run_of_the_ablation_can_be_drawn():
     config.update_from_flattened_dict(values)
     specs[name] = feeds.street.spec(config, Alphabet(config.alphabet), 'train', AugmentSpec(**config.augment))
     assert name != 'shipped_fonts' or config.data.font_dir == ''
-  assert specs.pop('shipped_fonts') == specs.pop('all_1') == specs['all']
+    assert (name != 'no_standardisation') == config.model.is_standardised
+  assert specs.pop('shipped_fonts') == specs.pop('all_1') == specs.pop('no_standardisation') == specs['all']
   assert len(set(specs.values())) == len(specs) == 9
 
 

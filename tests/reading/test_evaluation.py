@@ -218,7 +218,7 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
     (['--workdir=RUN', '--labels=a.csv', '--config=configs/fonts.py:tiny'], 'give one of them'),
     (['--workdir=RUN', '--labels='], '--labels is empty'),
     (['--workdir=RUN', '--zooms=3'], 'config.evaluation.zooms: 3 must be'),
-    (['--workdir=RUN', '--labels=a.csv', '--split=validation'], '--split says which images of a config'),
+    (['--workdir=RUN', '--labels=a.csv', '--validation'], '--validation and --labels each say what to read'),
     (['--workdir=RUN', '--zooms=1.2', '--decoder=greedy'], "which config.evaluation.decoder='greedy' does not"),
     (['--workdir=RUN', '--out=figures.txt'], 'ends with .json'),
     (['--workdir=RUN', '--sheet=none/sheet.png'], 'there is no folder'),
@@ -231,7 +231,7 @@ def test_wrong_flags(call, finished, arguments, message):
 
 
 def test_the_validation_set_is_that_of_training(call, finished, run, tmp_path):
-  code, said, complaint = call(f'--workdir={finished}', '--split=validation', f'--out={tmp_path / "figures.json"}')
+  code, said, complaint = call(f'--workdir={finished}', '--validation', f'--out={tmp_path / "figures.json"}')
   assert code == 0, complaint
   built = experiment.build(run.config)
   score = evaluate.make_scorer(run.task, built.validation, batch_size=run.config.evaluation.batch_size)

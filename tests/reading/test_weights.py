@@ -70,7 +70,7 @@ def test_a_test_that_it_cannot_find_is_refused_and_its_export_is_checked_with_no
   config = config | {'data': config['data'] | {'test_font_dir': 'fonts/test'}}
   weights.write(tmp_path / 'it.npz', config=config, params=jax.device_get(run.params), step=4, temperature=1.0)
   opened = opening.load(tmp_path / 'it.npz')
-  with pytest.raises(InputError, match=r'where its test images lie \(config\.data\.test_font_dir\): give --config'):
+  with pytest.raises(InputError, match=r'where its images lie \(config\.data\.test_font_dir\): give --config'):
     evaluation.config_sets(opened, opened.config)
   told = writing.write_weights(tmp_path / 'it.npz', tmp_path / 'again.npz')
   assert 'differs from the run by at most 0 ' in told and ' images of noise ' in told
