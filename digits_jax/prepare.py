@@ -25,7 +25,7 @@ _SPLITS = flags.DEFINE_list(
   'splits', ['train', 'test'], "Of SVHN: train and test are 0.7 GB, extra is 2 GB. Each is a file SPLIT.tar.gz, or a "
   'folder SPLIT that was extracted from it.'
 )
-_MAX_DIGITS = flags.DEFINE_integer('max_digits', 0, 'Of SVHN: leave out and count longer numbers; 0 keeps all.', 0)
+_MAX_DIGITS = flags.DEFINE_integer('max_digits', 0, 'Of SVHN but its test: leave out longer numbers; 0 keeps all.', 0)
 _URL = flags.DEFINE_list(
   'url', None, 'Address(es) of folders to download from, tried in turn, in place of the official ones.'
 )
@@ -51,6 +51,8 @@ def main(arguments):
 def _mnist():
   from digits_jax.data import mnist, mnist_builder
 
+  if _SPLITS.present or _MAX_DIGITS.present:
+    raise InputError('--splits and --max_digits are of SVHN: leave them out')
   urls = {'mirrors': _URL.value} if _URL.value else {}
   is_new = mnist_builder.prepare(_DATA_DIR.value, _DOWNLOADS.value, **urls)
   counts = [len(mnist.load(_DATA_DIR.value, split)[1]) for split in mnist.SPLITS]

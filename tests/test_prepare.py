@@ -76,6 +76,8 @@ def test_default_folder_and_files_put_by_hand(run, tmp_path, monkeypatch):
     (['svnh'], "there is no data set 'svnh' to prepare: did you mean 'svhn'?"),
     (['svhn', '--splits=trian'], "SVHN has the splits train, test, extra, not 'trian'"),
     (['svhn', '--max_digits=-1'], 'max_digits'),
+    (['mnist', '--splits=test'], '--splits and --max_digits are of SVHN: leave them out'),
+    (['mnist', '--max_digits=3'], '--splits and --max_digits are of SVHN: leave them out'),
     (['mnist', '--datadir=x'], "Unknown command line flag 'datadir'"),
   ],
 )

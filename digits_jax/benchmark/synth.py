@@ -9,7 +9,7 @@ import PIL
 from ml_collections import ConfigDict
 
 import digits_jax
-from digits_jax.alphabet import Alphabet
+from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.benchmark import device, plates, report, timing
 from digits_jax.data import fonts
 from digits_jax.data.sources import Source
@@ -30,7 +30,7 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
   rows = []
   for batch in batches:
     generators = [ours(source, seed, batch, count) for count in sorted({1, parallel.choose_steps_per_call(0)})]
-    if config.data.glyphs == 'fonts' and is_drawn_by_plates(config):
+    if is_drawn_by_plates(config):
       generators += [numpy(source, batch, threads) for threads in sorted({1, cores})]
       generators += [pillow(config, batch, processes) for processes in sorted({1, cores})]
     timing.compile_together(run for name, *_, run in generators if name == OURS)
@@ -69,9 +69,16 @@ def table(found: dict) -> str:
 
 def is_drawn_by_plates(config: ConfigDict) -> bool:
   """Whether the config's numbers are those of `plates`: only then can the two be compared."""
-  number, layout, photo = config.synth.number, config.synth.layout, config.synth.photo
+  number, layout, photo, data = config.synth.number, config.synth.layout, config.synth.photo, config.data
+  plain = {'scale': (1.0, 1.0), 'zoom': (1.0, 1.0), 'contrast': (1.0, 1.0), 'stroke_frac': (0.0, 0.0)}
+  plain |= {'blur_px': (0.0, 0.0), 'background': (0.0, 0.0)}  # all else is 0
+  changes = [*config.synth.warp.items(), *((name, value) for name, value in photo.items() if name != 'noise')]
+  changes += [(name, layout[name]) for name in ('spacing_jitter_px', 'wander_px', 'tilt_degrees')]
   return (
-    (number.min_length, number.max_length) == plates.LENGTHS
+    (data.source, data.glyphs, config.alphabet) == ('synthetic', 'fonts', DIGITS)
+    and all(value == plain.get(name, 0.0) for name, value in changes)
+    and not config.synth.clutter.blobs
+    and (number.min_length, number.max_length) == plates.LENGTHS
     and (layout.kind, layout.height, layout.width) == ('string', plates.HEIGHT, plates.WIDTH)
     and (layout.spacing, layout.spacing_px) == ('gaps', plates.GAPS)
     and photo.noise == (plates.NOISE, plates.NOISE)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import canvas, folder
+from digits_jax.data import images as image_files
 from digits_jax.errors import InputError
 
 _NAMED = 5  # unreadable files that a report names
@@ -158,7 +159,7 @@ def _read(files, stamp, spec):
     placed, _ = canvas.place(grey, spec)
     return np.rint(255 * placed).astype(np.uint8), digest, grey.shape
 
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+  with concurrent.futures.ThreadPoolExecutor(image_files.THREADS) as pool:
     found = pool.map(read, files.paths)
     return tuple(tqdm(found, 'reading images', len(files.paths), unit=' images', leave=False, disable=None))
 

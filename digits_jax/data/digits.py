@@ -101,7 +101,8 @@ def normalise(pixels: np.ndarray) -> np.ndarray:
   longer = max(right - left, bottom - top)
   if (height, width) == (SIZE, SIZE) and _NEAR[0] <= longer <= _NEAR[1]:
     return np.rint(255 * ink).astype(np.uint8)
-  page = Image.fromarray(np.pad(ink[top:bottom, left:right], longer))  # a window of 1.4 times that side lies on it
+  margin = -(-4 * longer // 5)  # so that a window of 1.4 times that side lies on the page
+  page = Image.fromarray(np.pad(ink[top:bottom, left:right], margin))
   x, y, half = page.width / 2, page.height / 2, longer * SIZE / INK / 2
   resized = np.asarray(page.resize((SIZE, SIZE), Image.Resampling.BICUBIC, (x - half, y - half, x + half, y + half)))
   resized = resized.clip(0.0, 1.0)
@@ -126,7 +127,7 @@ def _stamp(path):
 @functools.lru_cache(2)  # three splits are loaded of the same files
 def _read(path, kind, digits, stamp):
   places, labels, pixels = (_list_folder if kind == 'folder' else _read_csv)(path, digits)
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+  with concurrent.futures.ThreadPoolExecutor(image_files.THREADS) as pool:
     images = list(pool.map(_digit, places, pixels))
   return Digits(np.stack(images), np.array(labels, np.int32), tuple(places))
 

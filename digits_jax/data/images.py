@@ -24,6 +24,7 @@ THREADS = min(8, os.cpu_count() or 1)  # that load many images for a reader; eac
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow makes grey of colours
 _LOST = 16 / 255  # ink whose contrast with its paper is less cannot be seen
 
 # EXIF orientation -> what brings the image upright.
@@ -117,10 +118,11 @@ def from_pillow(image):
   if not all(image.size):
     raise InputError(f'an image of {image.width} x {image.height} pixels shows nothing')
   try:
-    upright = _upright(image)
-  except Exception as error:
+    return _to_array('the image', _upright(image))
+  except InputError:
+    raise
+  except Exception as error:  # whatever Pillow raises where pixels and what it knows of them do not fit
     raise InputError(f'the image is damaged or incomplete: {_reason(error)}') from error
-  return _to_array('the image', upright)
 
 
 def on_paper(lay: Callable[[int], np.ndarray]) -> np.ndarray:
@@ -129,7 +131,8 @@ def on_paper(lay: Callable[[int], np.ndarray]) -> np.ndarray:
   Args:
     lay: gives the image on paper of brightness 1 or 0: uint8 in [0, 255] or floats in [0, 1].
   """
-  contrast = lambda pixels: float(np.ptp(pixels)) / (255 if pixels.dtype == np.uint8 else 1)
+  grey = lambda pixels: pixels @ _LUMA if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels
+  contrast = lambda pixels: float(np.ptp(grey(pixels))) / (255 if pixels.dtype == np.uint8 else 1)
   white = lay(1)
   if contrast(white) >= _LOST:
     return white
@@ -236,15 +239,19 @@ def _kinds(formats):
 def _to_array(name, image):
   """The pixels of a decoded image: uint8[H, W] or uint8[H, W, 3]."""
   if image.mode.startswith('I'):
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
       raise InputError(f'{name} holds grey levels outside 0 to 65535: which one is white?')
     if 0 < values.max() <= 255:  # eight bits in a wider type, which would all be black
       raise InputError(f'{name} holds grey levels of 0 to {values.max()} of 65535: make it an image of 8 bits')
-    return np.rint(values / 257.0).astype(np.uint8)
+    grey = np.rint(values / np.float32(257)).astype(np.uint8)
+    if 'transparency' not in image.info:
+      return grey
+    clear = values == image.info['transparency']
+    return on_paper(lambda white: np.where(clear, np.uint8(255 * white), grey))
   if image.mode in ('F', 'LAB', 'HSV', 'La'):
     raise InputError(f'{name} holds pixels of the kind {image.mode!r}: convert it to grey or RGB first')
-  if image.mode.upper().endswith('A') or 'transparency' in image.info:
+  if image.has_transparency_data:
     mode = 'L' if image.mode in ('LA', *_GREY_MODES) else 'RGB'
     clear = image.convert('RGBA')
     paper = lambda white: Image.new('RGBA', clear.size, (255 * white, 255 * white, 255 * white, 255))

@@ -154,5 +154,5 @@ class _Ahead:
 
     place = lambda i: int(self._places(step + i // count, first + i % count, 1)[0])
     items = grain.MapDataset.range(sys.maxsize if self._is_endless else count).map(lambda i: self._numbers[place(i)])
-    options = grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=count)
+    options = grain.ReadOptions(num_threads=min(self._threads, count), prefetch_buffer_size=count)
     return iter(items.to_iter_dataset(options).batch(count))

@@ -68,7 +68,7 @@ def describe(path):
     return {
       'path': path,
       'group': group,
-      'family': names.getBestFamilyName(),
+      'family': names.getBestFamilyName() or path.stem,
       'style': names.getBestSubFamilyName() or '',
       'weight': file['OS/2'].usWeightClass if 'OS/2' in file else 400,
       'is_italic': bool(file['post'].italicAngle),

@@ -22,6 +22,7 @@ _ZOOMS = command.zooms_flag()
 _SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of what the last run read in colour, errors first.')
 
 CROP_PX, MARGIN, WINDOW = 64, 0.3, 54 / 64  # of configs/svhn.py
+SHEET = 256  # photos at most
 
 
 def main(arguments):
@@ -56,7 +57,7 @@ def main(arguments):
     figures = metrics.describe(evaluate.summarise(records), opened.temperature)
     print(f'{name}, step {opened.step}: {figures}', flush=True)
     if _SHEET.value and name == arguments[-1]:
-      finish.draw_sheet(pathlib.Path(_SHEET.value), fixed, records, opened.alphabet, len(numbers))
+      finish.draw_sheet(pathlib.Path(_SHEET.value), fixed, records, opened.alphabet, min(SHEET, len(numbers)))
 
 
 def read_grey(opened, selection) -> int:

@@ -96,6 +96,19 @@ def test_only_the_same_plates_are_compared():
   assert not synth.is_drawn_by_plates(changed) and not synth.is_drawn_by_plates(mnist.get_config())
 
 
+@pytest.mark.parametrize(
+  ('field', 'value'),
+  [
+    ('data.source', 'street'), ('alphabet', '01234'), ('synth.warp.rotation_degrees', 10.0), ('synth.clutter.blobs', 5),
+    ('synth.photo.blur_px', (1.0, 2.0)), ('synth.photo.inversion', 0.5), ('synth.layout.tilt_degrees', 10.0),
+  ],
+)  # fmt: skip
+def test_numbers_that_plates_does_not_draw_are_not_compared(field, value):
+  config = fonts.get_config('quick')
+  config.update_from_flattened_dict({field: value})
+  assert not synth.is_drawn_by_plates(config)
+
+
 def test_several_batches_in_a_call_are_the_same(source):
   (*_, one), (name, _, count, two) = synth.ours(source, 5, 3, 1), synth.ours(source, 5, 3, 2)
   assert (name, count) == ('digits_jax', 2)

@@ -279,6 +279,40 @@ def test_kinds_of_pixels(image, expected):
   np.testing.assert_array_equal(images.from_pillow(image), expected)
 
 
+def test_transparency_of_every_kind_lies_on_paper(tmp_path):
+  """Dark ink on transparent paper that is as dark: it is seen on white."""
+  ink = np.zeros((4, 6), bool)
+  ink[1:3, 2:4] = True
+  expected = np.where(ink, 0, 255)
+  rgba = np.zeros((4, 6, 4), np.uint8)
+  rgba[..., 3] = np.where(ink, 255, 0)
+  palette = Image.fromarray(rgba).quantize(16)
+  assert palette.mode == 'P' and 'transparency' not in palette.info
+  np.testing.assert_array_equal(images.from_pillow(palette)[..., 0], expected)
+
+  deep = Image.fromarray(np.where(ink, 3000, 0).astype(np.uint16))
+  deep.save(tmp_path / 'deep.png', transparency=0)
+  assert Image.open(tmp_path / 'deep.png').info['transparency'] == 0
+  np.testing.assert_array_equal(images.read_png(tmp_path / 'deep.png'), np.where(ink, 12, 255))
+
+
+def test_pale_ink_of_a_colour_is_laid_on_black():
+  """Its blue differs from white by a fifth, its brightness by a fortieth."""
+  rgba = np.zeros((4, 6, 4), np.uint8)
+  rgba[1:3, 2:4] = (255, 255, 200, 255)
+  assert images.from_pillow(Image.fromarray(rgba)).min() == 0
+
+
+def test_what_pillow_cannot_bring_together_is_one_sentence(tmp_path):
+  """A palette with transparency, taken for a page of one bit."""
+  image = Image.fromarray(np.zeros((2, 2), np.uint8)).convert('P')
+  image.info['transparency'] = b'\x00\xff'
+  image = image.convert('1')
+  image.info['transparency'] = b'\x00\xff'
+  with pytest.raises(InputError, match='the image is damaged or incomplete: '):
+    images.from_pillow(image)
+
+
 @pytest.mark.parametrize(
   'image, problem',
   [

@@ -272,6 +272,14 @@ def test_threads_read_the_next_step_meanwhile_where_there_is_one(data_dir, is_en
     assert len(read) == len(set(read)) == wanted  # each once, those of the next step too
 
 
+def test_fewer_photos_than_threads_are_no_matter(data_dir, caplog):
+  """As sheets feed them, one at a time; grain warns of more threads than it may read ahead."""
+  source = build(data_dir, keep='none', threads=4)[1]
+  with caplog.at_level('WARNING'):
+    source.feed(0, 0, 1)
+  assert not caplog.records
+
+
 @pytest.mark.parametrize('threads', [0, 2])
 def test_a_photo_that_cannot_be_read_is_named(data_dir, threads):
   class Damaged(svhn_feed.Numbers):

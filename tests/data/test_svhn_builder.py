@@ -1,5 +1,6 @@
 """A small SVHN, made in the official format: prepared without TensorFlow, read back byte by byte."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -375,6 +376,22 @@ def test_an_archive_of_another_size_is_said(made, tmp_path):
 def test_an_unknown_split(made, tmp_path, wanted):
   with pytest.raises(InputError, match='SVHN has the splits train, test, extra, not '):
     svhn_builder.prepare(str(tmp_path), str(made), wanted=wanted)
+
+
+def test_no_number_is_left_out_of_the_test(tmp_path):
+  made_svhn.write(tmp_path / 'made', {'train': 20, 'test': 20})
+  prepare(tmp_path / 'made', tmp_path, 'train', 'test', most_digits=1)
+  found = svhn.records(str(tmp_path))
+  assert found['train']['too_long'] > 0 and set(found['train']['by_length']) == {'1'}
+  assert found['test']['too_long'] == 0 and found['test']['photos'] == 20 and len(found['test']['by_length']) > 1
+
+
+def test_a_file_system_without_locks(made, tmp_path, monkeypatch):
+  def refuse(handle, operation):
+    raise OSError(errno.ENOLCK, 'No locks available')
+
+  monkeypatch.setattr(fcntl, 'flock', refuse)
+  assert prepare(made, tmp_path) == ['train']
 
 
 def test_two_at_once(made, tmp_path):

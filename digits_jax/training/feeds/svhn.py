@@ -68,8 +68,8 @@ def _select(config, part):
   data_dir, splits = data.data_dir or None, tuple(data.svhn_splits)
   if 'test' in splits:
     raise InputError(f'config.data.svhn_splits={splits}: the test split is for the test alone')
-  if not 0 < data.held_out[0] < 1:
-    raise InputError(f'config.data.held_out: {data.held_out[0]} is no share for validation that leaves some photos')
+  if not data.held_out or not 0 < data.held_out[0] < 1:
+    raise InputError(f'config.data.held_out: {tuple(data.held_out)} needs a first share, for validation, in (0, 1)')
   svhn.check(data_dir, *splits, 'test')  # all that a run needs, before any of it is cropped
   return svhn.select(
     data_dir,
