@@ -253,7 +253,7 @@ def test_further_test_sets_are_built():
   config.tests.seven.update(name='seven', seed=5)
   built = experiment.build(config)
   assert {name: (fixed.name, fixed.seed) for name, fixed in built.tests.items()} == {
-    'test': ('plates-v1', 2),
+    'test': ('plates-v1 (other glyphs)', 2),  # of one size
     'seven': ('seven', 5),
   }
 

@@ -236,6 +236,9 @@ def test_an_interrupted_folder_has_no_labels(run, tmp_path, monkeypatch):
   'arguments, problem',
   [
     ([TINY], 'Give --out=DIR for images, --preview=FILE.png'),
+    ([TINY, '--preview=labels.csv'], '--preview=labels.csv: give the name of a file that ends with .png'),
+    ([TINY, '--preview=README.md/sheet.png'], 'give the name of a file that ends with .png'),
+    ([TINY, '--preview=configs'], 'give the name of a file that ends with .png'),
     ([TINY, '--out=new'], 'Give --count=60000'),
     ([TINY, '--checksum'], 'Give --count=60000'),
     ([TINY, '--out=new', '--count=0'], '--count=0'),

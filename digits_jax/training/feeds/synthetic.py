@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from digits_jax.alphabet import Alphabet
+from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.data import glyphs, sources
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.errors import InputError
@@ -18,6 +18,9 @@ from digits_jax.training.evaluate import FixedSet
 _DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0), 'folder': (1.0, 1.0), 'csv': (1.0, 1.0)}
 _MNIST_PX = 20
 _OF_A_FOLDER = ('families-v1',)  # the named test sets that are of the user's fonts by their definition
+# Those that are, by theirs, the ten digits of all faces that come along, in these sizes.
+_PRINTED = ('plates-v1', 'five-v1', 'twelve-v1', 'lengths-v1', 'printed-v1')
+_PRINTED_SIZES = (18, 19, 20, 21, 22, 23, 24, 25)
 
 
 def canvas(config: ConfigDict) -> CanvasSpec:
@@ -49,9 +52,16 @@ def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
 
 
 def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
-  """Each drawn as it says itself, from the glyphs and numbers of the test; of your own glyphs its name says so."""
-  bank, own = _load_bank(config, alphabet, 'test'), own_glyphs(config, 'test')
-  named = lambda name: f'{name} (own glyphs)' if own and name not in _OF_A_FOLDER else name
+  """Each drawn as it says itself, from the glyphs and numbers of the test; of your own, or of other, glyphs its name
+  says so."""
+  bank, own, data = _load_bank(config, alphabet, 'test'), own_glyphs(config, 'test'), config.data
+  is_other = tuple(data.font_sizes) != _PRINTED_SIZES or data.test_families or alphabet.symbols != DIGITS
+
+  def named(name):
+    if own and name not in _OF_A_FOLDER:
+      return f'{name} (own glyphs)'
+    return f'{name} (other glyphs)' if is_other and name in _PRINTED else name
+
   return {
     name: _fixed_set(config, alphabet, 'test', bank, test, named(test.name), test.seed, test.examples)
     for name, test in config.tests.items()

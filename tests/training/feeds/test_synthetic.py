@@ -40,7 +40,7 @@ def test_own_fonts_are_told_of_and_shipped_ones_are_not(tmp_path):
   config, alphabet = fonts.get_config('tiny'), Alphabet()
   config.data.font_sizes = (18, 25)
   of = lambda: (feeds.of(config).train(config, alphabet).report, feeds.of(config).tests(config, alphabet)['test'].name)
-  assert of() == ('', 'plates-v1')
+  assert of() == ('', 'plates-v1 (other glyphs)')  # of two sizes
   config.data.font_dir = str(tmp_path)
   report, name = of()
   assert report.startswith(f'train: 40 glyphs of 10 symbols in 4 styles: {tmp_path}\nchecksum of the glyphs of train: ')
@@ -49,6 +49,23 @@ def test_own_fonts_are_told_of_and_shipped_ones_are_not(tmp_path):
   assert of() == (report, 'families-v1')
   config.data.font_sizes = (18, 24)
   assert of()[0].splitlines()[1] != report.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+  ('changes', 'name'),
+  [
+    ({}, 'plates-v1'),
+    ({'data.validation_families': ('STIX',)}, 'plates-v1'),
+    ({'data.test_families': ('STIX',)}, 'plates-v1 (other glyphs)'),
+    ({'data.font_sizes': (25,)}, 'plates-v1 (other glyphs)'),
+    ({'alphabet': '01234'}, 'plates-v1 (other glyphs)'),
+    ({'data.font_sizes': (25,), 'tests.test.name': 'mine-v1'}, 'mine-v1'),
+  ],
+)
+def test_a_named_set_keeps_its_name_with_its_own_glyphs_alone(changes, name):
+  config = fonts.get_config('quick')
+  config.update_from_flattened_dict(changes)
+  assert feeds.of(config).tests(config, Alphabet(config.alphabet))['test'].name == name
 
 
 def test_an_unknown_kind():
