@@ -212,7 +212,7 @@ def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
     'signal.signal(signal.SIGTERM, stop)\npathlib.Path("begun").touch()\ntime.sleep(60)\n'
   )
   line = [sys.executable, str(FILE), '--config=x.py', '--out=out', '--vary', 'seed', '1', '2']
-  before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and its child
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
   process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
   signal.signal(signal.SIGINT, before)
   while not (tmp_path / 'begun').exists():
