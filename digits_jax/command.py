@@ -99,7 +99,7 @@ def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None 
 
 
 def _run(main, argv):
-  program = f'python -m digits_jax.{os.path.basename(argv[0]).removesuffix(".py")}'
+  program = _program(argv[0])
   flags.FLAGS.set_default('stderrthreshold', 'error')
   if sys.stderr is None:  # closed: what is meant for it must not go to stdout
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115  it stays open
@@ -123,6 +123,16 @@ def _run(main, argv):
   except KeyboardInterrupt:
     print(f'{program}: interrupted', file=sys.stderr)
     return 130
+
+
+def _program(script):
+  """What a person typed to start it."""
+  spec = getattr(sys.modules['__main__'], '__spec__', None)
+  if spec is not None and spec.origin == script:
+    return f'python -m {spec.name.removesuffix(".__main__")}'
+  if os.path.dirname(script):
+    return f'python {script}'
+  return f'python -m digits_jax.{script.removesuffix(".py")}'
 
 
 def _parse(argv, program):

@@ -9,7 +9,6 @@ its directory. A loss is drawn on a logarithmic axis.
 
 import itertools
 import pathlib
-import sys
 
 from absl import flags
 
@@ -65,4 +64,4 @@ def read(workdir):
 
 
 if __name__ == '__main__':
-  command.run(main, ['curves', *sys.argv[1:]])
+  command.run(main)

@@ -14,7 +14,6 @@ all: each of these. Config files are looked for from the current folder: start i
 
 import os
 import pathlib
-import sys
 
 from absl import flags
 
@@ -140,4 +139,4 @@ def whole_numbers(name, words):
 
 
 if __name__ == '__main__':
-  command.run(main, ['benchmark', *sys.argv[1:]])
+  command.run(main)

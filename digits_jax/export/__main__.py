@@ -10,7 +10,6 @@ size, the preprocessing and the versions. weights: what `predict` and `Reader.lo
 half precision. FILE appears when the check is passed, in place of one that was there.
 """
 
-import sys
 
 from absl import flags
 
@@ -62,4 +61,4 @@ def main(arguments):
 
 
 if __name__ == '__main__':
-  command.run(main, ['export', *sys.argv[1:]])
+  command.run(main)

@@ -9,7 +9,6 @@ reads and the other does not, p is McNemar's exact test of these, and seconds th
 import csv
 import pathlib
 import statistics
-import sys
 import time
 
 from absl import flags
@@ -78,4 +77,4 @@ def compare(workdir):
 
 
 if __name__ == '__main__':
-  command.run(main, ['compare', *sys.argv[1:]])
+  command.run(main)

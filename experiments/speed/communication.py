@@ -9,7 +9,6 @@ the signal to stop. Frozen parameters have no gradient. Nothing is computed.
 import csv
 import importlib
 import pathlib
-import sys
 
 from digits_jax import command
 from digits_jax.errors import InputError
@@ -74,4 +73,4 @@ def _summed(jaxpr):
 
 
 if __name__ == '__main__':
-  command.run(main, ['communication', *sys.argv[1:]])
+  command.run(main)

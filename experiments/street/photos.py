@@ -9,7 +9,6 @@ of reading, in place of the run's own; --zooms= looks at each photo once. One li
 
 import functools
 import pathlib
-import sys
 
 from absl import flags
 
@@ -76,4 +75,4 @@ def read_grey(opened, selection) -> int:
 
 
 if __name__ == '__main__':
-  command.run(main, ['photos', *sys.argv[1:]])
+  command.run(main)

@@ -7,7 +7,6 @@ Parameters stay as they are. The temperature is fitted on the config's validatio
 """
 
 import pathlib
-import sys
 
 import jax
 
@@ -39,4 +38,4 @@ def main(arguments):
 
 
 if __name__ == '__main__':
-  command.run(main, ['refit', *sys.argv[1:]])
+  command.run(main)

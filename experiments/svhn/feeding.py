@@ -6,7 +6,6 @@ thread), augmented as configs/svhn.py does (batches of 64, on the device). Media
 
 import functools
 import statistics
-import sys
 import time
 
 from digits_jax import command
@@ -54,4 +53,4 @@ def report(name, count, call):
 
 
 if __name__ == '__main__':
-  command.run(main, ['feeding', *sys.argv[1:]])
+  command.run(main)

@@ -4,7 +4,6 @@ The centre of each crop, as the test sees photos; the run's own config says whic
 """
 
 import functools
-import sys
 
 from digits_jax import command
 from digits_jax.errors import InputError
@@ -43,4 +42,4 @@ def main(arguments):
 
 
 if __name__ == '__main__':
-  command.run(main, ['trained_on', *sys.argv[1:]])
+  command.run(main)

@@ -1,24 +1,12 @@
 """The picture of several runs: what is drawn of them, and what is said where nothing can be."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from digits_jax.data import images
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def start(*arguments):
-  """The script in a process of its own: (exit code, stdout, stderr)."""
-  line = [sys.executable, str(ROOT / 'experiments' / 'curves.py'), *map(str, arguments)]
-  done = subprocess.run(line, cwd=ROOT, env=os.environ | {'PYTHONPATH': str(ROOT)}, capture_output=True, text=True)
-  return done.returncode, done.stdout, done.stderr
+from tests.experiments import scripts
 
 
 @pytest.fixture(scope='module')
@@ -38,7 +26,8 @@ def test_a_picture_of_two_runs(runs, tmp_path):
   pictures = {}
   for name, chosen in (('both', ['rising', 'level']), ('rising', ['rising'])):
     out = tmp_path / f'{name}.png'
-    code, said, complaint = start(f'--out={out}', '--against=minutes', *(runs / run for run in chosen))
+    drawn = [runs / run for run in chosen]
+    code, said, complaint = scripts.start('curves.py', f'--out={out}', '--against=minutes', *drawn)
     assert (code, said) == (0, f'wrote {out}\n'), complaint
     pictures[name] = images.read_image(out)
   # Only where both are drawn does a second colour stand level over the whole width.
@@ -61,5 +50,6 @@ def test_a_picture_of_two_runs(runs, tmp_path):
 )
 def test_nothing_to_draw(runs, tmp_path, arguments, message):
   filled = [argument.replace('OUT', str(tmp_path / 'x.png')).replace('RUNS', str(runs)) for argument in arguments]
-  code, said, complaint = start(*filled)
+  code, said, complaint = scripts.start('curves.py', *filled)
   assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
+  assert complaint.startswith('python experiments/curves.py: ')
