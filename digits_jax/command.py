@@ -58,7 +58,7 @@ def out_flag(help_text: str) -> flags.FlagHolder:
 
 
 def zooms_flag() -> flags.FlagHolder:
-  """The --zooms of the commands that read with a run: what `reading.run.load` takes, which also says what is wrong."""
+  """The --zooms of the commands that read with a run: what `reading.trained.load` takes, and checks."""
   return flags.DEFINE_list(
     'zooms',
     None,

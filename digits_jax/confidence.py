@@ -12,7 +12,7 @@ import numpy as np
 
 RECORDS = {
   'confidence': 'float32: the probability of the reading as a labelling, in [0, 1]',
-  'rank': 'int32: the place of the label in the list of readings, from 0; n_best where it is not there',
+  'rank': 'int32: index of the label in the list of readings, from 0; n_best where it is not there',
   'n_best': 'int32: the length of that list, the same for all examples',
 }
 
@@ -20,7 +20,7 @@ BINS = 15  # of the calibration error
 
 
 def rank(labels: jax.Array, length: jax.Array, candidates: jax.Array, candidate_lengths: jax.Array) -> jax.Array:
-  """The place of one label in its list: int32[N], int32[], int32[n, M], int32[n] -> int32[], n where it is not there.
+  """The rank of one label in its list: int32[N], int32[], int32[n, M], int32[n] -> int32[], n where it is not there.
 
   What stands behind a length is not read; an unused slot of the list has length -1.
   """

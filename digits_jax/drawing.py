@@ -12,7 +12,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from digits_jax.data import images as image_files
+from digits_jax.data import image_files
 
 DPI = 100  # a font's point is 100 / 72 pixels
 _SHEET_WIDTH, _IMAGE_SIDE, _CAPTION_WIDTH = 1760, 320, 320  # at most, unless one image is larger already
@@ -155,8 +155,8 @@ def _draw_sheet(path, images, captions, is_marked, columns, heading):
 
   def write(x, y, text, font, colour, align):
     # Baselines on whole pixels; matplotlib counts them from the bottom. A '$' is a '$'.
-    place = (x / sheet_width, (sheet_height - y) / sheet_height)
-    figure.text(*place, text, font=font, color=colour, ha=align, va='baseline', parse_math=False)
+    corner = (x / sheet_width, (sheet_height - y) / sheet_height)
+    figure.text(*corner, text, font=font, color=colour, ha=align, va='baseline', parse_math=False)
 
   for i, (text, font) in enumerate(heading):
     write(_MARGIN, _MARGIN + 15 + 27 * i, text, font, GREY if i else INK, 'left')

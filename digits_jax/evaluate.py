@@ -44,10 +44,10 @@ def main(arguments):
   command.check_file('--sheet', _SHEET.value, '.png')
 
   from digits_jax import metrics
-  from digits_jax.reading import evaluation, run
+  from digits_jax.reading import evaluation, trained
   from digits_jax.training import evaluate, experiment, finish, rundir
 
-  opened = run.load(_WORKDIR.value, zooms=_ZOOMS.value, decoder=_DECODER.value)
+  opened = trained.load(_WORKDIR.value, zooms=_ZOOMS.value, decoder=_DECODER.value)
   experiment.check_decoder(opened.config)
   if _LABELS.value:
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}

@@ -92,7 +92,7 @@ def main(arguments):
 
 def find_images(arguments: Sequence[str]) -> list[str]:
   """The paths that the arguments stand for, in their order. Raises InputError where one of them stands for none."""
-  from digits_jax.data.images import SUFFIXES
+  from digits_jax.data.image_files import SUFFIXES
 
   paths = []
   for argument in arguments:
@@ -195,7 +195,7 @@ class Sheet:
 
   def add(self, record: dict) -> None:
     """Loads the image of a record once more, and keeps it while there is room; one without an image is left out."""
-    from digits_jax.data import images as image_files
+    from digits_jax.data import image_files
 
     if len(self._images) == DRAWN or record['status'] == 'error':
       return

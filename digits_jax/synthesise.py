@@ -65,10 +65,11 @@ def main(arguments):
   import jax
 
   from digits_jax.alphabet import Alphabet
-  from digits_jax.training import experiment, parallel
+  from digits_jax.data import sources
+  from digits_jax.training import experiment
 
   source, seed = experiment.build_source(config, _SPLIT.value, test=_TEST.value)
-  make_key = parallel.training_key if _SPLIT.value == 'train' else jax.random.key
+  make_key = sources.training_key if _SPLIT.value == 'train' else jax.random.key
   numbers = Numbers(source, Alphabet(config.alphabet), make_key(seed if _SEED.value is None else _SEED.value))
   count = _COUNT.value or min(PREVIEWED, source.limit or PREVIEWED)
   if source.limit is not None and count > source.limit:
@@ -92,11 +93,11 @@ class Numbers:
   def __init__(self, source, alphabet, key):
     import jax
 
-    from digits_jax.training import parallel
+    from digits_jax.data import sources
 
     self._alphabet, self._source = alphabet, source
     self._constants = (key, jax.device_put(source.constants))
-    draw = lambda constants, items, ids: parallel.draw_batch(source, *constants, 0, items, ids)
+    draw = lambda constants, items, ids: sources.draw_batch(source, *constants, 0, items, ids)
     self._draw = jax.jit(draw)
     self._draw_labels = jax.jit(lambda *given: draw(*given).labels)  # XLA leaves the images out
 
@@ -155,7 +156,7 @@ def write(numbers: Numbers, ids, out: pathlib.Path) -> None:
   """Writes the images of the ids into the folder, and labels.csv when all of them are there."""
   from tqdm import tqdm
 
-  from digits_jax.data import images as image_files
+  from digits_jax.data import image_files
 
   digits = max(6, len(str(len(ids) - 1)))
   rows = []
@@ -178,7 +179,7 @@ def write(numbers: Numbers, ids, out: pathlib.Path) -> None:
 
 def checksums(numbers: Numbers, ids) -> tuple[str, str]:
   """SHA-256, in hexadecimal, of the numbers of the ids, a line each, and of their pixels, uint8, image by image."""
-  from digits_jax.data import images as image_files
+  from digits_jax.data import image_files
 
   labels, pixels = hashlib.sha256(), hashlib.sha256()
   for images, texts in numbers.batches(ids):

@@ -17,10 +17,10 @@ from PIL import Image, ImageDraw
 
 from configs import common, fonts, testsets
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import images, mnist_builder, svhn_builder
+from digits_jax.data import image_files, mnist_builder, sources, svhn_builder
 from digits_jax.data.fonts import find_faces
 from digits_jax.errors import InputError
-from digits_jax.training import experiment, feeds, parallel, stopping
+from digits_jax.training import experiment, feeds, stopping
 from tests.data import made_svhn
 from tests.data.test_mnist import idx_files
 
@@ -114,7 +114,7 @@ def data_dir(tmp_path_factory):
     made_svhn.write(folder / 'photos', {'train': 40, 'test': 20, 'extra': 10})
     (folder / 'own').mkdir()
     for i in range(60):
-      images.write_png(folder / 'own' / f'{i}.png', rng.integers(0, 256, (64, 128), np.uint8))
+      image_files.write_png(folder / 'own' / f'{i}.png', rng.integers(0, 256, (64, 128), np.uint8))
     svhn_builder.prepare(str(folder), str(folder / 'photos'), wanted=['train', 'test', 'extra'], mirrors=[])
     yield folder
 
@@ -219,7 +219,7 @@ def test_the_sets_of_twelve_and_five_digits():
   config.data.font_sizes = (25,)
   config.tests.test = testsets.twelve()
   built = experiment.build(config)  # refuses what does not fit
-  assert parallel.example_shapes(built.tests['test'].source).images.shape == (1, 64, 288, 1)
+  assert sources.example_shapes(built.tests['test'].source).images.shape == (1, 64, 288, 1)
 
 
 def test_the_sets_of_unseen_families_and_of_many_lengths():
@@ -233,7 +233,7 @@ def test_the_sets_of_unseen_families_and_of_many_lengths():
   changed.layout.width = 360
   assert lengths.synth == changed
   built = experiment.build(fonts.get_config('lengths'))  # refuses what does not fit
-  assert parallel.example_shapes(built.tests['lengths'].source).images.shape == (1, 64, 360, 1)
+  assert sources.example_shapes(built.tests['lengths'].source).images.shape == (1, 64, 360, 1)
 
 
 def test_families_for_validation_and_test_are_never_trained_on():
@@ -303,7 +303,7 @@ def assert_whole(workdir, out, config, parameters):
   best = max((sign * r[config.selection.metric], r['step']) for r in records if r['kind'] == 'validation')[1]
   assert steps == {'latest': ['4'], 'best': [str(best)]} and result['best_step'] == best
   for picture in ('curves', 'coverage', 'test'):
-    assert images.read_png(workdir / 'plots' / f'{picture}.png').std() > 5
+    assert image_files.read_png(workdir / 'plots' / f'{picture}.png').std() > 5
   assert 'of 20 numbers right' in out and 'calibration error' in out and str(workdir) in out
 
 

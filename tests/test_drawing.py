@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from digits_jax import drawing
-from digits_jax.data import images as image_files
+from digits_jax.data import image_files
 
 
 def _noise(*shape):

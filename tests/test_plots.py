@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from digits_jax.data import images
+from digits_jax.data import image_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -32,7 +32,7 @@ def test_curves_are_drawn_from_the_metrics_of_a_run(tmp_path):
   assert done.returncode == 0, done.stderr
   picture = tmp_path / 'plots' / 'curves.png'
   assert str(picture) in done.stdout
-  assert images.read_png(picture).std() > 5
+  assert image_files.read_png(picture).std() > 5
 
 
 def test_a_broken_line_is_named(tmp_path):

@@ -16,7 +16,7 @@ from absl.testing import flagsaver
 from jax.experimental.compilation_cache import compilation_cache
 
 from digits_jax import Reader, command, drawing, predict
-from digits_jax.data import images as image_files
+from digits_jax.data import image_files
 from digits_jax.errors import InputError
 from tests.reading import runs
 

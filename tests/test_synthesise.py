@@ -15,8 +15,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from configs import fonts
 from digits_jax import command, synthesise
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import images
-from digits_jax.training import evaluate, experiment, parallel
+from digits_jax.data import image_files, sources
+from digits_jax.training import evaluate, experiment
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MINIMUM = 'jax_persistent_cache_min_compile_time_secs'
@@ -63,7 +63,7 @@ def read(folder):
   assert list(rows[0]) == ['filename', 'label']
   names = [row['filename'] for row in rows]
   assert sorted(path.name for path in folder.iterdir()) == sorted([*names, 'labels.csv'])
-  return names, [row['label'] for row in rows], np.stack([images.read_png(folder / name) for name in names])
+  return names, [row['label'] for row in rows], np.stack([image_files.read_png(folder / name) for name in names])
 
 
 def as_pixels(batch):
@@ -104,12 +104,12 @@ def test_the_train_split_is_the_first_step_of_training(run, tmp_path):
   _, labels, pixels = read(tmp_path / 'set')
   config = fonts.get_config('tiny')
   source, places = experiment.build(config).train, np.arange(12, dtype=np.int32)
-  draw = lambda key, constants: parallel.draw_batch(source, key, constants, 0, places, places)
-  batch = jax.device_get(jax.jit(draw)(parallel.training_key(config.seed), source.constants))
+  draw = lambda key, constants: sources.draw_batch(source, key, constants, 0, places, places)
+  batch = jax.device_get(jax.jit(draw)(sources.training_key(config.seed), source.constants))
   alphabet = Alphabet(config.alphabet)
   assert labels == [alphabet.decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
   np.testing.assert_array_equal(pixels, as_pixels(batch))
-  assert images.read_png(tmp_path / 'sheet.png').std() > 5
+  assert image_files.read_png(tmp_path / 'sheet.png').std() > 5
 
 
 def test_an_image_depends_on_its_id_and_the_seed_alone(run, tmp_path):
@@ -213,18 +213,18 @@ def test_a_preview_alone(run, tmp_path):
   code, out, err = run(TINY, f'--preview={tmp_path / "sheets" / "sheet.png"}', '--count=3')
   assert code == 0, err
   assert out == f'wrote {tmp_path / "sheets" / "sheet.png"}\n'
-  assert images.read_png(tmp_path / 'sheets' / 'sheet.png').std() > 5
+  assert image_files.read_png(tmp_path / 'sheets' / 'sheet.png').std() > 5
 
 
 def test_an_interrupted_folder_has_no_labels(run, tmp_path, monkeypatch):
-  write_png = images.write_png
+  write_png = image_files.write_png
 
   def stop_at_tenth(path, image):
     if path.name == '000010.png':
       raise KeyboardInterrupt
     write_png(path, image)
 
-  monkeypatch.setattr(images, 'write_png', stop_at_tenth)
+  monkeypatch.setattr(image_files, 'write_png', stop_at_tenth)
   code, _, err = run(TINY, f'--out={tmp_path}', '--count=12')
   assert code == 130 and 'interrupted' in err
   assert (tmp_path / '000003.png').exists() and not list(tmp_path.glob('labels*'))

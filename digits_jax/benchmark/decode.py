@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from digits_jax.benchmark import decoders, report, timing
+from digits_jax.benchmark import decoders, device, report, timing
 from digits_jax.errors import InputError
 
 
@@ -16,9 +16,9 @@ def measure(workdir: str | pathlib.Path | None, *, batch: int, beams: list[int],
     batch, beams, repeats: sequences, widths, timed repetitions.
 
   Returns:
-    name, input (in words), hardware, and rows: decoder, version, beams, sequences_per_second (of the median) with
-    slowest and fastest, milliseconds_alone (one sequence, median), agreement (share of sequences read as ours reads
-    them with as many beams), times_ours (its rate over ours).
+    name, input (in words), hardware, notes (peak memory), and rows: decoder, version, beams, sequences_per_second (of
+    the median) with slowest and fastest, milliseconds_alone (one sequence, median), agreement (share of sequences read
+    as ours reads them with as many beams), times_ours (its rate over ours).
   """
   logits, words = (trained_logits(workdir, batch), 'test images') if workdir else (made_up_logits(batch), 'made-up')
   together, alone = decoders.installed(logits), decoders.installed(logits[:1])
@@ -49,7 +49,8 @@ def measure(workdir: str | pathlib.Path | None, *, batch: int, beams: list[int],
         }
       )
   shape = 'x'.join(map(str, logits.shape))
-  return {'name': 'decode', 'input': f'logits {shape} of {words}', 'hardware': report.hardware(), 'rows': rows}
+  found = {'name': 'decode', 'input': f'logits {shape} of {words}', 'hardware': report.hardware()}
+  return found | {'notes': device.peak_memory(), 'rows': rows}
 
 
 def table(found: dict) -> str:
@@ -71,10 +72,10 @@ def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
   """float32[count, T, K] of the first test images of a run. Raises InputError where the test set has fewer."""
   import jax
 
-  from digits_jax.reading import evaluation, run
+  from digits_jax.reading import evaluation, trained
   from digits_jax.training import evaluate
 
-  opened = run.load(workdir, zooms=())
+  opened = trained.load(workdir, zooms=())
   if opened.config.task != 'read_ctc':
     raise InputError(f'{workdir} has the task {opened.config.task!r}, without a beam search: give a run of read_ctc')
   if opened.left_out:

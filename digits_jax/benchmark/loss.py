@@ -1,4 +1,4 @@
-"""The CTC loss and its gradient beside PyTorch's native one, on logits of the same values."""
+"""The CTC loss and its gradient beside optax's and PyTorch's native one, on logits of the same values."""
 
 import contextlib
 import sys
@@ -7,9 +7,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import digits_jax
-from digits_jax.benchmark import report, timing
+from digits_jax.benchmark import device, report, timing
 from digits_jax.ctc.loss import ctc_loss
 
 CLASSES = 11
@@ -22,15 +23,16 @@ def measure(*, repeats: int, batches=BATCHES, lengths=LENGTHS) -> dict:
   """All figures, in plain values that json can write. Losses and gradients must agree before anything is timed.
 
   Returns:
-    name, input (in words), hardware, and rows: loss, version, batch, frames, symbols, milliseconds (the median) with
-    fastest and slowest, times_ours (its rate over ours), largest_difference (of a loss, relative to ours).
+    name, input (in words), hardware, notes (peak memory), and rows: loss, version, batch, frames, symbols, milliseconds
+    (the median) with fastest and slowest, times_ours (its rate over ours), largest_difference (of a loss, relative to
+    ours).
   """
   sizes = [(batch, frames, symbols) for batch in batches for frames, symbols in lengths]
-  own = {size: ours(*made_up(*size)) for size in sizes}
-  timing.compile_together(run for *_, run, _ in own.values())
+  in_jax = {size: [of_jax(*made_up(*size)) for of_jax in (ours, optaxs)] for size in sizes}
+  timing.compile_together(run for losses in in_jax.values() for *_, run, _ in losses)
   rows = []
   for size in sizes:
-    losses = [own[size]]
+    losses = in_jax[size]
     with contextlib.suppress(ImportError):
       losses += pytorch(*made_up(*size))
     values = [read(run()) for *_, run, read in losses]
@@ -53,7 +55,9 @@ def measure(*, repeats: int, batches=BATCHES, lengths=LENGTHS) -> dict:
         }
       )
   about = f'CTC loss and gradient, {CLASSES} classes, float32'
-  return {'name': 'loss', 'input': about, 'hardware': report.hardware(), 'rows': rows}
+  return {
+    'name': 'loss', 'input': about, 'hardware': report.hardware(), 'notes': device.peak_memory(), 'rows': rows
+  }  # fmt: skip
 
 
 def table(found: dict) -> str:
@@ -94,9 +98,26 @@ def check(one: tuple, base: tuple, name: str) -> float:
 def ours(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> tuple[str, str, Callable, Callable]:
   """(name, version, run, read): read makes losses [B] and the gradient [B, T, K] of their sum of what run gives."""
   mask = np.ones(logits.shape[:2], bool)
+  loss = lambda logits, labels, lengths: ctc_loss(logits, mask, labels, lengths).loss
+  return 'digits_jax', digits_jax.__version__, *_in_jax(loss, logits, labels, lengths)
 
-  def total(logits, labels, lengths):
-    losses = ctc_loss(logits, mask, labels, lengths).loss
+
+def optaxs(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> tuple[str, str, Callable, Callable]:
+  """As `ours`, of optax.ctc_loss."""
+  padding = np.zeros(logits.shape[:2], np.float32)
+
+  def loss(logits, labels, lengths):
+    is_behind = jnp.arange(labels.shape[1])[None] >= lengths[:, None]
+    return optax.ctc_loss(logits, padding, labels, is_behind.astype(jnp.float32))
+
+  return 'optax', optax.__version__, *_in_jax(loss, logits, labels, lengths)
+
+
+def _in_jax(loss, *arrays):
+  """(run, read) of a function (logits, labels, lengths) -> losses [B]."""
+
+  def total(*given):
+    losses = loss(*given)
     return jnp.sum(losses), losses
 
   @jax.jit
@@ -104,8 +125,8 @@ def ours(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> tuple[s
     gradients, losses = jax.grad(total, has_aux=True)(*given)
     return losses, gradients
 
-  given = jax.device_put((logits, labels, lengths))
-  return 'digits_jax', digits_jax.__version__, lambda: jax.block_until_ready(both(*given)), lambda found: found
+  given = jax.device_put(arrays)
+  return lambda: jax.block_until_ready(both(*given)), lambda found: found
 
 
 def pytorch(logits: np.ndarray, labels: np.ndarray, lengths: np.ndarray) -> list[tuple[str, str, Callable, Callable]]:

@@ -23,6 +23,7 @@ def measure(
   *,
   batches: list[int],
   repeats: int,
+  began: float | None = None,
   seconds: float | None = None,
   save: Callable[[dict], None] = lambda found: None,
 ) -> dict:
@@ -32,6 +33,7 @@ def measure(
     config: what is drawn and trained beside the networks that peers have too.
     batches: images in one step.
     repeats: timed repetitions.
+    began: of time.perf_counter, when `seconds` began to count; None: now.
     seconds: after which no other comparison begins, a peer's first step included, and costs are not counted; None:
       SECONDS on a GPU, any on a CPU.
     save: gets the figures so far after each comparison, so that what is cut off leaves its rows.
@@ -44,7 +46,8 @@ def measure(
     reached) and, with synthesis in the step, synthesis_share (of the step's time).
   """
   is_gpu = jax.default_backend() == 'gpu'
-  end = time.perf_counter() + (seconds if seconds is not None else SECONDS if is_gpu else math.inf)
+  end = began if began is not None else time.perf_counter()
+  end += seconds if seconds is not None else SECONDS if is_gpu else math.inf
   size = f'{networks.HEIGHT}x{networks.WIDTH}'
   found = {
     'name': 'step', 'input': f'training steps on {size} images', 'hardware': report.hardware(), 'notes': {}, 'rows': [],

@@ -16,9 +16,9 @@ import digits_jax
 from digits_jax import structs
 from digits_jax.alphabet import DIGITS
 from digits_jax.benchmark import networks
+from digits_jax.data import sources
 from digits_jax.data.sources import Source
-from digits_jax.training import experiment, parallel
-from digits_jax.training import state as states
+from digits_jax.training import experiment, parallel, states
 
 SLOTS = 5  # digits of the longest number
 GATES = {'lstm': 4, 'gru': 3, 'none': 0}
@@ -32,7 +32,7 @@ class Stepper:
   name: str
   version: str
   parameters: int
-  steps: int  # in one call
+  steps: int  # in one call, or between two waits of a peer that has no such calls
   run: Callable[[], object]  # returns when they are done
   count: Callable[[], dict[str, float]] | None = None  # what one step costs, by XLA; of ours alone
 
@@ -61,8 +61,8 @@ def own(config: ConfigDict, batch: int, dtype: str) -> list[Stepper]:
   config = config.copy_and_resolve_references()
   config.batch_size, config.model.dtype = batch, dtype
   drawn = experiment.build(config)
-  places, key = np.arange(batch), parallel.training_key(config.seed)
-  draw = lambda constants, items: parallel.draw_batch(drawn.train, key, constants, 0, items, places)
+  indices, key = np.arange(batch), sources.training_key(config.seed)
+  draw = lambda constants, items: sources.draw_batch(drawn.train, key, constants, 0, items, indices)
   first = jax.jit(draw)(drawn.train.constants, drawn.train.feed(0, 0, batch))
   built = {GIVEN: dataclasses.replace(drawn, train=given(first)), DRAWN: drawn}
   return [ours(name, one, steps=parallel.choose_steps_per_call(0)) for name, one in built.items()]
@@ -141,11 +141,8 @@ def pytorch(network: networks.Network, images: np.ndarray, labels: np.ndarray, d
 
   if torch_crnn.device() != jax.default_backend():
     return []
-  steps = max(steps_per_call())
 
-  def stepper(kind):
-    model = torch_crnn.Stepper(network, images, labels, kind=kind, dtype=dtype)
-
+  def stepper(kind, model, steps):
     def run():
       for _ in range(steps):
         loss = model()
@@ -153,7 +150,8 @@ def pytorch(network: networks.Network, images: np.ndarray, labels: np.ndarray, d
 
     return Stepper(f'PyTorch, {kind}', torch_crnn.VERSION, model.parameters, steps, run)
 
-  return [stepper(kind) for kind in torch_crnn.kinds()]
+  models = {kind: torch_crnn.Stepper(network, images, labels, kind=kind, dtype=dtype) for kind in torch_crnn.kinds()}
+  return [stepper(kind, model, steps) for kind, model in models.items() for steps in steps_per_call()]
 
 
 def count(built: experiment.Experiment) -> dict[str, float]:
@@ -165,12 +163,12 @@ def count(built: experiment.Experiment) -> dict[str, float]:
   are too few.
   """
   config = built.config
-  places, items = np.arange(config.batch_size), built.train.feed(0, 0, config.batch_size)
+  indices, items = np.arange(config.batch_size), built.train.feed(0, 0, config.batch_size)
   frozen = tuple(config.optim.frozen)
 
   def step(state, key, constants):
-    batch = parallel.draw_batch(built.train, key, constants, state.step, items, places)
-    keys = parallel.example_keys(key, state.step, places)
+    batch = sources.draw_batch(built.train, key, constants, state.step, items, indices)
+    keys = sources.example_keys(key, state.step, indices)
     mean = lambda some: jnp.mean(built.task.loss(states.join(state.params, some, frozen), batch, keys)[0])
     gradients = jax.grad(mean)(states.trained(state.params, frozen))
     return states.apply_gradients(

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 import digits_jax
 from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.benchmark import device, plates, report, timing
-from digits_jax.data import fonts
+from digits_jax.data import fonts, sources
 from digits_jax.data.sources import Source
 from digits_jax.training import experiment, parallel
 
@@ -46,7 +46,7 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
           'times_ours': round(timings[0].median / (timings[i].median / count), 3),
         }
       )
-  height, width = parallel.example_shapes(source).images.shape[1:3]
+  height, width = sources.example_shapes(source).images.shape[1:3]
   about = f'images of {config.name}, {height}x{width}'
   return {
     'name': 'synth', 'input': about, 'hardware': report.hardware(), 'notes': device.peak_memory(), 'rows': rows
@@ -87,12 +87,12 @@ def is_drawn_by_plates(config: ConfigDict) -> bool:
 
 def ours(source: Source, seed: int, batch: int, count: int) -> tuple:
   """(name, version, batches a call, run): `count` of training's batches, drawn one after the other in one call."""
-  places, key = np.arange(batch), parallel.training_key(seed)
+  indices, key = np.arange(batch), sources.training_key(seed)
   items = source.feed(0, 0, batch)
 
   @jax.jit
   def draw(constants, first):
-    one = lambda step: parallel.draw_batch(source, key, constants, step, items, places)
+    one = lambda step: sources.draw_batch(source, key, constants, step, items, indices)
     return one(first) if count == 1 else jax.lax.map(one, first + jnp.arange(count))
 
   constants = jax.device_put(source.constants)

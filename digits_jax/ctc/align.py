@@ -79,6 +79,6 @@ def _align(logits, mask, labels, length):
   )
 
 
-def _moved(values, places):
-  """float32[M] moved up by some places, -inf in front."""
-  return jnp.concatenate([jnp.full(places, -jnp.inf), values])[: values.shape[0]]
+def _moved(values, by):
+  """float32[M] moved up by some indices, -inf in front."""
+  return jnp.concatenate([jnp.full(by, -jnp.inf), values])[: values.shape[0]]

@@ -207,16 +207,16 @@ def _place(symbols, positions, words, classes):
   per_word = _symbols_per_word(classes)
   bits = _WORD_BITS // per_word
   symbols = symbols.astype(jnp.uint32) & ((1 << bits) - 1)
-  word, place = jnp.divmod(positions, per_word)
-  return jnp.where(jnp.arange(words)[None] == word[:, None], _shift(symbols, place * bits)[:, None], 0)
+  word, offset = jnp.divmod(positions, per_word)
+  return jnp.where(jnp.arange(words)[None] == word[:, None], _shift(symbols, offset * bits)[:, None], 0)
 
 
 def _unpack(codes, classes, slots):
   """uint32[S, W] -> int32[S, N]."""
   per_word = _symbols_per_word(classes)
   bits = _WORD_BITS // per_word
-  places = (jnp.arange(per_word) * bits).astype(jnp.uint32)
-  symbols = (codes[:, :, None] >> places[None, None]) & jnp.uint32((1 << bits) - 1)  # [S, W, symbols per word]
+  offsets = (jnp.arange(per_word) * bits).astype(jnp.uint32)
+  symbols = (codes[:, :, None] >> offsets[None, None]) & jnp.uint32((1 << bits) - 1)  # [S, W, symbols per word]
   return symbols.reshape(codes.shape[0], -1)[:, :slots].astype(jnp.int32)
 
 

@@ -82,11 +82,11 @@ def _minus_log_prob(logits, frame_mask, labels, lengths):
 def _minus_log_prob_forward(logits, frame_mask, labels, lengths):
   log_probs = jax.nn.log_softmax(logits)
   states, one_hot, emitted, best = _emissions(log_probs, labels)
-  mask, (_, places, count) = jnp.swapaxes(frame_mask, 0, 1)[:, None], emitted.shape
+  mask, (_, height, count) = jnp.swapaxes(frame_mask, 0, 1)[:, None], emitted.shape
   # Beside each sequence the same one turned round, in time and in its states.
   last, history = _scan(
     jnp.concatenate([states, states[::-1]], -1),
-    jnp.concatenate([jnp.zeros_like(lengths), places - 1 - 2 * lengths]),
+    jnp.concatenate([jnp.zeros_like(lengths), height - 1 - 2 * lengths]),
     jnp.concatenate([emitted, emitted[::-1, ::-1]], -1),
     jnp.concatenate([mask, mask[::-1]], -1),
   )
@@ -129,7 +129,7 @@ def _scan(states, starts, emitted, mask):
   Args: states int32[S, B]; starts int32[B], the state, a blank, in which each sequence stands before its first frame;
     emitted float32[T, S, B]; mask bool[T, 1, B].
   """
-  places = jnp.arange(len(states))[:, None]
+  indices = jnp.arange(len(states))[:, None]
   before = jnp.pad(states, ((2, 0), (0, 0)), constant_values=BLANK)[:-2]
   skip_cost = jnp.where((states != BLANK) & (states != before), 0.0, _LOG_ZERO)
 
@@ -143,7 +143,7 @@ def _scan(states, starts, emitted, mask):
     here = jnp.where(is_kept, summed + emitted, here)
     return here, here
 
-  return jax.lax.scan(step, jnp.where(places == starts[None], 0.0, _LOG_ZERO), (emitted, mask))
+  return jax.lax.scan(step, jnp.where(indices == starts[None], 0.0, _LOG_ZERO), (emitted, mask))
 
 
 def _ending(last, lengths):

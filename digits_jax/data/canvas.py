@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from digits_jax.data import crop
-from digits_jax.data import images as image_files
+from digits_jax.data import crop, image_files
 from digits_jax.errors import InputError
 
 # Luminance of red, green, blue (ITU-R 601), as Pillow weighs them.

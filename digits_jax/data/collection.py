@@ -18,8 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import canvas, folder
-from digits_jax.data import images as image_files
+from digits_jax.data import canvas, folder, image_files
 from digits_jax.errors import InputError
 
 _NAMED = 5  # unreadable files that a report names
@@ -31,7 +30,7 @@ class Collection:
 
   images: np.ndarray  # uint8[n, H, W], on the canvas
   texts: tuple[str, ...]
-  splits: np.ndarray  # int8[n], places in folder.SPLITS
+  splits: np.ndarray  # int8[n], indices into folder.SPLITS
   sizes: np.ndarray  # int[n, 2], (height, width) of the files' images
   hashes: tuple[bytes, ...]  # of the files' pixels
   unreadable: tuple[str, ...]  # why, a sentence each

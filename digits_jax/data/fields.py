@@ -68,9 +68,9 @@ def _sample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, outside: f
   """Bilinear samples float[len(rows), len(columns)] of an image; `outside` beyond its edges."""
   padded = np.pad(image, 1, constant_values=outside)
 
-  def along(size, places):
-    weights = np.maximum(1 - np.abs(places[:, None] + 1 - np.arange(size + 2)[None]), 0)
-    weights[places < -1, 0] = weights[places > size, -1] = 1
+  def along(size, points):
+    weights = np.maximum(1 - np.abs(points[:, None] + 1 - np.arange(size + 2)[None]), 0)
+    weights[points < -1, 0] = weights[points > size, -1] = 1
     return weights
 
   return along(image.shape[0], rows) @ padded @ along(image.shape[1], columns).T

@@ -10,7 +10,7 @@ import os
 import pathlib
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data.images import SUFFIXES
+from digits_jax.data.image_files import SUFFIXES
 from digits_jax.errors import InputError
 
 COLUMNS = ('filename', 'label')

@@ -10,8 +10,7 @@ import numpy as np
 
 from digits_jax import structs
 from digits_jax.alphabet import DIGITS, Alphabet
-from digits_jax.data import digits as own_digits
-from digits_jax.data import fonts
+from digits_jax.data import fonts, own_digits
 from digits_jax.errors import InputError, check_name
 
 SPLITS = ('train', 'validation', 'test')
@@ -38,7 +37,7 @@ def load(
   each face at each size. Families named in `validation_families` and `test_families` are in that split alone;
   with `test_font_dir` the test split has that folder's faces. A split for which nothing is held out has the
   training faces. MNIST: what `python -m digits_jax.prepare mnist` put into `data_dir`, all of it one style.
-  Your own digits: what `data.digits.load` finds at `path`, split by `split_seed` and `held_out`, all of it one style.
+  Your own digits: what `data.own_digits` finds at `path`, split by `split_seed` and `held_out`, all of it one style.
 
   Raises InputError for an unknown name or split, missing or unusable data, symbols that the source lacks, and
   test faces whose family is also trained on.

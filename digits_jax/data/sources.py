@@ -1,6 +1,7 @@
 """The `Source` of each kind: what feeds a step, and how one fed item becomes one example.
 
-A batch is a pure function of (seed, step): example i of step s is drawn from fold_in(fold_in(key, s), i).
+A batch is a pure function of (seed, step): example i of step s is drawn from fold_in(fold_in(key, s), i), i its index
+in the global batch.
 """
 
 import dataclasses
@@ -35,6 +36,29 @@ class Source:
   example: Callable[[jax.Array, Any, Any], structs.Batch]
   limit: int | None = None
   report: str = ''
+
+
+def training_key(seed: int) -> jax.Array:
+  """What training draws all its steps from. Fixed sets draw step 0 of jax.random.key of their seeds: no example of
+  theirs is one of training's, whatever the seeds."""
+  return jax.random.fold_in(jax.random.key(seed), 2**31 - 2)  # no step has this number
+
+
+def draw_batch(source: Source, key: jax.Array, constants, step, items, indices: jax.Array) -> structs.Batch:
+  """The examples of one step at indices int32[b] of its global batch, made from the fed items [b, ...]."""
+  return jax.vmap(source.example, in_axes=(0, None, 0))(example_keys(key, step, indices), constants, items)
+
+
+def example_keys(key: jax.Array, step, indices: jax.Array) -> jax.Array:
+  """key[b], one for each index of the step's global batch."""
+  key = jax.random.fold_in(key, step)
+  return jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
+
+
+def example_shapes(source: Source) -> structs.Batch:
+  """The shapes of a batch of one example; nothing is compiled to learn them."""
+  draw = lambda constants, items: draw_batch(source, jax.random.key(0), constants, 0, items, np.zeros(1, np.int32))
+  return jax.eval_shape(draw, source.constants, source.feed(0, 0, 1))
 
 
 def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:

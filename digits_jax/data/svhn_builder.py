@@ -18,7 +18,7 @@ from absl import logging
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from digits_jax.data import digit_struct, download, images, mnist, svhn, svhn_archive, svhn_shards
+from digits_jax.data import digit_struct, download, image_files, mnist, svhn, svhn_archive, svhn_shards
 from digits_jax.data.download import Archive
 from digits_jax.errors import InputError
 
@@ -159,7 +159,7 @@ def _examples(source, split, listed, found, names, labels):
     photo, listed[name] = listed[name], None
     if photo is None:
       raise InputError(f'{source} holds the photo {name} twice')
-    height, width = images.check_png(f'{source}: {name}', content)
+    height, width = image_files.check_png(f'{source}: {name}', content)
     if split != 'test' and 0 < found['most_digits'] < len(photo.digits):  # nothing is left out of the test
       found['too_long'] += 1
       continue

@@ -1,11 +1,12 @@
 """SVHN's photos by index: decoded, cropped to their number, resized; or the same once and for all, in a cache file.
 
 Assumes what `python -m digits_jax.prepare svhn` wrote. Nothing here is random: order and augmentation are for
-svhn_feed and synth/augment.
+`epochs` and synth/augment.
 """
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -13,13 +14,15 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent import futures
 
 import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from digits_jax.data import images, mnist, svhn
+from digits_jax.alphabet import Alphabet
+from digits_jax.data import image_files, mnist, svhn
 from digits_jax.data.crop import CropSpec, crop
 from digits_jax.errors import InputError
 
@@ -44,7 +47,7 @@ class Crops:
       split=split,
       data_dir=mnist.root(data_dir),
       download=False,
-      decoders={'image': tfds.decode.SkipDecoding()},  # images.decode_png looks at size and checksums first
+      decoders={'image': tfds.decode.SkipDecoding()},  # image_files.decode_png looks at size and checksums first
     )
 
   def __len__(self) -> int:
@@ -60,7 +63,7 @@ class Crops:
     name, boxes = f'{self._where}: {record["name"].decode()}', record['boxes']
     if len(boxes) > self.spec.slots:
       raise InputError(f'{name} has {len(boxes)} digits, there are slots for {self.spec.slots}')
-    photo = images.decode_png(name, record['image'])
+    photo = image_files.decode_png(name, record['image'])
     if photo.ndim == 2:
       photo = np.repeat(photo[:, :, None], 3, 2)
     found = np.zeros((), self.spec.dtype)
@@ -143,3 +146,53 @@ def _open_crops(*arguments):
 
 def _read_part(rows):
   return np.stack([_crops[row] for row in rows])
+
+
+class Numbers:
+  """Crops with their labels, by index in a selection, as `epochs.source` reads them."""
+
+  def __init__(
+    self,
+    selection: svhn.Selection,
+    crops: dict[str, Sequence[np.ndarray]],
+    *,
+    alphabet: Alphabet,
+    slots: int,
+  ):
+    """Raises InputError on a number of more than `slots` digits.
+
+    crops: for each split its records of CropSpec.dtype, by row.
+    """
+    self._crops, self._selection = crops, selection
+    self._labels, self._lengths = alphabet.pack(selection.texts, slots)
+
+  def __len__(self) -> int:
+    return len(self._lengths)
+
+  def __getitem__(self, i: int) -> dict[str, np.ndarray]:
+    crop = self._crops[self._selection.splits[i]][self._selection.rows[i]]
+    return {
+      'image': crop['image'],  # uint8[size, size, 3]
+      'boxes': crop['boxes'][: self._labels.shape[1]],  # float32[slots, 4]
+      'labels': self._labels[i],  # int32[slots]
+      'label_length': self._lengths[i],  # int32[]
+    }
+
+
+def load(
+  data_dir: str | None,
+  selection: svhn.Selection,
+  spec: CropSpec,
+  *,
+  alphabet: Alphabet,
+  slots: int,
+  is_cached: bool,
+  workers: int = 0,
+) -> Numbers:
+  """The numbers of a selection, of at most `slots` digits, and no more than spec.slots.
+
+  They are decoded at each reading, or cropped once by `workers` processes and kept in a file.
+  """
+  read = functools.partial(cached, workers=workers) if is_cached else Crops
+  crops = {split: read(data_dir, split, spec) for split in sorted(set(selection.splits))}
+  return Numbers(selection, crops, alphabet=alphabet, slots=slots)

@@ -7,7 +7,7 @@ import numpy as np
 from digits_jax.data import canvas
 from digits_jax.errors import InputError
 from digits_jax.reading import evaluation
-from digits_jax.reading.run import Run
+from digits_jax.reading.trained import Run
 from digits_jax.training import evaluate
 
 IMAGES = 64

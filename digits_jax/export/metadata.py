@@ -8,7 +8,7 @@ import jaxlib
 import digits_jax
 from digits_jax.alphabet import BLANK
 from digits_jax.errors import InputError
-from digits_jax.reading.run import Run
+from digits_jax.reading.trained import Run
 
 SCHEMA_VERSION = 1
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from digits_jax.errors import InputError
 from digits_jax.export import metadata
-from digits_jax.reading.run import Run
+from digits_jax.reading.trained import Run
 from digits_jax.training import experiment
 
 try:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from digits_jax.errors import InputError
 from digits_jax.export import metadata
 from digits_jax.reading.program import make_program
-from digits_jax.reading.run import Run
+from digits_jax.reading.trained import Run
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 MODULE, METADATA = 'module.bin', 'metadata.json'

@@ -9,8 +9,8 @@ import numpy as np
 
 from digits_jax.errors import InputError
 from digits_jax.export import check, stablehlo
-from digits_jax.reading import run as reading
-from digits_jax.reading.run import Run
+from digits_jax.reading import trained
+from digits_jax.reading.trained import Run
 from digits_jax.training import weights
 
 
@@ -81,7 +81,7 @@ def write_weights(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
       decode = stablehlo.make_decoder(opened, **decoding)
       return lambda images: {'confidence': np.exp(decode(images)['log_probs'])}
 
-    largest = check.compare(confidences(reading.load(path)), confidences(run), images, check.HALF_TOLERANCE)
+    largest = check.compare(confidences(trained.load(path)), confidences(run), images, check.HALF_TOLERANCE)
     return largest, 'a reader, its parameters in half precision', check.HALF_TOLERANCE
 
   return _write(workdir, out, write)
@@ -90,7 +90,7 @@ def write_weights(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
 def _write(workdir, out, write, zooms=None):
   """write: (path, run, images) -> the largest difference, what the file holds, the tolerance."""
   out = pathlib.Path(os.path.expanduser(out))
-  run: Run = reading.load(workdir, zooms=zooms)
+  run: Run = trained.load(workdir, zooms=zooms)
   temporary = _open(out)
   try:
     largest, contents, tolerance = write(temporary, run, check.draw_images(run))

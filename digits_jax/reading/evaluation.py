@@ -9,12 +9,11 @@ from ml_collections import ConfigDict
 
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import canvas, folder
-from digits_jax.data import images as image_files
+from digits_jax.data import canvas, folder, image_files, sources
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
-from digits_jax.reading.run import Run
-from digits_jax.training import evaluate, feeds, parallel
+from digits_jax.reading.trained import Run
+from digits_jax.training import evaluate, feeds
 
 
 def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
@@ -93,12 +92,12 @@ def _placed(source: Source, seed: int, spec: canvas.CanvasSpec) -> Source:
   """The fixed set of a source and seed with its images placed on a canvas, on the host."""
   constants = jax.device_put(source.constants, jax.local_devices()[0])
   draw = jax.jit(
-    lambda constants, items, places: parallel.draw_batch(source, jax.random.key(seed), constants, 0, items, places)
+    lambda constants, items, indices: sources.draw_batch(source, jax.random.key(seed), constants, 0, items, indices)
   )
 
   def place(first, count):
-    places = np.arange(first, first + count, dtype=np.int32)
-    batch = jax.device_get(draw(constants, source.feed(0, first, count), places))
+    indices = np.arange(first, first + count, dtype=np.int32)
+    batch = jax.device_get(draw(constants, source.feed(0, first, count), indices))
     return batch.replace(images=np.stack([canvas.load(image, spec)[0] for image in batch.images]))
 
   return _fed(place)

@@ -18,10 +18,9 @@ import jax
 import numpy as np
 from PIL import Image
 
-from digits_jax.data import canvas
-from digits_jax.data import images as image_files
+from digits_jax.data import canvas, image_files
 from digits_jax.errors import InputError
-from digits_jax.reading import run as run_directory
+from digits_jax.reading import trained
 from digits_jax.reading.program import make_program
 
 BATCH_SIZES = (1, 8, 64)  # what is read is padded to the least of these that holds it
@@ -34,7 +33,7 @@ class Reading:
   text: str
   confidence: float  # the probability of the whole text, whatever lengths were asked for
   digit_confidences: tuple[float, ...]  # of each symbol, its own probability; of CTC, the highest where it stands
-  # Of each symbol, (left, right) in pixels of the image, upright, half-open; none where the model knows no places.
+  # Of each symbol, (left, right) in pixels of the image, upright, half-open; none where the model knows no frames.
   spans: tuple[tuple[float, float], ...]
   alternatives: tuple[tuple[str, float], ...]  # the next best (text, confidence), best first
   conditional_confidence: float | None  # the probability given that the length is allowed; None if every length is
@@ -43,7 +42,7 @@ class Reading:
 class Reader:
   """A trained run that reads images."""
 
-  def __init__(self, run: run_directory.Run, *, beams: int | None = None):
+  def __init__(self, run: trained.Run, *, beams: int | None = None):
     """Takes an opened run; `Reader.load` opens one. beams: as there."""
     beams = run.config.evaluation.beams if beams is None else beams
     if beams < 1:
@@ -74,7 +73,7 @@ class Reader:
 
     Raises InputError where there is no run that can be read with, and on zooms that cannot be.
     """
-    return cls(run_directory.load(workdir, zooms=zooms), beams=beams)
+    return cls(trained.load(workdir, zooms=zooms), beams=beams)
 
   def read(
     self,
@@ -161,8 +160,8 @@ class Reader:
     ranked = [(text, math.exp(score)) for text, score in zip(texts, log_probs, strict=True) if score > -math.inf]
     (text, confidence), *alternatives = ranked
     columns = self.run.canvas.width / self.frames  # of the canvas, a frame
-    places = zip(decoded.first[: len(text)].tolist(), decoded.last[: len(text)].tolist(), strict=True)
-    spans = (placement.span(columns * first, columns * (last + 1)) for first, last in places if first >= 0)
+    frames = zip(decoded.first[: len(text)].tolist(), decoded.last[: len(text)].tolist(), strict=True)
+    spans = (placement.span(columns * first, columns * (last + 1)) for first, last in frames if first >= 0)
     conditional = math.exp(min(log_probs[0] - float(decoded.allowed_log_prob), 0.0)) if is_constrained else None
     return Reading(
       text=text,

@@ -83,11 +83,11 @@ def cut(key: jax.Array, image: jax.Array, boxes: jax.Array, spec: AugmentSpec) -
   shape = jnp.array(image.shape[:2], jnp.float32)  # (y, x)
   root = jnp.exp(0.5 * uniform(k_aspect, (), tuple(math.log(ratio) for ratio in spec.aspect)))
   sides = jnp.minimum(uniform(k_side, (), spec.window) * shape * jnp.stack([1 / root, root]), shape)
-  room, place = shape - sides, plus_minus(k_place, (2,), 0.5 * spec.spread)
-  low = room * (0.5 + place)
+  room, shift = shape - sides, plus_minus(k_place, (2,), 0.5 * spec.spread)
+  low = room * (0.5 + shift)
   is_copy = spec.window[0] == spec.window[1] and spec.aspect == (1.0, 1.0)
   if is_copy and all(round(side * spec.window[0], 4) == spec.size for side in image.shape[:2]):
-    low = jnp.clip(jnp.round(0.5 * room + place * (room + 1)), 0.0, room)  # all places as often, the outer ones too
+    low = jnp.clip(jnp.round(0.5 * room + shift * (room + 1)), 0.0, room)  # all places as often, the outer ones too
   scale = spec.size / sides
   with jax.default_matmul_precision('highest'):
     window = jax.image.scale_and_translate(

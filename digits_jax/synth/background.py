@@ -60,16 +60,16 @@ def cover(distance: jax.Array, pixel: jax.Array) -> jax.Array:
   return jnp.clip(0.5 + distance / pixel, 0.0, 1.0)
 
 
-def surface(deck: Deck, grain: jax.Array, places: jax.Array, spec: GroundSpec) -> jax.Array:
+def surface(deck: Deck, grain: jax.Array, points: jax.Array, spec: GroundSpec) -> jax.Array:
   """By how much a surface is brighter than its colour, float32[H, W], mostly less than 0.3 either way.
 
   Args:
     deck: random scalars.
     grain: float32[H, W], of `textures`.
-    places: float32[2, H, W], (x, y).
+    points: float32[2, H, W], (x, y).
     spec: the ranges; static.
   """
-  one, two = stripes(deck, places), stripes(deck, places)
+  one, two = stripes(deck, points), stripes(deck, points)
   bars = jnp.where(deck.chance(0.3), jnp.minimum(one, two), one)  # bricks have joints both ways
   contrast = deck.uniform(spec.stripes_contrast) * deck.chance(spec.stripes)
   return grain * deck.uniform(spec.texture) + contrast * bars
@@ -90,48 +90,48 @@ def textures(key: jax.Array, deck: Deck, count: int, size: int, waves: int = 16)
   return jax.lax.map(lambda one: basis @ one @ basis.T, heights)  # a loop, as in `camera.between`
 
 
-def stripes(deck: Deck, places: jax.Array) -> jax.Array:
+def stripes(deck: Deck, points: jax.Array) -> jax.Array:
   """Bars float32[H, W] in [-1, 1], mostly level or upright, of any width and gap, sharp or soft."""
   angle = jnp.where(deck.chance(0.4), math.pi / 2, 0.0) + 0.15 * deck.normal()
-  across = places[1] * jnp.cos(angle) + places[0] * jnp.sin(angle)
+  across = points[1] * jnp.cos(angle) + points[0] * jnp.sin(angle)
   wave = jnp.sin(2 * math.pi * (across / deck.log_uniform((0.15, 2.0)) + deck.deal())) + deck.uniform((-0.9, 0.9))
   return jnp.tanh(deck.uniform((1.0, 8.0)) * wave)
 
 
-def half_plane(deck: Deck, places: jax.Array, nearest: tuple[float, float], reach: jax.Array) -> jax.Array:
+def half_plane(deck: Deck, points: jax.Array, nearest: tuple[float, float], reach: jax.Array) -> jax.Array:
   """Signed distance float32[H, W] of a half-plane whose edge passes the number's middle at a multiple of its reach.
 
   Args:
     deck: random scalars.
-    places: float32[2, H, W].
+    points: float32[2, H, W].
     nearest: the multiple, low and high; 1 touches the number's side.
     reach: float32[2], half the number's width and height.
   """
   angle = 0.5 * math.pi * jnp.floor(deck.uniform((0.0, 4.0))) + 0.2 * deck.normal()
   cos, sin = jnp.cos(angle), jnp.sin(angle)
   far = deck.uniform(nearest) * (jnp.abs(cos) * reach[0] + jnp.abs(sin) * reach[1])
-  return cos * places[0] + sin * places[1] - far
+  return cos * points[0] + sin * points[1] - far
 
 
-def rounded_box(places: jax.Array, half: jax.Array, radius: jax.Array) -> jax.Array:
+def rounded_box(points: jax.Array, half: jax.Array, radius: jax.Array) -> jax.Array:
   """Signed distance float32[H, W], positive inside, of a box about 0 of half-sides float32[2] with rounded corners."""
-  outside = jnp.abs(places) - (half - radius)[:, None, None]
+  outside = jnp.abs(points) - (half - radius)[:, None, None]
   return radius - jnp.hypot(*jnp.maximum(outside, 0.0)) - jnp.minimum(jnp.maximum(*outside), 0.0)
 
 
-def line(places: jax.Array, one: jax.Array, other: jax.Array, width: jax.Array) -> jax.Array:
+def line(points: jax.Array, one: jax.Array, other: jax.Array, width: jax.Array) -> jax.Array:
   """Signed distance float32[H, W], positive inside, of the line of a width between two points float32[2]."""
   along = other - one
-  offset = places - one[:, None, None]
+  offset = points - one[:, None, None]
   share = (offset[0] * along[0] + offset[1] * along[1]) / jnp.maximum(along[0] ** 2 + along[1] ** 2, 1e-6)
   nearest = along[:, None, None] * jnp.clip(share, 0.0, 1.0)[None]
   return 0.5 * width - jnp.hypot(*(offset - nearest))
 
 
-def light(deck: Deck, places: jax.Array, reach: jax.Array, spec: GroundSpec) -> jax.Array:
+def light(deck: Deck, points: jax.Array, reach: jax.Array, spec: GroundSpec) -> jax.Array:
   """How much light falls on each pixel, float32[H, W] about 1: a gradient, and the shadow of something near."""
   slope = deck.plus_minus(spec.gradient, (2,)) / jnp.maximum(reach, 0.1)
-  lit = 1 + slope[0] * places[0] + slope[1] * places[1]
-  shade = jax.nn.sigmoid(half_plane(deck, places, (-1.0, 1.0), reach) * deck.log_uniform((2.7, 55.0)))
+  lit = 1 + slope[0] * points[0] + slope[1] * points[1]
+  shade = jax.nn.sigmoid(half_plane(deck, points, (-1.0, 1.0), reach) * deck.log_uniform((2.7, 55.0)))
   dark = deck.uniform((0.2, 0.7)) * deck.chance(spec.cast)
   return jnp.maximum(lit * (1 - dark * shade), 0.1)

@@ -160,7 +160,7 @@ def jpeg(image: jax.Array, quality: jax.Array) -> jax.Array:
   planes = _mix(_YCC, image) * 255 - zero
   halves = planes[1:].reshape(2, height // 2, 2, width // 2, 2).mean((2, 4))
   planes = jnp.concatenate([planes[:1], jnp.repeat(jnp.repeat(halves, 2, 1), 2, 2)])
-  waves = (np.arange(BLOCK)[None] + 0.5) * np.arange(BLOCK)[:, None] * math.pi / BLOCK  # [frequency, place]
+  waves = (np.arange(BLOCK)[None] + 0.5) * np.arange(BLOCK)[:, None] * math.pi / BLOCK  # [frequency, pixel]
   basis = (np.cos(waves) * np.where(np.arange(BLOCK) > 0, 0.5, math.sqrt(1 / 8))[:, None]).astype(np.float32)
 
   def code(plane_and_table):  # a loop, as in `between`

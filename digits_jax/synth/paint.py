@@ -40,7 +40,7 @@ def paint(
   key: jax.Array,
   ink: jax.Array,
   beside: jax.Array,
-  places: jax.Array,
+  points: jax.Array,
   half: jax.Array,
   window: jax.Array,
   rules: PaintSpec,
@@ -51,7 +51,7 @@ def paint(
   Args:
     key: one key.
     ink, beside: float32[S, S], signed distances of the number and of what stands beside it, positive inside.
-    places: float32[2, S, S], where the pixels lie in the number's plane.
+    points: float32[2, S, S], where the pixels lie in the number's plane.
     half: float32[2], half the number's width and height there.
     window: float32[4], what the crop shows: left, top, width, height.
     rules, ground: the ranges; static.
@@ -69,23 +69,23 @@ def paint(
   other = background.colour(deck, deck.deal(), rules.saturation)
 
   # What it stands on: a surface; others beyond their edges; a plate with its frame; lines.
-  surface = background.surface(deck, under, places, ground)
+  surface = background.surface(deck, under, points, ground)
   edges, beyond = Deck(k_edges, 12 * ground.edges), []
   for _ in range(ground.edges):
     colour = background.colour(edges, edges.deal(), rules.saturation)
-    share = cover(background.half_plane(edges, places, (1.05, 2.5), reach), pixel)
+    share = cover(background.half_plane(edges, points, (1.05, 2.5), reach), pixel)
     beyond.append((share * edges.chance(0.4), colour))
   plate = half + deck.uniform(ground.plate_margin, (2,))
-  edge = background.rounded_box(places, plate, deck.skewed((0.0, 1.0), 2.0) * jnp.min(plate))
+  edge = background.rounded_box(points, plate, deck.skewed((0.0, 1.0), 2.0) * jnp.min(plate))
   has_plate = deck.chance(ground.plate)
-  elsewhere = background.surface(deck, around, places, ground)
+  elsewhere = background.surface(deck, around, points, ground)
   on_plate = jnp.where(has_plate, cover(edge, pixel), 1.0)
   inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
   frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width), pixel)
   drawn = [frame * (has_plate & deck.chance(ground.frame))]
   strokes = Deck(k_strokes, 12 * ground.strokes)
   for _ in range(ground.strokes):
-    drawn.append(cover(_stroke(strokes, places, reach), pixel) * strokes.chance(0.3))
+    drawn.append(cover(_stroke(strokes, points, reach), pixel) * strokes.chance(0.3))
 
   # The ink, with what stands beside it: shadow, outline, body, relief.
   both = jnp.maximum(ink, beside)
@@ -97,7 +97,7 @@ def paint(
   worn = on_top * deck.uniform(rules.worn)
   body = jnp.where(is_raised & is_bare, 0.0, body)
   relief = deck.uniform(rules.relief_strength) * is_raised * (lit - unlit)
-  light = background.light(deck, places, reach, ground)
+  light = background.light(deck, points, reach, ground)
 
   def paint_plane(colours):
     """One of red, green, blue, float32[S, S]: layer over layer."""
@@ -133,10 +133,10 @@ def _moved(deck, body, window, rules):
   return jax.lax.map(move, (blurs, offsets))
 
 
-def _stroke(deck, places, reach):
+def _stroke(deck, points, reach):
   """Signed distance float32[S, S] of a line beyond one of the number's sides: a crack, a screw, a rail."""
   is_axis = jnp.arange(2) == deck.chance(0.5)
   away = jnp.where(deck.chance(0.5), 1.0, -1.0) * (reach + deck.uniform((0.03, 0.3)))
   one = jnp.where(is_axis, away, reach * deck.plus_minus(1.2, (2,)))
   run = deck.normal((2,)) * jnp.where(is_axis, 0.05, 0.6)
-  return background.line(places, one, one + run, deck.uniform((0.02, 0.15)))
+  return background.line(points, one, one + run, deck.uniform((0.02, 0.15)))

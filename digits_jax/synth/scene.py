@@ -92,10 +92,10 @@ def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> stru
   with jax.default_matmul_precision('highest'):
     placed = arrange(deck, bank.boxes[style, symbols], length, slots, spec.shape)
     window = choose_window(deck, placed, length, spec.shape)
-    places = plane(window, placed, spec.size)  # [2, S, S]
-    ink, beside = draw(bank.fields[style, symbols], placed, places, slots)
+    points = plane(window, placed, spec.size)  # [2, S, S]
+    ink, beside = draw(bank.fields[style, symbols], placed, points, slots)
     pixels = window[2:] * deck.log_uniform(spec.camera.digit_px)
-    image = paint.paint(k_paint, ink, beside, places, placed.half, window, spec.paint, spec.ground)  # [3, S, S]
+    image = paint.paint(k_paint, ink, beside, points, placed.half, window, spec.paint, spec.ground)  # [3, S, S]
   image = camera.expose(k_camera, image, pixels, spec.camera)
   if spec.augment.convolution:
     image = random_convolution(k_convolution, image, spec.augment)
@@ -109,12 +109,12 @@ def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> stru
 class Placed:
   """A number in its plane, and how that plane is seen."""
 
-  maps: jax.Array  # float32[N + 2, 2, 2], from a glyph's own places to the plane
+  maps: jax.Array  # float32[N + 2, 2, 2], from a glyph's own points to the plane
   anchors: jax.Array  # float32[N + 2, 2]
   is_used: jax.Array  # bool[N + 2]
   half: jax.Array  # float32[2], of the number in its plane, whose middle is 0
   linear: jax.Array  # float32[2, 2], from the plane to the scene, before perspective
-  tilt: jax.Array  # float32[2]; a place p of the scene is seen at p / (1 + tilt . p)
+  tilt: jax.Array  # float32[2]; a point p of the scene is seen at p / (1 + tilt . p)
   boxes: jax.Array  # float32[N + 2, 4], of each digit as it is seen
   weight: jax.Array  # float32[], by which strokes are wider on each side
 
@@ -183,7 +183,7 @@ def plane(window: jax.Array, placed: Placed, size: int) -> jax.Array:
   return jnp.stack([inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y])
 
 
-def draw(fields: jax.Array, placed: Placed, places: jax.Array, slots: int) -> tuple[jax.Array, jax.Array]:
+def draw(fields: jax.Array, placed: Placed, points: jax.Array, slots: int) -> tuple[jax.Array, jax.Array]:
   """Signed distances float32[S, S], positive inside: of the number's ink, and of what stands beside it.
 
   fields: uint8[N + 2, 48, 48].
@@ -192,7 +192,7 @@ def draw(fields: jax.Array, placed: Placed, places: jax.Array, slots: int) -> tu
   def distance(glyph):
     field, linear, anchor = glyph
     inverse = warp.invert(linear) * FIELD_UNIT
-    x, y = places[0] - anchor[0], places[1] - anchor[1]
+    x, y = points[0] - anchor[0], points[1] - anchor[1]
     at_x = inverse[0, 0] * x + inverse[0, 1] * y + FIELD_PX / 2 - 0.5
     at_y = inverse[1, 0] * x + inverse[1, 1] * y + FIELD_PX / 2 - 0.5
     # Beyond a field's border the distance goes on from the nearest pixel there: ink may stand close to it.

@@ -45,7 +45,7 @@ class Task:
     one. Raises InputError where no reading can have such a length.
   log_prob: (outputs, labels int32[B, N], lengths int32[B]) -> float32[B], exact, of each number; -inf where it is none
     that the task can read. It goes with `read`.
-  place: (outputs, labels int32[B, N], lengths int32[B]) -> (first, last, posteriors) of `Decoded`, of each number, as
+  locate: (outputs, labels int32[B, N], lengths int32[B]) -> (first, last, posteriors) of `Decoded`, of each number, as
     if it had been read; N is that of `read`. It goes with `read`.
   """
 
@@ -56,7 +56,7 @@ class Task:
   table: Callable[[jax.Array, structs.Batch], str]
   read: Callable[..., Decoded] | None = None
   log_prob: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = None
-  place: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]] | None = None
+  locate: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]] | None = None
 
 
 def records(

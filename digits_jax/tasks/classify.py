@@ -73,7 +73,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, predict, score, table, read, log_prob, place)
+  return Task(init, task_loss, predict, score, table, read, log_prob, locate)
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
@@ -84,8 +84,8 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
   logits = outputs['logits']
   log_probs, listed = jax.lax.top_k(jax.nn.log_softmax(logits), min(n_best, logits.shape[1]))
   labels, lengths = (listed + 1)[:, :, None], jnp.ones_like(listed)
-  placed = place(outputs, labels[:, 0], lengths[:, 0])
-  return Decoded(labels, lengths, log_probs, jnp.zeros(logits.shape[0]), *placed)
+  located = locate(outputs, labels[:, 0], lengths[:, 0])
+  return Decoded(labels, lengths, log_probs, jnp.zeros(logits.shape[0]), *located)
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:
@@ -95,8 +95,8 @@ def log_prob(outputs, labels, label_lengths) -> jax.Array:
   return jnp.where(is_feasible, log_probs, -jnp.inf)
 
 
-def place(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """As `Task.place` has it: nothing is said of where a symbol stands. labels: int32[B, 1]."""
+def locate(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """As `Task.locate` has it: nothing is said of where a symbol stands. labels: int32[B, 1]."""
   nowhere = jnp.full(labels.shape, -1)
   return nowhere, nowhere, jnp.exp(log_prob(outputs, labels, label_lengths))[:, None]
 

@@ -85,7 +85,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
   def table(params_key, batch):
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
-  return Task(init, task_loss, predict, score, table, read, log_prob, place)
+  return Task(init, task_loss, predict, score, table, read, log_prob, locate)
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
@@ -102,7 +102,7 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
     allowed = lengths.length_log_prob(logits, mask, min_length=min_length, max_length=max_length)
   else:
     allowed = jnp.zeros(logits.shape[0])
-  return Decoded(*ranked, allowed, *place(outputs, ranked.labels[:, 0], ranked.lengths[:, 0]))
+  return Decoded(*ranked, allowed, *locate(outputs, ranked.labels[:, 0], ranked.lengths[:, 0]))
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:
@@ -111,11 +111,11 @@ def log_prob(outputs, labels, label_lengths) -> jax.Array:
   return align.sequence_log_prob(logits, _all_frames(logits), labels, label_lengths)
 
 
-def place(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """As `Task.place` has it: of the most probable alignment."""
+def locate(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """As `Task.locate` has it: of the most probable alignment."""
   logits = outputs['logits']
-  placed = align.align(logits, _all_frames(logits), labels, label_lengths)
-  return placed.first, placed.last, placed.posteriors
+  located = align.align(logits, _all_frames(logits), labels, label_lengths)
+  return located.first, located.last, located.posteriors
 
 
 def _all_frames(logits):

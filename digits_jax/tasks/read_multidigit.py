@@ -65,14 +65,14 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
 
   read_so = functools.partial(read, is_aligned=module.is_aligned)
-  place_so = functools.partial(place, is_aligned=module.is_aligned)
-  return Task(init, task_loss, apply, score, table, read_so, log_prob, place_so)
+  locate_so = functools.partial(locate, is_aligned=module.is_aligned)
+  return Task(init, task_loss, apply, score, table, read_so, log_prob, locate_so)
 
 
 def read(
   outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None, is_aligned: bool = False
 ) -> Decoded:
-  """The n best, exactly; no search. Of an aligned model the frames are its strips; others know no places."""
+  """The n best, exactly; no search. Of an aligned model the frames are its strips; others know none."""
   del beams
   slots = outputs.symbols.shape[1]
   if min_length > slots:
@@ -80,8 +80,8 @@ def read(
   found = positions.n_best(*outputs, n=n_best, min_length=min_length, max_length=max_length)
   allowed = jax.nn.logsumexp(positions.allowed(outputs.lengths, min_length, max_length), -1)
   found_lengths = jnp.maximum(found.lengths, 0)
-  placed = place(outputs, found.labels[:, 0], found_lengths[:, 0], is_aligned=is_aligned)
-  return Decoded(found.labels, found_lengths, found.log_probs, allowed, *placed)
+  located = locate(outputs, found.labels[:, 0], found_lengths[:, 0], is_aligned=is_aligned)
+  return Decoded(found.labels, found_lengths, found.log_probs, allowed, *located)
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:
@@ -90,8 +90,8 @@ def log_prob(outputs, labels, label_lengths) -> jax.Array:
   return jnp.where(is_feasible, log_probs, -jnp.inf)
 
 
-def place(outputs, labels, label_lengths, *, is_aligned: bool = False) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """As `Task.place` has it: symbol i stands in strip i of an aligned model; others do not say where.
+def locate(outputs, labels, label_lengths, *, is_aligned: bool = False) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """As `Task.locate` has it: symbol i stands in strip i of an aligned model; others do not say where.
 
   labels: int32[B, N], N the positions.
   """

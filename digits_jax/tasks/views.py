@@ -66,17 +66,17 @@ def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> 
     is_used = log_probs > -jnp.inf
     labels = jnp.where(is_used[:, :, None], jnp.take_along_axis(labels, chosen[:, :, None], 1), 0)
     lengths = jnp.where(is_used, jnp.take_along_axis(lengths, chosen, 1), 0)
-    placed = place(outputs, labels[:, 0], lengths[:, 0])
-    return Decoded(labels, lengths, log_probs, _log_mean(seen.allowed_log_prob), *placed)
+    located = locate(outputs, labels[:, 0], lengths[:, 0])
+    return Decoded(labels, lengths, log_probs, _log_mean(seen.allowed_log_prob), *located)
 
   def log_prob(outputs, labels, lengths):
     return _log_mean(jax.vmap(task.log_prob, (1, None, None), 1)(outputs, labels, lengths))
 
-  def place(outputs, labels, lengths):
-    first, last, posteriors = jax.vmap(task.place, (1, None, None), 1)(outputs, labels, lengths)
+  def locate(outputs, labels, lengths):
+    first, last, posteriors = jax.vmap(task.locate, (1, None, None), 1)(outputs, labels, lengths)
     return first[:, 0], last[:, 0], jnp.mean(posteriors, 1)  # the image as it is knows the image's columns
 
-  return dataclasses.replace(task, predict=predict, score=score, read=read, log_prob=log_prob, place=place)
+  return dataclasses.replace(task, predict=predict, score=score, read=read, log_prob=log_prob, locate=locate)
 
 
 def widen(images: jax.Array, zoom: float) -> jax.Array:
@@ -92,10 +92,10 @@ def resampling(size: int, zoom: float) -> np.ndarray:
   """
   centres = zoom * (np.arange(size) + 0.5 - size / 2) + size / 2 - 0.5  # of the new pixels, among the old ones
   beyond = math.ceil(zoom * size)
-  places = np.arange(-beyond, size + beyond)
-  weights = np.maximum(1 - np.abs(places - centres[:, None]) / zoom, 0.0)
+  columns = np.arange(-beyond, size + beyond)
+  weights = np.maximum(1 - np.abs(columns - centres[:, None]) / zoom, 0.0)
   weights /= weights.sum(1, keepdims=True)
-  return (weights @ np.eye(size)[np.clip(places, 0, size - 1)]).astype(np.float32)
+  return (weights @ np.eye(size)[np.clip(columns, 0, size - 1)]).astype(np.float32)
 
 
 def _is_new(labels, lengths, is_used):

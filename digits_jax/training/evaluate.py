@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from digits_jax import confidence, metrics, structs
+from digits_jax.data import sources
 from digits_jax.data.sources import Source
 from digits_jax.tasks.base import Task
 from digits_jax.training import parallel
@@ -70,7 +71,7 @@ def draw_examples(fixed: FixedSet, indices: np.ndarray) -> structs.Batch:
   indices = np.asarray(indices, np.int32)
   items = [fixed.source.feed(0, int(i), 1) for i in indices]
   items = jax.tree.map(lambda *leaves: np.concatenate(leaves), *items)
-  draw = lambda constants, items, places: parallel.draw_batch(
-    fixed.source, jax.random.key(fixed.seed), constants, 0, items, places
+  draw = lambda constants, items, indices: sources.draw_batch(
+    fixed.source, jax.random.key(fixed.seed), constants, 0, items, indices
   )
   return jax.device_get(jax.jit(draw)(fixed.source.constants, items, indices))

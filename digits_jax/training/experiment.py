@@ -20,8 +20,7 @@ from digits_jax.data import sources
 from digits_jax.errors import InputError
 from digits_jax.tasks import views
 from digits_jax.tasks.base import Task
-from digits_jax.training import evaluate, feeds, optim, parallel, stopping
-from digits_jax.training import state as states
+from digits_jax.training import evaluate, feeds, optim, parallel, states, stopping
 
 SCHEMA_VERSION = 3
 # The fields that count something, and the least that each may be.
@@ -51,7 +50,7 @@ class Experiment:
   @functools.cached_property
   def blank_batch(self) -> structs.Batch:
     """A batch of one example, all zeros, in the shapes of a training batch."""
-    return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), parallel.example_shapes(self.train))
+    return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), sources.example_shapes(self.train))
 
   @functools.cached_property
   def initial_state(self) -> Callable[[], states.TrainState]:
@@ -87,7 +86,7 @@ class Experiment:
 
   def train_constants(self):
     """(key, the source's constants), on all devices."""
-    return parallel.replicate((parallel.training_key(self.config.seed), self.train.constants))
+    return parallel.replicate((sources.training_key(self.config.seed), self.train.constants))
 
 
 def build(config: ConfigDict) -> Experiment:
@@ -129,7 +128,7 @@ def check_images(built: Experiment) -> None:
   """Raises InputError where the model does not read images of a test set's size, or of validation's."""
   task, trained = built.task, built.blank_batch
   for name, fixed in built.tests.items():  # validation is drawn as `test` is
-    images = parallel.example_shapes(fixed.source).images
+    images = sources.example_shapes(fixed.source).images
     if images.shape == trained.images.shape:
       continue
     try:

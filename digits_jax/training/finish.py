@@ -8,8 +8,7 @@ import numpy as np
 
 from digits_jax import charts, drawing
 from digits_jax.alphabet import Alphabet
-from digits_jax.training import evaluate, logbook, loop, rundir, temperature
-from digits_jax.training import state as states
+from digits_jax.training import evaluate, logbook, loop, rundir, states, temperature
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
 

@@ -9,8 +9,7 @@ import jax
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.training import blanks, evaluate, logbook, parallel, profile, rundir, stopping, transfer
-from digits_jax.training import state as states
+from digits_jax.training import blanks, evaluate, logbook, parallel, profile, rundir, states, stopping, transfer
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
 

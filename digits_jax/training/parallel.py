@@ -1,7 +1,7 @@
 """Devices: the only module that says pmap, and what global batches and replicas mean.
 
-State and constants have no device axis; what is mapped is what the source feeds. Example i of step s is drawn
-from fold_in(fold_in(key, s), i), i its place in the global batch, so no number depends on the device count.
+State and constants have no device axis; what is mapped is what the source feeds. Examples are drawn by their index in
+the global batch (`data.sources`), so no number depends on the device count.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from digits_jax import structs
+from digits_jax.data import sources
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.tasks.base import Task, divide
-from digits_jax.training import state as states
+from digits_jax.training import states
 
 AXIS = 'batch'
 
@@ -75,29 +75,6 @@ def together(make: Callable[[], Any], what: str) -> Any:
   return made
 
 
-def training_key(seed: int) -> jax.Array:
-  """What training draws all its steps from. Fixed sets draw step 0 of jax.random.key of their seeds: no example of
-  theirs is one of training's, whatever the seeds."""
-  return jax.random.fold_in(jax.random.key(seed), 2**31 - 2)  # no step has this number
-
-
-def draw_batch(source: Source, key: jax.Array, constants, step, items, places: jax.Array) -> structs.Batch:
-  """The examples of one step at places int32[b] of its global batch, made from the fed items [b, ...]."""
-  return jax.vmap(source.example, in_axes=(0, None, 0))(example_keys(key, step, places), constants, items)
-
-
-def example_keys(key: jax.Array, step, places: jax.Array) -> jax.Array:
-  """key[b], one for each place of the step's global batch."""
-  key = jax.random.fold_in(key, step)
-  return jax.vmap(lambda place: jax.random.fold_in(key, place))(places)
-
-
-def example_shapes(source: Source) -> structs.Batch:
-  """The shapes of a batch of one example; nothing is compiled to learn them."""
-  draw = lambda constants, items: draw_batch(source, jax.random.key(0), constants, 0, items, np.zeros(1, np.int32))
-  return jax.eval_shape(draw, source.constants, source.feed(0, 0, 1))
-
-
 def make_train_call(
   task: Task,
   source: Source,
@@ -124,15 +101,15 @@ def make_train_call(
   @jax.jit  # traced once, for its shapes and in the loop
   def one_step(state, constants, items, rate_scale):
     key, source_constants = constants
-    places = jax.lax.axis_index(AXIS) * share + jnp.arange(share)
-    batch = draw_batch(source, key, source_constants, state.step, items, places)
+    indices = jax.lax.axis_index(AXIS) * share + jnp.arange(share)
+    batch = sources.draw_batch(source, key, source_constants, state.step, items, indices)
     model_key = jax.random.fold_in(key, 2**31 - 1)  # no step has this number
     valid = jax.lax.psum(jnp.sum(batch.mask, dtype=jnp.float32), AXIS)
     keep = lambda value: jnp.where(batch.mask, value, 0.0)
 
     def mean_loss(trained):
       params = states.join(state.params, trained, frozen)
-      losses, metrics = task.loss(params, batch, example_keys(model_key, state.step, places))
+      losses, metrics = task.loss(params, batch, sources.example_keys(model_key, state.step, indices))
       metrics = {name: jnp.sum(keep(value)) / valid for name, value in metrics.items()}
       return jnp.sum(keep(losses)) / valid, metrics
 
@@ -189,9 +166,9 @@ def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
 
   def call(params, constants, first, examples, temperature, fed):
     key, source_constants = constants
-    places = first + jax.lax.axis_index(AXIS) * share + jnp.arange(share)
-    batch = draw_batch(source, key, source_constants, 0, jax.tree.map(lambda leaf: leaf[0], fed), places)
-    batch = batch.replace(mask=batch.mask & (places < examples))
+    indices = first + jax.lax.axis_index(AXIS) * share + jnp.arange(share)
+    batch = sources.draw_batch(source, key, source_constants, 0, jax.tree.map(lambda leaf: leaf[0], fed), indices)
+    batch = batch.replace(mask=batch.mask & (indices < examples))
     records = task.score(divide(task.predict(params, batch.images), temperature), batch)
     records |= {'mask': batch.mask, 'label_length': batch.label_lengths, 'labels': batch.labels}
     gathered = jax.lax.all_gather(records, AXIS)  # [devices, share, ...]

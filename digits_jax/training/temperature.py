@@ -67,8 +67,8 @@ def minimise(function: Callable[[float], float]) -> float:
   grid = [float(log) for log in np.linspace(lo, hi, _GRID)]
   grid[_GRID // 2] = 0.0  # exactly, free of rounding
   lowest = min(grid, key=lambda log: (at(log), abs(log)))
-  place = grid.index(lowest)
-  lo, hi = grid[max(place - 1, 0)], grid[min(place + 1, _GRID - 1)]
+  index = grid.index(lowest)
+  lo, hi = grid[max(index - 1, 0)], grid[min(index + 1, _GRID - 1)]
   while hi - lo > _PRECISION:
     left, right = hi - _GOLDEN * (hi - lo), lo + _GOLDEN * (hi - lo)
     lo, hi = (lo, right) if at(left) <= at(right) else (left, hi)

@@ -16,8 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.errors import InputError
-from digits_jax.training import parallel, weights
-from digits_jax.training import state as states
+from digits_jax.training import parallel, states, weights
 from digits_jax.training.checkpoint import Checkpoints
 
 

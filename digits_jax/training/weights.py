@@ -22,7 +22,7 @@ SHIPPED = pathlib.Path(__file__).parents[1] / 'pretrained' / 'street.npz'  # hou
 LIMIT = 512 * 2**20  # bytes that a file may unpack to
 _ABOUT = 'about'
 _PARAMS = 'params'
-_PLACES = ('font_dir', 'test_font_dir', 'folder', 'data_dir', 'glyph_path')  # of config.data
+_PATHS = ('font_dir', 'test_font_dir', 'folder', 'data_dir', 'glyph_path')  # of config.data
 
 
 def write(
@@ -32,16 +32,16 @@ def write(
 
   left_out: fields that the config does not hold any more, where it is from such a file itself.
   """
-  places = [*left_out, *(f'config.data.{name}' for name in _PLACES if config['data'].get(name))]
+  fields = [*left_out, *(f'config.data.{name}' for name in _PATHS if config['data'].get(name))]
   config = config | {'init_from': '', 'init_subtrees': ()}
-  config['data'] = config['data'] | dict.fromkeys(_PLACES, '')
+  config['data'] = config['data'] | dict.fromkeys(_PATHS, '')
   arrays = {}
   for name, leaf in traverse_util.flatten_dict({_PARAMS: params}, sep='/').items():
     with np.errstate(over='ignore'):
       arrays[name] = np.asarray(leaf).astype(np.float16)
     if not np.isfinite(arrays[name]).all():
       raise InputError(f'{name} has values that half precision cannot hold')
-  about = {'config': config, 'left_out': places, 'step': step, 'temperature': temperature}
+  about = {'config': config, 'left_out': fields, 'step': step, 'temperature': temperature}
   with path.open('wb') as file:  # np.savez gives a path another ending
     np.savez(file, **{_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}, **arrays)
 

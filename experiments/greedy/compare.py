@@ -41,12 +41,12 @@ def compare(workdir):
   from scipy import stats
 
   from digits_jax import metrics
-  from digits_jax.reading import evaluation, run
+  from digits_jax.reading import evaluation, trained
   from digits_jax.training import evaluate
 
   scorers, seconds = {}, {decoder: [] for decoder in DECODERS}
   for decoder in DECODERS:
-    opened = run.load(workdir, zooms=(), decoder=decoder)
+    opened = trained.load(workdir, zooms=(), decoder=decoder)
     if _DATA_DIR.value:
       opened.config.data.data_dir = _DATA_DIR.value
     fixed = evaluation.config_sets(opened, opened.config)['test']

@@ -10,8 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from digits_jax import drawing
-from digits_jax.training import checkpoint, evaluate, experiment, loop, rundir
-from digits_jax.training import state as states
+from digits_jax.training import checkpoint, evaluate, experiment, loop, rundir, states
 
 COUNT = 24
 

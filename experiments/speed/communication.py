@@ -42,7 +42,7 @@ def parameters(built):
   """How many parameters an experiment trains."""
   import jax
 
-  from digits_jax.training import state as states
+  from digits_jax.training import states
 
   state = jax.eval_shape(built.initial_state)
   return sum(leaf.size for leaf in jax.tree.leaves(states.trained(state.params, tuple(built.config.optim.frozen))))

@@ -30,27 +30,27 @@ def main(arguments):
     raise InputError('which runs? Give their directories')
 
   from digits_jax import metrics
-  from digits_jax.data import svhn, svhn_feed
+  from digits_jax.data import epochs, svhn, svhn_crops
   from digits_jax.data.crop import CropSpec
-  from digits_jax.reading import evaluation, run
+  from digits_jax.reading import evaluation, trained
   from digits_jax.synth.augment import AugmentSpec, augment
   from digits_jax.training import evaluate, finish
 
   selection = svhn.select(_DATA_DIR.value, (_SPLIT.value,), 'all', validation_frac=0.1, seed=0, most_digits=0)
   slots = max(map(len, selection.texts))
   for name in arguments:
-    opened = run.load(name, zooms=_ZOOMS.value)
+    opened = trained.load(name, zooms=_ZOOMS.value)
     if opened.canvas.shape[2] == 1:
       right = read_grey(opened, selection)
       low, high = metrics.wilson(right, len(selection.texts))
       print(f'{name}, in grey: {right} of {len(selection.texts)} right ({low:.2%} to {high:.2%})', flush=True)
       continue
-    numbers = svhn_feed.load(
+    numbers = svhn_crops.load(
       _DATA_DIR.value, selection, CropSpec(CROP_PX, MARGIN), alphabet=opened.alphabet, slots=slots, is_cached=False
     )
     size = opened.canvas.height
     middle = functools.partial(augment, spec=AugmentSpec(size=size, window=(WINDOW, WINDOW)))
-    source = svhn_feed.source(numbers, middle, batch_size=1, seed=None, keep='host')
+    source = epochs.source(numbers, middle, batch_size=1, seed=None, keep='host')
     fixed = evaluate.FixedSet(_SPLIT.value, source, 0, len(numbers))
     records = evaluation.score(opened, fixed)
     figures = metrics.describe(evaluate.summarise(records), opened.temperature)

@@ -24,10 +24,10 @@ def main(arguments):
   if arguments or not _WORKDIR.value or not _OUT.value:
     raise InputError('give the file of weights as --workdir, and the new one as --out')
 
-  from digits_jax.reading import run
+  from digits_jax.reading import trained
   from digits_jax.training import feeds, temperature, weights
 
-  opened = run.load(_WORKDIR.value, zooms=config.evaluation.zooms)
+  opened = trained.load(_WORKDIR.value, zooms=config.evaluation.zooms)
   validation = feeds.of(config).validation(config, opened.alphabet)
   fitted = temperature.fit(opened.task, validation, opened.params, batch_size=config.evaluation.batch_size)
   about = {'step': opened.step, 'temperature': fitted.temperature, 'left_out': opened.left_out}

@@ -21,21 +21,20 @@ def main(arguments):
   import numpy as np
 
   from digits_jax.alphabet import Alphabet
-  from digits_jax.data import svhn, svhn_crops, svhn_feed
+  from digits_jax.data import epochs, sources, svhn, svhn_crops
   from digits_jax.data.crop import CropSpec
   from digits_jax.synth.augment import AugmentSpec, augment
-  from digits_jax.training import parallel
 
   spec, alphabet = CropSpec(), Alphabet()
   selection = svhn.select(arguments[0], ('train',), 'all')
   crops = svhn_crops.Crops(arguments[0], 'train', spec)
   some = np.random.default_rng(0).permutation(len(crops))[:192]
   report('decoded and cropped, one thread', len(some), lambda: [crops[int(i)] for i in some])
-  numbers = svhn_feed.load(arguments[0], selection, spec, alphabet=alphabet, slots=6, is_cached=True)
+  numbers = svhn_crops.load(arguments[0], selection, spec, alphabet=alphabet, slots=6, is_cached=True)
   jitter = AugmentSpec(spread=1.0, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.5)
-  source = svhn_feed.source(numbers, functools.partial(augment, spec=jitter), batch_size=64, seed=0, keep='host')
+  source = epochs.source(numbers, functools.partial(augment, spec=jitter), batch_size=64, seed=0, keep='host')
   report('fed from the file of crops', 64 * 50, lambda: [source.feed(step, 0, 64) for step in range(50)])
-  draw = jax.jit(functools.partial(parallel.draw_batch, source, jax.random.key(0), ()))
+  draw = jax.jit(functools.partial(sources.draw_batch, source, jax.random.key(0), ()))
   items, places = source.feed(0, 0, 64), np.arange(64)
   report('augmented', 64 * 20, lambda: jax.block_until_ready([draw(step, items, places).images for step in range(20)]))
 

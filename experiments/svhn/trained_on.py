@@ -15,13 +15,13 @@ def main(arguments):
     raise InputError('which run? Give its directory')
 
   from digits_jax import metrics
-  from digits_jax.data import svhn, svhn_feed
+  from digits_jax.data import epochs, svhn, svhn_crops
   from digits_jax.data.crop import CropSpec
-  from digits_jax.reading import evaluation, run
+  from digits_jax.reading import evaluation, trained
   from digits_jax.synth.augment import AugmentSpec, augment
   from digits_jax.training import evaluate
 
-  opened = run.load(arguments[0])
+  opened = trained.load(arguments[0])
   config = opened.config
   data, photos, size = config.data, config.photos, config.augment.size
   if data.source != 'svhn':
@@ -31,12 +31,12 @@ def main(arguments):
     most_digits=photos.max_digits,
   )  # fmt: skip
   spec = CropSpec(photos.crop_px, photos.margin, photos.is_square)
-  numbers = svhn_feed.load(
+  numbers = svhn_crops.load(
     data.data_dir or None, selection, spec, alphabet=opened.alphabet, slots=photos.max_digits, is_cached=True
   )
   window = (size / photos.crop_px,) * 2
   middle = functools.partial(augment, spec=AugmentSpec(size=size, window=window))
-  source = svhn_feed.source(numbers, middle, batch_size=1, seed=None, keep='host')
+  source = epochs.source(numbers, middle, batch_size=1, seed=None, keep='host')
   records = evaluation.score(opened, evaluate.FixedSet('trained on', source, 0, len(numbers)))
   print(metrics.describe(evaluate.summarise(records), opened.temperature))
 

@@ -8,7 +8,7 @@ import pytest
 
 from digits_jax.benchmark import decode, decoders, report, timing
 from digits_jax.errors import InputError
-from digits_jax.reading import run
+from digits_jax.reading import trained
 from digits_jax.training import evaluate, experiment, weights
 from tests.export import runs
 
@@ -43,7 +43,7 @@ def test_logits_of_a_trained_run_are_those_of_its_test_images(tmp_path):
   config = runs.make_config()
   runs.write_run(tmp_path / 'run', config)
   logits = decode.trained_logits(tmp_path / 'run', 3)
-  opened = run.load(tmp_path / 'run')
+  opened = trained.load(tmp_path / 'run')
   source, seed = experiment.build_source(config, 'test')
   fixed = evaluate.FixedSet('test', source, seed, 3)
   for i in range(3):

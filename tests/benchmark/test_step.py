@@ -3,12 +3,14 @@
 import csv
 import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
 import pytest
 
 from configs import fonts
+from digits_jax import benchmark
 from digits_jax.benchmark import device, networks, report, step, steppers, timing
 from tests.export import runs
 from tests.training import toy
@@ -46,6 +48,31 @@ def test_networks_that_differ_are_not_compared(monkeypatch):
   monkeypatch.setattr(steppers, 'pytorch', lambda *given: [])
   with pytest.raises(AssertionError, match=r"not the same network: .*'other': 5"):
     steppers.installed(fonts.get_config('tiny'), SMALL, 2, 'float32')
+
+
+def test_pytorch_waits_as_seldom_as_ours(monkeypatch):
+  """After each step, and where ours does several in a call, after as many: the same model in both."""
+  done = []
+
+  class Model:
+    parameters = 7
+
+    def __call__(self):
+      done.append(self)
+      return 0.5
+
+  peer = types.SimpleNamespace(
+    device=jax.default_backend, kinds=lambda: ['eager', 'compiled'], VERSION='2', Stepper=lambda *_, **__: Model()
+  )
+  monkeypatch.setattr(benchmark, 'torch_crnn', peer, raising=False)
+  monkeypatch.setattr(steppers, 'steps_per_call', lambda: [1, 10])
+  found = steppers.pytorch(SMALL, *steppers.made_up_batch(2), 'float32')
+  assert [(one.name, one.steps) for one in found] == [
+    ('PyTorch, eager', 1), ('PyTorch, eager', 10), ('PyTorch, compiled', 1), ('PyTorch, compiled', 10),
+  ]  # fmt: skip
+  for one in found:
+    done.clear()
+    assert one.run() == 0.5 and len(done) == one.steps and len(set(done)) == 1
 
 
 def test_operations_are_those_of_the_layers():

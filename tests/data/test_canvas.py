@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits_jax.data import canvas
-from digits_jax.data import images as image_files
+from digits_jax.data import canvas, image_files
 from digits_jax.errors import InputError
 
 SPEC = canvas.CanvasSpec(height=64, width=128, ink=1, ink_px=(11.0, 20.0))

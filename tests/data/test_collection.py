@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import canvas, collection, folder
-from digits_jax.data import images as image_files
+from digits_jax.data import canvas, collection, folder, image_files
 from digits_jax.errors import InputError
 
 SPEC = canvas.CanvasSpec(height=16, width=32, ink=1, ink_px=(4.0, 14.0))

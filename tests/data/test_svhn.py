@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import crop, images, svhn, svhn_builder, svhn_crops, svhn_feed
+from digits_jax.data import crop, epochs, image_files, svhn, svhn_builder, svhn_crops
 from digits_jax.data.crop import CropSpec
 from digits_jax.errors import InputError
 from tests.data import svhn_files
@@ -131,7 +131,7 @@ def test_crops_by_index(data_dir):
   assert len(crops) == 60
   for i in (59, 0, 7):
     record = crops[i]
-    photo = images.read_png(pathlib.Path(data_dir) / 'in' / 'train' / names[i].decode())
+    photo = image_files.read_png(pathlib.Path(data_dir) / 'in' / 'train' / names[i].decode())
     rows = svhn_files.row(
       '1' * len(labels[i]), left=0 if len(labels[i]) == 6 else 3 + int(names[i].split(b'.')[0]) % 5, width=5
     )
@@ -147,7 +147,7 @@ def test_crops_by_index(data_dir):
 def test_grey_photos_and_damaged_ones(tmp_path):
   photos = {'1.png': svhn_files.row('1'), '2.png': svhn_files.row('2')}
   folder = svhn_files.write_folder(tmp_path / 'train', photos, {name: svhn_files.png(30, 40) for name in photos})
-  images.write_png(folder / '1.png', np.arange(1200, dtype=np.uint8).reshape(30, 40))
+  image_files.write_png(folder / '1.png', np.arange(1200, dtype=np.uint8).reshape(30, 40))
   svhn_builder.prepare(str(tmp_path), str(tmp_path), wanted=['train'])
   image = svhn_crops.Crops(str(tmp_path), 'train', SPEC)[0]['image']
   assert image.shape == (16, 16, 3) and (image == image[:, :, :1]).all()
@@ -220,8 +220,8 @@ def test_a_cache_that_cannot_be_written(data_dir, tmp_path, monkeypatch):
 
 def build(data_dir, *, keep, batch_size=8, seed=3, threads=0, part='train'):
   selection = svhn.select(data_dir, ('train', 'extra'), part)
-  numbers = svhn_feed.load(data_dir, selection, SPEC, alphabet=Alphabet(), slots=6, is_cached=keep != 'none')
-  return selection, svhn_feed.source(
+  numbers = svhn_crops.load(data_dir, selection, SPEC, alphabet=Alphabet(), slots=6, is_cached=keep != 'none')
+  return selection, epochs.source(
     numbers, lambda key, image, boxes: (image, boxes), batch_size=batch_size, seed=seed, keep=keep, threads=threads
   )
 
@@ -253,7 +253,7 @@ def test_batches_are_the_same_however_photos_are_kept(data_dir):
 def test_threads_read_the_next_step_meanwhile_where_there_is_one(data_dir, is_endless):
   read = []
 
-  class Watched(svhn_feed.Numbers):
+  class Watched(svhn_crops.Numbers):
     def __getitem__(self, i):
       item = super().__getitem__(i)
       read.append(i)
@@ -262,7 +262,7 @@ def test_threads_read_the_next_step_meanwhile_where_there_is_one(data_dir, is_en
   selection = svhn.select(data_dir, ('train',), 'all')
   numbers = Watched(selection, {'train': svhn_crops.Crops(data_dir, 'train', SPEC)}, alphabet=Alphabet(), slots=6)
   seed = 3 if is_endless else None
-  source = svhn_feed.source(numbers, lambda *_: _, batch_size=8, seed=seed, keep='none', threads=2)
+  source = epochs.source(numbers, lambda *_: _, batch_size=8, seed=seed, keep='none', threads=2)
   for step in (0, 1, 2):
     source.feed(step, 0, 8) if is_endless else source.feed(0, 8 * step, 8)
     wanted = 8 * (step + 1 + is_endless)
@@ -282,13 +282,13 @@ def test_fewer_photos_than_threads_are_no_matter(data_dir, caplog):
 
 @pytest.mark.parametrize('threads', [0, 2])
 def test_a_photo_that_cannot_be_read_is_named(data_dir, threads):
-  class Damaged(svhn_feed.Numbers):
+  class Damaged(svhn_crops.Numbers):
     def __getitem__(self, i):
       raise InputError(f'photo {i} is damaged')
 
   selection = svhn.select(data_dir, ('train',), 'all')
   numbers = Damaged(selection, {'train': ()}, alphabet=Alphabet(), slots=6)
-  source = svhn_feed.source(numbers, lambda *_: _, batch_size=8, seed=3, keep='none', threads=threads)
+  source = epochs.source(numbers, lambda *_: _, batch_size=8, seed=3, keep='none', threads=threads)
   with pytest.raises(InputError, match=r'photo \d+ is damaged'):
     source.feed(0, 0, 8)
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from digits_jax.data import images
+from digits_jax.data import image_files
 from tests.experiments import scripts
 
 
@@ -29,7 +29,7 @@ def test_a_picture_of_two_runs(runs, tmp_path):
     drawn = [runs / run for run in chosen]
     code, said, complaint = scripts.start('curves.py', f'--out={out}', '--against=minutes', *drawn)
     assert (code, said) == (0, f'wrote {out}\n'), complaint
-    pictures[name] = images.read_image(out)
+    pictures[name] = image_files.read_image(out)
   # Only where both are drawn does a second colour stand level over the whole width.
   is_orange = {name: (picture[..., 0] > 200) & (picture[..., 2] < 80) for name, picture in pictures.items()}
   assert is_orange['both'].sum(1).max() > 300 and not is_orange['rising'].any()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digits_jax.data import images
+from digits_jax.data import image_files
 from tests.experiments import scripts
 
 TABLE = """config,seed,test_set,sequence_accuracy,interval_low,interval_high,note
@@ -22,7 +22,7 @@ def table(tmp_path):
 
 def bars(path):
   """Where the intervals are drawn: (first column, one behind the last) of each, from the top."""
-  picture = images.read_image(path).astype(int)
+  picture = image_files.read_image(path).astype(int)
   is_bar = np.all(np.abs(picture - [157, 184, 210]) < 8, axis=-1)
   rows = [np.flatnonzero(row) for row in is_bar if row.sum() > 3]
   return list(dict.fromkeys((int(row[0]), int(row[-1]) + 1) for row in rows))

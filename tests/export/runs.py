@@ -7,7 +7,7 @@ import numpy as np
 
 from configs import fonts, svhn
 from digits_jax.alphabet import Alphabet
-from digits_jax.reading import run as reading
+from digits_jax.reading import trained
 from digits_jax.training import checkpoint, experiment, rundir
 
 TEMPERATURE = 1.7
@@ -32,7 +32,7 @@ def make_config(**model):
 def random_params(config):
   """Parameters of the config's model, all of them random: none is 0 or 1, as many are when training begins."""
   shapes = jax.eval_shape(
-    experiment.make_task(config, Alphabet(config.alphabet)).init, jax.random.key(0), reading.blank_batch(config)
+    experiment.make_task(config, Alphabet(config.alphabet)).init, jax.random.key(0), trained.blank_batch(config)
   )
   rng = np.random.default_rng(0)
   return jax.tree.map(lambda leaf: rng.normal(scale=0.4, size=leaf.shape).astype(leaf.dtype), shapes)
@@ -40,7 +40,7 @@ def random_params(config):
 
 @functools.cache
 def make_run(**model):
-  """A run as `reading.run.load` gives it."""
+  """A run as `reading.trained.load` gives it."""
   return as_run(make_config(**model))
 
 
@@ -56,7 +56,7 @@ def make_photo_run():
 def as_run(config):
   alphabet = Alphabet(config.alphabet)
   task = experiment.make_task(config, alphabet)
-  return reading.Run(config, alphabet, task, random_params(config), 7, TEMPERATURE)
+  return trained.Run(config, alphabet, task, random_params(config), 7, TEMPERATURE)
 
 
 def write_run(workdir, config, *, with_params=True):

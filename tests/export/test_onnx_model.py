@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from digits_jax.errors import InputError
-from digits_jax.reading.run import Run
+from digits_jax.reading.trained import Run
 from tests.export import runs
 
 onnx = pytest.importorskip('onnx')

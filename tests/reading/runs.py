@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from configs import fonts
 from digits_jax.alphabet import Alphabet
-from digits_jax.reading import run
+from digits_jax.reading import trained
 from digits_jax.training import checkpoint, experiment, rundir
 
 HEIGHT, WIDTH, FRAMES = 32, 64, 16
@@ -19,7 +19,7 @@ def make_run(workdir, **changes):
   config.model.recurrent = 'none'
   config.update_from_flattened_dict(changes)
   task = experiment.make_task(config, Alphabet(config.alphabet))
-  batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), run.blank_batch(config))
+  batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), trained.blank_batch(config))
   params = jax.jit(task.init)(jax.random.key(3), batch)
   for name in {'head', 'lengths', 'symbols'} & set(params):  # surer of itself
     params[name] = {'kernel': 30 * params[name]['kernel'], 'bias': 3 * params[name]['bias']}

@@ -15,12 +15,10 @@ from configs import fonts
 from digits_jax import command
 from digits_jax import evaluate as evaluate_command
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import canvas
-from digits_jax.data import images as image_files
+from digits_jax.data import canvas, image_files
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
-from digits_jax.reading import evaluation, reader
-from digits_jax.reading import run as run_directory
+from digits_jax.reading import evaluation, reader, trained
 from digits_jax.training import checkpoint, evaluate, experiment, finish, loop, rundir
 from tests.reading import runs
 
@@ -64,7 +62,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def run(finished):
-  return run_directory.load(finished)
+  return trained.load(finished)
 
 
 @pytest.fixture(scope='module')

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from configs import fonts
-from digits_jax.data import images as image_files
-from digits_jax.reading import evaluation, reader
-from digits_jax.reading import run as run_directory
+from digits_jax.data import image_files
+from digits_jax.reading import evaluation, reader, trained
 from digits_jax.training import evaluate
 from tests.reading import runs
 
@@ -18,7 +17,7 @@ def run(tmp_path_factory):
   """Opened from its directory; there is no SVHN anywhere."""
   workdir = tmp_path_factory.mktemp('photos') / 'run'
   changes = {'data.source': 'svhn', 'data.data_dir': str(workdir / 'nowhere'), 'augment.size': SIZE}
-  return run_directory.load(runs.make_run(workdir, **changes, **{'evaluation.beams': 3, 'evaluation.n_best': 1}))
+  return trained.load(runs.make_run(workdir, **changes, **{'evaluation.beams': 3, 'evaluation.n_best': 1}))
 
 
 def test_files_arrays_and_labelled_files(run, tmp_path):

@@ -18,10 +18,10 @@ import digits_jax
 from digits_jax import Reader
 from digits_jax.ctc.align import align, sequence_log_prob
 from digits_jax.ctc.lengths import length_log_prob
-from digits_jax.data import images as image_files
+from digits_jax.data import image_files
 from digits_jax.errors import InputError
 from digits_jax.reading import reader as reader_module
-from digits_jax.reading import run as run_directory
+from digits_jax.reading import trained
 from digits_jax.reading.program import make_program
 from digits_jax.tasks import read_ctc, views
 from digits_jax.training import rundir
@@ -49,7 +49,7 @@ def readings(reader, images):
 @pytest.fixture(scope='module')
 def logits(workdir, images):
   """float32[COUNT, T, K], divided by the temperature, straight from the model."""
-  run = run_directory.load(workdir)
+  run = trained.load(workdir)
   assert run.temperature == TEMPERATURE
   batch = images[..., None].astype(np.float32) / 255
   return jax.jit(run.task.predict)(run.params, batch)['logits'] / TEMPERATURE
@@ -99,7 +99,7 @@ def test_wider_views(workdir, images, readings, alphabet, tmp_path):
   wide = Reader.load(workdir, beams=8, zooms=(1.3,))
   found = looks(wide)
   assert [one.text for one in found] != [one.text for one in readings[:12]]
-  run, batch = run_directory.load(workdir), images[..., None].astype(np.float32) / 255
+  run, batch = trained.load(workdir), images[..., None].astype(np.float32) / 255
   assert run.task.log_prob is read_ctc.log_prob  # zooms of the run itself: none
   both = [run.task.predict(run.params, seen)['logits'] / TEMPERATURE for seen in (batch, views.widen(batch, 1.3))]
   texts = [one.text for one in found]
@@ -139,7 +139,7 @@ def test_a_config_from_before_there_were_some_fields(workdir, tmp_path):
     group, field = name.split('.')
     del config[group][field]
   (older / 'config.json').write_text(json.dumps(config))
-  opened = run_directory.load(older)
+  opened = trained.load(older)
   assert opened.task.log_prob is read_ctc.log_prob
   assert (opened.config.evaluation.zooms, opened.config.model.dropout, opened.config.model.is_aligned) == ([], 0, False)
 
@@ -316,4 +316,4 @@ def test_a_temperature_is_of_its_own_parameters(workdir, tmp_path):
   result = json.loads((tmp_path / 'run' / 'result.json').read_text())
   for best_step, wanted in ((result['best_step'], TEMPERATURE), (result['best_step'] - 1, 1.0)):
     (tmp_path / 'run' / 'result.json').write_text(json.dumps(result | {'best_step': best_step}))
-    assert run_directory.load(tmp_path / 'run').temperature == wanted
+    assert trained.load(tmp_path / 'run').temperature == wanted

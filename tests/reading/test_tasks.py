@@ -9,7 +9,7 @@ import pytest
 from digits_jax import predict
 from digits_jax.errors import InputError
 from digits_jax.export import stablehlo
-from digits_jax.reading import run as reading
+from digits_jax.reading import trained
 from digits_jax.reading.reader import Reader
 from tests.reading import runs
 
@@ -97,7 +97,7 @@ def test_lengths_that_no_reading_has(request, name, limits, problem):
 
 @pytest.mark.parametrize('name', ['multidigit', 'classify'])
 def test_a_stablehlo_file(request, tmp_path, name):
-  run: reading.Run = request.getfixturevalue(name).run
+  run: trained.Run = request.getfixturevalue(name).run
   decode = stablehlo.make_decoder(run, **FREE)
   stablehlo.write(tmp_path / 'reader', run, decode, FREE)
   read, stored = stablehlo.load(tmp_path / 'reader')

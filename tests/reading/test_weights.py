@@ -10,15 +10,14 @@ import pytest
 from digits_jax import Reader
 from digits_jax.errors import InputError
 from digits_jax.export import writing
-from digits_jax.reading import evaluation
-from digits_jax.reading import run as opening
+from digits_jax.reading import evaluation, trained
 from digits_jax.training import weights
 from tests.reading import runs
 
 
 @pytest.fixture(scope='module')
 def run(workdir):
-  return opening.load(workdir)
+  return trained.load(workdir)
 
 
 @pytest.fixture(scope='module')
@@ -51,7 +50,7 @@ def test_it_reads_what_the_run_reads(written, reader, run):
 
 
 def test_parameters_are_rounded_to_half_precision_and_no_more(written, run):
-  found = opening.load(written).params
+  found = trained.load(written).params
   assert jax.tree.structure(found) == jax.tree.structure(run.params)
   rounded = jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float16).astype(np.float32), run.params)
   jax.tree.map(np.testing.assert_array_equal, found, rounded)
@@ -69,13 +68,13 @@ def test_a_test_that_it_cannot_find_is_refused_and_its_export_is_checked_with_no
   config = run.config.to_dict()
   config = config | {'data': config['data'] | {'test_font_dir': 'fonts/test'}}
   weights.write(tmp_path / 'it.npz', config=config, params=jax.device_get(run.params), step=4, temperature=1.0)
-  opened = opening.load(tmp_path / 'it.npz')
+  opened = trained.load(tmp_path / 'it.npz')
   with pytest.raises(InputError, match=r'where its images lie \(config\.data\.test_font_dir\): give --config'):
     evaluation.config_sets(opened, opened.config)
   told = writing.write_weights(tmp_path / 'it.npz', tmp_path / 'again.npz')
   assert 'differs from the run by at most 0 ' in told and ' images of noise ' in told
-  assert opening.load(tmp_path / 'again.npz').left_out == opened.left_out == ('config.data.test_font_dir',)
-  whole = opening.load(written)
+  assert trained.load(tmp_path / 'again.npz').left_out == opened.left_out == ('config.data.test_font_dir',)
+  whole = trained.load(written)
   assert not whole.left_out and set(evaluation.config_sets(whole, whole.config)) == {'test'}
 
 

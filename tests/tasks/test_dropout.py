@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from configs import digit, fonts, speedrun
 from digits_jax.alphabet import Alphabet
-from digits_jax.reading.run import blank_batch
+from digits_jax.reading.trained import blank_batch
 from digits_jax.training import experiment, rundir
 
 CONFIGS = {'read_ctc': fonts, 'read_multidigit': speedrun, 'classify': digit}

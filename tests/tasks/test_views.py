@@ -158,7 +158,7 @@ def test_what_a_task_says_of_its_own_readings(name, task):
   for i in range(4):
     log_probs = log_prob(outputs, found.labels[:, i], found.lengths[:, i])
     np.testing.assert_allclose(log_probs, found.log_probs[:, i], rtol=1e-4)
-  placed = jax.jit(task.place)(outputs, found.labels[:, 0], found.lengths[:, 0])
+  placed = jax.jit(task.locate)(outputs, found.labels[:, 0], found.lengths[:, 0])
   for one, other in zip(placed, found[4:], strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-4)
   too_long = log_prob(outputs, np.tile([1, 2, 3, 4, 5], (5, 1)), np.full(5, 5))

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from digits_jax.data import sources
 from digits_jax.training import parallel
 from tests.training import runs, toy
 
@@ -102,7 +103,7 @@ def test_unequal_devices_have_unequal_counts_of_valid_examples():
   built, key = toy.build(toy.get_config()), jax.random.key(0)
   ids = np.arange(8, dtype=np.int32)
   for step in range(4):
-    draw = jax.jit(lambda constants, step: parallel.draw_batch(built.train, key, constants, step, ids, ids).mask)
+    draw = jax.jit(lambda constants, step: sources.draw_batch(built.train, key, constants, step, ids, ids).mask)
     mask = np.asarray(draw(built.train.constants, step))
     if mask[:4].sum() != mask[4:].sum():
       return

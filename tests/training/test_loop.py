@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from digits_jax import drawing
+from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, evaluate, loop, parallel
-from digits_jax.training import state as states
+from digits_jax.training import checkpoint, evaluate, loop, parallel, states
 from tests.training import runs, toy
 
 
@@ -40,20 +40,20 @@ def test_training_never_draws_what_a_test_set_does(tmp_path, monkeypatch):
   built = toy.build(toy.get_config(seed=2, steps=1))  # the seed of the test set
   assert runs.run(tmp_path, built) == 0
   ids = np.arange(8, dtype=np.int32)
-  draw = lambda key: parallel.draw_batch(built.train, key, jnp.asarray(built.train.constants), 0, ids, ids).images
+  draw = lambda key: sources.draw_batch(built.train, key, jnp.asarray(built.train.constants), 0, ids, ids).images
   key = jax.random.wrap_key_data(np.asarray(jax.random.key_data(seen[0])).reshape(-1, 2)[0])
   ours, theirs = draw(key), draw(jax.random.key(built.tests['test'].seed))
   assert np.abs(ours - theirs).max((1, 2, 3)).min() > 0.1
-  np.testing.assert_array_equal(ours, draw(parallel.training_key(2)))
+  np.testing.assert_array_equal(ours, draw(sources.training_key(2)))
 
 
 def test_the_loss_gets_a_key_of_its_own_for_each_example_of_each_step(tmp_path):
   assert runs.run_toy(tmp_path, steps=2, log_every=1) == 0
   logged = [record['luck'] for record in runs.logged(tmp_path) if record['kind'] == 'train']
-  built, key, ids = toy.build(toy.get_config()), parallel.training_key(0), np.arange(8, dtype=np.int32)
+  built, key, ids = toy.build(toy.get_config()), sources.training_key(0), np.arange(8, dtype=np.int32)
   for step in (0, 1):
-    mask = parallel.draw_batch(built.train, key, jnp.asarray(built.train.constants), step, ids, ids).mask
-    keys = parallel.example_keys(jax.random.fold_in(key, 2**31 - 1), step, ids)  # not those of the images
+    mask = sources.draw_batch(built.train, key, jnp.asarray(built.train.constants), step, ids, ids).mask
+    keys = sources.example_keys(jax.random.fold_in(key, 2**31 - 1), step, ids)  # not those of the images
     expected = np.asarray(jax.vmap(jax.random.uniform)(keys))[np.asarray(mask)].mean()
     assert logged[step] == pytest.approx(expected, rel=1e-5)
 

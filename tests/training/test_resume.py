@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import fonts, own, street, svhn
-from digits_jax.data import images, svhn_builder
+from digits_jax.data import image_files, svhn_builder
 from digits_jax.training import checkpoint, evaluate, experiment, finish, logbook, loop, rundir
 from tests.data import made_svhn
 from tests.training import runs, toy
@@ -66,7 +66,7 @@ def photos(tmp_path_factory):
   (folder / 'own').mkdir()
   rng = np.random.default_rng(0)
   for i in range(30):
-    images.write_png(folder / 'own' / f'{i}.png', rng.integers(0, 256, (64, 128), np.uint8))
+    image_files.write_png(folder / 'own' / f'{i}.png', rng.integers(0, 256, (64, 128), np.uint8))
   return folder
 
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, loop, parallel, transfer, weights
-from digits_jax.training import state as states
+from digits_jax.training import checkpoint, loop, states, transfer, weights
 from tests.training import runs, toy
 
 
@@ -149,8 +149,8 @@ def test_frozen_parameters_have_no_part_in_the_optimiser_or_in_the_norm_of_the_g
   scalars = 2  # Adam's count of steps and the schedule's
   assert sum(leaf.size for leaf in jax.tree.leaves(state.opt_state)) == 2 * state.params['out'].size + scalars
 
-  key, items, places = parallel.training_key(0), built.train.feed(0, 0, 8), np.arange(8)
-  batch = parallel.draw_batch(built.train, key, jnp.asarray(built.train.constants), 0, items, places)
+  key, items, places = sources.training_key(0), built.train.feed(0, 0, 8), np.arange(8)
+  batch = sources.draw_batch(built.train, key, jnp.asarray(built.train.constants), 0, items, places)
   losses = lambda out: built.task.loss(state.params | {'out': out}, batch, None)[0]
   gradient = jax.grad(lambda out: jnp.sum(losses(out) * batch.mask) / jnp.sum(batch.mask))(state.params['out'])
   logged = next(record for record in runs.logged(tmp_path) if record['kind'] == 'train')

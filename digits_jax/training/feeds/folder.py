@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import collection, svhn_feed
+from digits_jax.data import collection, epochs
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
@@ -77,7 +77,7 @@ def _source(config, alphabet, split, change, *, seed):
       f'config.synth.number.max_length from {slots(config)} to {len(longest)}'
     )
   images = _Images(*found.select(split), alphabet, slots(config))
-  source = svhn_feed.source(
+  source = epochs.source(
     images,
     lambda key, image, boxes: (change(key, image[:, :, 0])[:, :, None], boxes),
     batch_size=config.batch_size,
@@ -89,7 +89,7 @@ def _source(config, alphabet, split, change, *, seed):
 
 
 class _Images:
-  """Images with their labels, by place: what `svhn_feed.source` feeds."""
+  """Images with their labels, by place: what `epochs.source` feeds."""
 
   def __init__(self, images, texts, alphabet, slots):
     self._images, (self._labels, self._lengths) = images, alphabet.pack(texts, slots)

@@ -9,7 +9,7 @@ import functools
 from ml_collections import ConfigDict
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import svhn, svhn_feed
+from digits_jax.data import epochs, svhn, svhn_crops
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.data.crop import CropSpec
 from digits_jax.data.sources import Source
@@ -97,7 +97,7 @@ def _source(config, alphabet, selection, spec, *, keep, seed):
   longest = max(photos.max_digits, *map(len, selection.texts))
   records = svhn.check(data_dir, *sorted(set(selection.splits)))  # all photos are cropped, those left out too
   room = max(6, longest, *(int(length) for record in records.values() for length in record['by_length']))
-  numbers = svhn_feed.load(
+  numbers = svhn_crops.load(
     data_dir,
     selection,
     CropSpec(photos.crop_px, photos.margin, photos.is_square, slots=room),
@@ -106,7 +106,7 @@ def _source(config, alphabet, selection, spec, *, keep, seed):
     is_cached=keep != 'none',
     workers=photos.workers,
   )
-  return svhn_feed.source(
+  return epochs.source(
     numbers,
     functools.partial(augment, spec=spec),
     batch_size=config.batch_size,

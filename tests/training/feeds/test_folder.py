@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from configs import own as own_config
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import images as image_files
+from digits_jax.data import image_files
 from digits_jax.errors import InputError
 from digits_jax.training import evaluate, feeds
 

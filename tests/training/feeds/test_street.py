@@ -11,9 +11,10 @@ from ml_collections import ConfigDict
 
 from configs import street
 from digits_jax.alphabet import Alphabet
+from digits_jax.data import sources
 from digits_jax.errors import InputError
 from digits_jax.synth import number
-from digits_jax.training import feeds, parallel
+from digits_jax.training import feeds
 from tests.synth import specs
 
 
@@ -25,7 +26,7 @@ def scenes(**changes):
 
 def draw(source, seed, count=8):
   items = source.feed(0, 0, count)
-  call = lambda constants, items: parallel.draw_batch(source, jax.random.key(seed), constants, 0, items, items)
+  call = lambda constants, items: sources.draw_batch(source, jax.random.key(seed), constants, 0, items, items)
   return jax.device_get(specs.compiled(call)(source.constants, items))
 
 

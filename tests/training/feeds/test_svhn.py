@@ -9,10 +9,10 @@ from ml_collections import ConfigDict
 
 from configs import svhn as configs_svhn
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import svhn, svhn_builder, svhn_crops
+from digits_jax.data import sources, svhn, svhn_builder, svhn_crops
 from digits_jax.data.crop import CropSpec
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, feeds, parallel
+from digits_jax.training import evaluate, feeds
 from tests.data import made_svhn
 
 
@@ -55,7 +55,7 @@ def test_photos(data_dir):
     np.testing.assert_allclose(image, crop[2:29, 2:29].astype(np.float32) / 255, atol=1e-6)
     assert alphabet.decode(row, length) == text
   # Training sees other windows and colours each time.
-  draw = jax.jit(functools.partial(parallel.draw_batch, train, jax.random.key(0)))
+  draw = jax.jit(functools.partial(sources.draw_batch, train, jax.random.key(0)))
   first, again, other = (draw(train.constants, step, train.feed(0, 0, 8), np.arange(8)) for step in (0, 0, 1))
   np.testing.assert_array_equal(first.images, again.images)
   np.testing.assert_array_equal(first.labels, other.labels)

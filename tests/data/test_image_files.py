@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from digits_jax.data import images
+from digits_jax.data import image_files
 from digits_jax.errors import InputError
 
 
@@ -31,7 +31,7 @@ def _png(width, height, depth, colour_type, pixels):
 
 def _refused(path):
   with pytest.raises(InputError) as caught:
-    images.read_png(path)
+    image_files.read_png(path)
   message = str(caught.value)
   assert str(path) in message and '\n' not in message and 'object at 0x' not in message
   return message
@@ -39,15 +39,15 @@ def _refused(path):
 
 def test_to_uint8_rounds_clips_and_drops_a_single_channel():
   values = np.array([0.0, 0.4 / 255, 0.6 / 255, 127.6 / 255, 1.0, 1.2, -0.2], np.float32)
-  grey = images.to_uint8(values.reshape(1, 7, 1))
+  grey = image_files.to_uint8(values.reshape(1, 7, 1))
   assert grey.dtype == np.uint8 and grey.shape == (1, 7)
   np.testing.assert_array_equal(grey[0], [0, 0, 1, 128, 255, 255, 0])
-  assert images.to_uint8(np.zeros((4, 5, 3), np.float32)).shape == (4, 5, 3)
+  assert image_files.to_uint8(np.zeros((4, 5, 3), np.float32)).shape == (4, 5, 3)
 
 
 def test_to_uint8_gives_back_every_stored_value():
   stored = np.arange(256, dtype=np.uint8).reshape(16, 16)
-  np.testing.assert_array_equal(images.to_uint8(stored[..., None].astype(np.float32) / 255), stored)
+  np.testing.assert_array_equal(image_files.to_uint8(stored[..., None].astype(np.float32) / 255), stored)
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def test_to_uint8_gives_back_every_stored_value():
 )
 def test_to_uint8_refuses_what_is_no_image(image):
   with pytest.raises(ValueError, match=r'image|float'):
-    images.to_uint8(image)
+    image_files.to_uint8(image)
 
 
 @pytest.mark.parametrize('shape', [(7, 5), (7, 5, 3), (1, 1)])
 def test_what_is_written_is_read_back_exactly(tmp_path, shape):
   image = _noise(*shape)
-  images.write_png(tmp_path / 'a.png', image)
-  read = images.read_png(tmp_path / 'a.png')
+  image_files.write_png(tmp_path / 'a.png', image)
+  read = image_files.read_png(tmp_path / 'a.png')
   assert read.dtype == np.uint8
   np.testing.assert_array_equal(read, image)
   np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'a.png')), image)
@@ -73,7 +73,7 @@ def test_what_is_written_is_read_back_exactly(tmp_path, shape):
 @pytest.mark.parametrize('image', [np.zeros((4, 5), np.float32), _noise(4, 5, 1), _noise(4, 5, 4)])
 def test_write_png_refuses_other_arrays(tmp_path, image):
   with pytest.raises(ValueError, match='write_png takes'):
-    images.write_png(tmp_path / 'a.png', image)
+    image_files.write_png(tmp_path / 'a.png', image)
   assert not (tmp_path / 'a.png').exists()
 
 
@@ -89,13 +89,13 @@ def test_write_png_refuses_other_arrays(tmp_path, image):
 )
 def test_other_kinds_of_png(tmp_path, content, expected):
   (tmp_path / 'a.png').write_bytes(content)
-  np.testing.assert_array_equal(images.read_png(tmp_path / 'a.png'), expected)
+  np.testing.assert_array_equal(image_files.read_png(tmp_path / 'a.png'), expected)
 
 
 def test_a_palette_becomes_its_colours(tmp_path):
   colours = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
   Image.fromarray(colours).convert('P', palette=Image.Palette.ADAPTIVE).save(tmp_path / 'a.png')
-  np.testing.assert_array_equal(images.read_png(tmp_path / 'a.png'), colours)
+  np.testing.assert_array_equal(image_files.read_png(tmp_path / 'a.png'), colours)
 
 
 def test_missing_files_folders_and_other_kinds_of_file(tmp_path):
@@ -110,7 +110,7 @@ def test_missing_files_folders_and_other_kinds_of_file(tmp_path):
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):
-  images.write_png(tmp_path / 'whole.png', _noise(6, 9, 3))
+  image_files.write_png(tmp_path / 'whole.png', _noise(6, 9, 3))
   content = (tmp_path / 'whole.png').read_bytes()
   for length in range(1, len(content) - 4):  # the last four bytes are the checksum of an empty chunk
     (tmp_path / 'a.png').write_bytes(content[:length])
@@ -119,7 +119,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
 
 def test_a_changed_byte_never_gives_other_pixels(tmp_path):
   image = _noise(6, 9)
-  images.write_png(tmp_path / 'whole.png', image)
+  image_files.write_png(tmp_path / 'whole.png', image)
   content = (tmp_path / 'whole.png').read_bytes()
   refused = 0
   for position in range(len(content)):
@@ -127,7 +127,7 @@ def test_a_changed_byte_never_gives_other_pixels(tmp_path):
     changed[position] ^= 0x10
     (tmp_path / 'a.png').write_bytes(changed)
     try:
-      np.testing.assert_array_equal(images.read_png(tmp_path / 'a.png'), image)
+      np.testing.assert_array_equal(image_files.read_png(tmp_path / 'a.png'), image)
     except InputError as error:
       assert '<_io' not in str(error)
       refused += 1
@@ -142,10 +142,10 @@ def test_gigantic_files_are_refused_by_their_header(tmp_path, side):
 
 
 def test_the_largest_size_is_still_read(tmp_path, monkeypatch):
-  monkeypatch.setattr(images, 'MAX_PIXELS', 20)
-  images.write_png(tmp_path / 'a.png', _noise(4, 5))
-  assert images.read_png(tmp_path / 'a.png').shape == (4, 5)
-  images.write_png(tmp_path / 'b.png', _noise(3, 7))
+  monkeypatch.setattr(image_files, 'MAX_PIXELS', 20)
+  image_files.write_png(tmp_path / 'a.png', _noise(4, 5))
+  assert image_files.read_png(tmp_path / 'a.png').shape == (4, 5)
+  image_files.write_png(tmp_path / 'b.png', _noise(3, 7))
   assert 'too large' in _refused(tmp_path / 'b.png')
 
 
@@ -154,7 +154,7 @@ LOSSLESS = {'PNG': {}, 'BMP': {}, 'TIFF': {}, 'WEBP': {'lossless': True}, 'GIF':
 
 def _refused_image(path):
   with pytest.raises(InputError) as caught:
-    images.read_image(path)
+    image_files.read_image(path)
   message = str(caught.value)
   assert str(path) in message and '\n' not in message and 'object at 0x' not in message
   return message
@@ -166,7 +166,7 @@ def test_every_format_is_read_whatever_the_name(tmp_path, format):
   image = colours[:, :, 0] if format == 'GIF' else colours  # which holds 256 colours
   options = LOSSLESS.get(format, {'quality': 100, 'subsampling': 0})
   Image.fromarray(image).save(tmp_path / 'a.xyz', format=format, **options)
-  read = images.read_image(tmp_path / 'a.xyz')
+  read = image_files.read_image(tmp_path / 'a.xyz')
   assert read.dtype == np.uint8
   if format == 'GIF' and read.ndim == 3:  # a palette of greys
     image = np.repeat(image[:, :, None], 3, 2)
@@ -195,7 +195,7 @@ def test_damage_is_pixels_or_one_sentence(tmp_path, format):
       changed[place] = rng.integers(256)
     (tmp_path / 'a').write_bytes(changed)
     try:
-      assert images.read_image(tmp_path / 'a').dtype == np.uint8
+      assert image_files.read_image(tmp_path / 'a').dtype == np.uint8
     except InputError as error:
       assert '\n' not in str(error)
 
@@ -203,7 +203,7 @@ def test_damage_is_pixels_or_one_sentence(tmp_path, format):
 def test_what_is_no_image_file(tmp_path):
   assert 'there is no image' in _refused_image(tmp_path / 'missing.jpg')
   with pytest.raises(InputError, match='no file can have this name'):
-    images.read_image('one.png\0two.png')
+    image_files.read_image('one.png\0two.png')
   assert 'it is a folder' in _refused_image(tmp_path)
   (tmp_path / 'empty.jpg').write_bytes(b'')
   assert 'is empty' in _refused_image(tmp_path / 'empty.jpg')
@@ -229,7 +229,7 @@ def test_images_stand_as_their_exif_data_say(tmp_path, format):
   exif[0x0112] = 6  # turn clockwise to see it
   Image.fromarray(image).save(tmp_path / 'a', format=format, exif=exif)
   with open(tmp_path / 'a', 'rb') as file:  # given a path, Pillow 13 maps an uncompressed turned TIFF wrongly
-    for read in (images.read_image(tmp_path / 'a'), images.from_pillow(Image.open(file))):
+    for read in (image_files.read_image(tmp_path / 'a'), image_files.from_pillow(Image.open(file))):
       grey = read if read.ndim == 2 else read[:, :, 0]
       np.testing.assert_allclose(grey.astype(int), np.rot90(image, -1), atol=40)
 
@@ -244,22 +244,22 @@ def test_only_the_orientation_of_exif_data_counts(tmp_path, orientation, format)
   Image.fromarray(image).save(tmp_path / 'a', format=format, exif=exif)
   with open(tmp_path / 'a', 'rb') as file:
     wanted = np.asarray(ImageOps.exif_transpose(Image.open(file)))
-  np.testing.assert_array_equal(images.read_image(tmp_path / 'a'), wanted)
+  np.testing.assert_array_equal(image_files.read_image(tmp_path / 'a'), wanted)
   if format == 'TIFF':
     return
   entries = struct.pack('<HHII', 0x0112, 3, 1, orientation) + struct.pack('<HHII', 0x011A, 10, 1, 38)
   odd = b'Exif\0\0II*\0' + struct.pack('<IH', 8, 2) + entries + struct.pack('<Iii', 0, -72, 1)  # -72 pixels an inch
   Image.fromarray(image).save(tmp_path / 'b', format=format, exif=odd)
-  np.testing.assert_array_equal(images.read_image(tmp_path / 'b'), wanted)
+  np.testing.assert_array_equal(image_files.read_image(tmp_path / 'b'), wanted)
   with open(tmp_path / 'b', 'rb') as file:
-    np.testing.assert_array_equal(images.from_pillow(Image.open(file)), wanted)
+    np.testing.assert_array_equal(image_files.from_pillow(Image.open(file)), wanted)
 
 
 def test_the_first_frame_is_read(tmp_path):
   frames = [Image.fromarray(np.full((4, 5), value, np.uint8)) for value in (10, 200)]
   for name in ('a.gif', 'a.tif'):
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    assert set(images.read_image(tmp_path / name).ravel()) == {10}
+    assert set(image_files.read_image(tmp_path / name).ravel()) == {10}
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_the_first_frame_is_read(tmp_path):
   ids=['16 bits', '32 bits', 'black', '1 bit', 'CMYK', 'LA', 'RGBa'],
 )
 def test_kinds_of_pixels(image, expected):
-  np.testing.assert_array_equal(images.from_pillow(image), expected)
+  np.testing.assert_array_equal(image_files.from_pillow(image), expected)
 
 
 def test_transparency_of_every_kind_lies_on_paper(tmp_path):
@@ -288,19 +288,19 @@ def test_transparency_of_every_kind_lies_on_paper(tmp_path):
   rgba[..., 3] = np.where(ink, 255, 0)
   palette = Image.fromarray(rgba).quantize(16)
   assert palette.mode == 'P' and 'transparency' not in palette.info
-  np.testing.assert_array_equal(images.from_pillow(palette)[..., 0], expected)
+  np.testing.assert_array_equal(image_files.from_pillow(palette)[..., 0], expected)
 
   deep = Image.fromarray(np.where(ink, 3000, 0).astype(np.uint16))
   deep.save(tmp_path / 'deep.png', transparency=0)
   assert Image.open(tmp_path / 'deep.png').info['transparency'] == 0
-  np.testing.assert_array_equal(images.read_png(tmp_path / 'deep.png'), np.where(ink, 12, 255))
+  np.testing.assert_array_equal(image_files.read_png(tmp_path / 'deep.png'), np.where(ink, 12, 255))
 
 
 def test_pale_ink_of_a_colour_is_laid_on_black():
   """Its blue differs from white by a fifth, its brightness by a fortieth."""
   rgba = np.zeros((4, 6, 4), np.uint8)
   rgba[1:3, 2:4] = (255, 255, 200, 255)
-  assert images.from_pillow(Image.fromarray(rgba)).min() == 0
+  assert image_files.from_pillow(Image.fromarray(rgba)).min() == 0
 
 
 def test_what_pillow_cannot_bring_together_is_one_sentence(tmp_path):
@@ -310,7 +310,7 @@ def test_what_pillow_cannot_bring_together_is_one_sentence(tmp_path):
   image = image.convert('1')
   image.info['transparency'] = b'\x00\xff'
   with pytest.raises(InputError, match='the image is damaged or incomplete: '):
-    images.from_pillow(image)
+    image_files.from_pillow(image)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_what_pillow_cannot_bring_together_is_one_sentence(tmp_path):
 )
 def test_pixels_that_are_refused(image, problem):
   with pytest.raises(InputError, match=problem):
-    images.from_pillow(image)
+    image_files.from_pillow(image)
 
 
 def test_a_pillow_image_stays_as_it_is(tmp_path):
@@ -335,24 +335,24 @@ def test_a_pillow_image_stays_as_it_is(tmp_path):
   exif[0x0112] = 6
   Image.fromarray(_noise(3, 9)).save(tmp_path / 'a.png', exif=exif)
   image = Image.open(tmp_path / 'a.png')
-  assert images.from_pillow(image).shape == (9, 3)
-  assert image.size == (9, 3) and images.from_pillow(image).shape == (9, 3)
+  assert image_files.from_pillow(image).shape == (9, 3)
+  assert image.size == (9, 3) and image_files.from_pillow(image).shape == (9, 3)
 
 
 def test_thumbnails():
-  assert images.thumbnail(_noise(100, 400), 50, 100).shape == (25, 100)
-  assert images.thumbnail(_noise(400, 100, 3), 50, 100).shape == (50, 12, 3)
-  np.testing.assert_array_equal(images.thumbnail(_noise(20, 30), 50, 100), _noise(20, 30))
+  assert image_files.thumbnail(_noise(100, 400), 50, 100).shape == (25, 100)
+  assert image_files.thumbnail(_noise(400, 100, 3), 50, 100).shape == (50, 12, 3)
+  np.testing.assert_array_equal(image_files.thumbnail(_noise(20, 30), 50, 100), _noise(20, 30))
 
 
 @pytest.mark.parametrize('shape', [(5, 7), (5, 7, 3)])
 def test_bytes_of_a_png(tmp_path, shape):
   path = tmp_path / 'a.png'
-  images.write_png(path, _noise(*shape))
+  image_files.write_png(path, _noise(*shape))
   content = path.read_bytes()
-  assert images.check_png('it', content) == (5, 7)
-  np.testing.assert_array_equal(images.decode_png('it', content), _noise(*shape))
-  for read in (images.check_png, images.decode_png):
+  assert image_files.check_png('it', content) == (5, 7)
+  np.testing.assert_array_equal(image_files.decode_png('it', content), _noise(*shape))
+  for read in (image_files.check_png, image_files.decode_png):
     for cut in range(len(content) - 4):  # the last four bytes are the checksum of an empty chunk
       with pytest.raises(InputError, match=r'^a name .*(empty|PNG image)'):
         read('a name', content[:cut])
@@ -367,6 +367,6 @@ def test_bytes_of_a_png_of_no_or_gigantic_size(side):
   if side:
     header = struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0)
     content = content[:8] + _chunk(b'IHDR', header) + content[33:]
-  for read in (images.check_png, images.decode_png):
+  for read in (image_files.check_png, image_files.decode_png):
     with pytest.raises(InputError):
       read('it', content)

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from configs import mnist as mnist_config
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import digits, glyphs, sources
+from digits_jax.data import glyphs, own_digits, sources
 from digits_jax.errors import InputError
 from digits_jax.training import experiment
 
@@ -51,7 +51,7 @@ def ink_box(image, level=64):
 @pytest.mark.parametrize('is_dark', [True, False])
 def test_any_size_and_either_ink_get_mnists_form(size, is_dark):
   image = scan(7, 0, size=size, is_dark=is_dark, font_size=36)
-  found = digits.normalise(image)
+  found = own_digits.normalise(image)
   left, top, right, bottom = ink_box(found)
   assert found.dtype == np.uint8 and found.shape == (28, 28)
   assert max(right - left, bottom - top) == pytest.approx(20, abs=1)
@@ -60,7 +60,7 @@ def test_any_size_and_either_ink_get_mnists_form(size, is_dark):
   ratio = (before[2] - before[0]) / (before[3] - before[1])
   assert (right - left) / (bottom - top) == pytest.approx(ratio, abs=0.1)  # the aspect
   assert found.max() > 230 and found[[0, -1]].max() <= 2 and found[:, [0, -1]].max() <= 2
-  np.testing.assert_array_equal(digits.normalise(found), found)
+  np.testing.assert_array_equal(own_digits.normalise(found), found)
 
 
 @pytest.mark.parametrize('stroke', [2, 4, 15, 80])
@@ -68,7 +68,7 @@ def test_any_size_and_either_ink_get_mnists_form(size, is_dark):
 def test_a_bare_stroke(stroke, is_upright):
   page = np.full((600, 400), 255, np.uint8)
   page[50:530, 100 : 100 + stroke] = 0
-  found = digits.normalise(page if is_upright else page.T)
+  found = own_digits.normalise(page if is_upright else page.T)
   left, top, right, bottom = ink_box(found)
   sides = (right - left, bottom - top) if is_upright else (bottom - top, right - left)
   assert sides == (pytest.approx(max(1, 20 * stroke / 480), abs=1), pytest.approx(20, abs=1))
@@ -78,7 +78,7 @@ def test_a_bare_stroke(stroke, is_upright):
 def test_faint_ink_and_grey_paper():
   image = scan(3, 1, is_dark=True)
   faint = np.rint(120 + image.astype(float) * 60 / 255).astype(np.uint8)  # 120 on 180
-  np.testing.assert_allclose(digits.normalise(faint).astype(int), digits.normalise(image), atol=8)
+  np.testing.assert_allclose(own_digits.normalise(faint).astype(int), own_digits.normalise(image), atol=8)
 
 
 def test_what_has_mnists_form_stays_as_it_is(tmp_path):
@@ -94,24 +94,24 @@ def test_what_has_mnists_form_stays_as_it_is(tmp_path):
   bare = write_csv(tmp_path / 'b.csv', rows[::-1])
   for path in (with_names, bare):
     options = OPTIONS | {'kind': 'csv'}
-    parts = [digits.load(str(path), split=split, **options) for split in digits.SPLITS]
+    parts = [own_digits.load(str(path), split=split, **options) for split in own_digits.SPLITS]
     found = {(int(label), image.tobytes()) for part in parts for label, image in zip(*part[1::-1], strict=True)}
     assert found == {(label, image.tobytes()) for label, image in rows}
-  assert parts[0].places[0].startswith(f'{bare}, row ')
+  assert parts[0].origins[0].startswith(f'{bare}, row ')
 
 
 def test_a_folder_is_a_bank(folder):
   banks = {
     split: glyphs.load('folder', split=split, alphabet=Alphabet(), path=str(folder), held_out=(0.2, 0.2))
-    for split in digits.SPLITS
+    for split in own_digits.SPLITS
   }
   counts = np.array([bank.counts[0] for bank in banks.values()])
   assert counts.shape == (3, 10) and counts.min() == 1 and (counts.sum(0) == 6).all() and counts[0].mean() > 2.5
   for bank in banks.values():
     for label, image in zip(bank.labels, bank.images, strict=True):
-      every = [digits.normalise(scan(label - 1, i, is_dark=i % 2 == 0, size=(90 + 10 * i, 80))) for i in range(6)]
+      every = [own_digits.normalise(scan(label - 1, i, is_dark=i % 2 == 0, size=(90 + 10 * i, 80))) for i in range(6)]
       assert any(np.array_equal(image, one) for one in every)
-  least = digits.load(str(folder), split='validation', **(OPTIONS | {'held_out': (0.01, 0.01)}))
+  least = own_digits.load(str(folder), split='validation', **(OPTIONS | {'held_out': (0.01, 0.01)}))
   assert np.bincount(least.labels).tolist() == [1] * 10
   few = glyphs.load('folder', split='test', alphabet=Alphabet('73'), path=str(folder), held_out=(0.2, 0.2))
   assert few.counts.tolist() == [[1, 1]]
@@ -129,21 +129,21 @@ def test_copies_stay_together_and_splits_depend_on_the_images_and_the_seed(tmp_p
       Image.fromarray(255 - np.pad(image, ((9, 0), (0, 5)), constant_values=255)).save(
         tmp_path / digit / 'more' / f'{11 - i}.png'
       )
-  load = lambda split, **changes: digits.load(str(tmp_path), split=split, **(OPTIONS | changes))
-  sets = [{image.tobytes() for image in load(split).images} for split in digits.SPLITS]
-  expected = {digits.normalise(image).tobytes() for all_of_it in images.values() for image in all_of_it}
+  load = lambda split, **changes: own_digits.load(str(tmp_path), split=split, **(OPTIONS | changes))
+  sets = [{image.tobytes() for image in load(split).images} for split in own_digits.SPLITS]
+  expected = {own_digits.normalise(image).tobytes() for all_of_it in images.values() for image in all_of_it}
   assert set.union(*sets) == expected and sum(map(len, sets)) == len(expected) > 100  # none in two
-  assert sum(len(load(split).images) for split in digits.SPLITS) == 240
+  assert sum(len(load(split).images) for split in own_digits.SPLITS) == 240
   assert {image.tobytes() for image in load('test', seed=1).images} != sets[2]
   (tmp_path / '3' / '0.png').rename(tmp_path / '3' / 'zz.png')
-  assert [{image.tobytes() for image in load(split).images} for split in digits.SPLITS] == sets
+  assert [{image.tobytes() for image in load(split).images} for split in own_digits.SPLITS] == sets
 
 
 def test_no_image_changes_sides_when_others_are_added():
   images = np.random.default_rng(0).integers(0, 256, (2000, 28, 28), np.uint8)
   labels = np.arange(2000) % 10
-  split = lambda count, held_out: digits.split_classes(
-    digits.Digits(images[:count], labels[:count], ('here',) * count), seed=0, held_out=held_out, where='here'
+  split = lambda count, held_out: own_digits.split_classes(
+    own_digits.Digits(images[:count], labels[:count], ('here',) * count), seed=0, held_out=held_out, where='here'
   )
   every = split(2000, (0.1, 0.2))
   np.testing.assert_allclose(np.bincount(every) / 2000, [0.7, 0.1, 0.2], atol=0.025)
@@ -168,7 +168,7 @@ def test_no_image_changes_sides_when_others_are_added():
 def test_wrong_folders(tmp_path, change, message):
   change(write_folder(tmp_path / 'digits', wanted='0123456789'))
   with pytest.raises(InputError, match=message) as caught:
-    digits.load(str(tmp_path / 'digits'), split='train', **OPTIONS)
+    own_digits.load(str(tmp_path / 'digits'), split='train', **OPTIONS)
   assert '\n' not in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
@@ -191,7 +191,7 @@ def test_wrong_rows(tmp_path, second, message):
   write_csv(path, [(1, image)], header='label,' + ','.join(map(str, range(784))))
   path.write_text(path.read_text() + second + '\n')
   with pytest.raises(InputError, match=message) as caught:
-    digits.load(str(path), split='train', **(OPTIONS | {'kind': 'csv'}))
+    own_digits.load(str(path), split='train', **(OPTIONS | {'kind': 'csv'}))
   assert str(caught.value).startswith(str(path))
 
 
@@ -205,9 +205,10 @@ def test_nothing_there(tmp_path):
     ('csv', str(tmp_path / 'empty.csv'), 'holds no row'),
   ):
     with pytest.raises(InputError, match=message):
-      digits.load(path, split='train', **(OPTIONS | {'kind': kind}))
+      own_digits.load(path, split='train', **(OPTIONS | {'kind': kind}))
+  none = own_digits.Digits(np.zeros((0, 28, 28)), np.zeros(0), ())
   with pytest.raises(InputError, match=r'config.data.held_out: \(0.5, 0.5\) are no shares'):
-    digits.split_classes(digits.Digits(np.zeros((0, 28, 28)), np.zeros(0), ()), seed=0, held_out=(0.5, 0.5), where='')
+    own_digits.split_classes(none, seed=0, held_out=(0.5, 0.5), where='')
 
 
 def test_training_draws_from_them_and_says_so(folder):
@@ -219,7 +220,7 @@ def test_training_draws_from_them_and_says_so(folder):
   train = banks[0]
   report = f'train: {len(train.images)} glyphs of 10 symbols in 1 style: {folder}\nchecksum of the glyphs of train: '
   assert built.train.report.startswith(report) and built.tests['test'].name == 'strings-v1 (own glyphs)'
-  again = [sources.report(bank, split, str(folder)) for bank, split in zip(banks, digits.SPLITS, strict=True)]
+  again = [sources.report(bank, split, str(folder)) for bank, split in zip(banks, own_digits.SPLITS, strict=True)]
   assert ''.join(again) == built.report and built.report.count('checksum') == 3
   again = again[0]
   changed = train.images.copy()

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from digits_jax.training import state as states
+from digits_jax.training import states
 
 
 def run(decay, steps, rate_scale=1.0):

@@ -17,8 +17,7 @@ import numpy as np
 from PIL import Image
 
 from digits_jax.alphabet import DIGITS
-from digits_jax.data import canvas
-from digits_jax.data import images as image_files
+from digits_jax.data import canvas, image_files
 from digits_jax.errors import InputError
 
 SIZE, INK = 28, 20  # of an image and of its ink's longer side, as MNIST has them
@@ -33,7 +32,7 @@ class Digits(NamedTuple):
 
   images: np.ndarray  # uint8[n, 28, 28], ink bright on 0
   labels: np.ndarray  # int32[n], 0 to 9
-  places: tuple[str, ...]  # the file, or the file and its row
+  origins: tuple[str, ...]  # the file, or the file and its row
 
 
 def load(path: str, *, kind: str, split: str, digits: str, seed: int, held_out: Sequence[float]) -> Digits:
@@ -56,7 +55,7 @@ def load(path: str, *, kind: str, split: str, digits: str, seed: int, held_out: 
   found = _read(path, kind, digits, _stamp(path))
   parts = split_classes(found, seed=seed, held_out=held_out, where=str(path), digits=digits)
   kept = np.flatnonzero(parts == SPLITS.index(split))
-  return Digits(found.images[kept], found.labels[kept], tuple(found.places[i] for i in kept))
+  return Digits(found.images[kept], found.labels[kept], tuple(found.origins[i] for i in kept))
 
 
 def split_classes(
@@ -71,7 +70,8 @@ def split_classes(
   for i, (one, label) in enumerate(zip(hashes, found.labels, strict=True)):
     if found.labels[other := first.setdefault(one, i)] != label:
       raise InputError(
-        f'{found.places[i]} is {label} and {found.places[other]}, the same image, is {found.labels[other]}: remove one'
+        f'{found.origins[i]} is {label} and {found.origins[other]}, the same image, is {found.labels[other]}: '
+        'remove one'
       )
   for digit in map(int, digits):
     ranked = sorted(one for one, i in first.items() if found.labels[i] == digit)
@@ -126,13 +126,13 @@ def _stamp(path):
 
 @functools.lru_cache(2)  # three splits are loaded of the same files
 def _read(path, kind, digits, stamp):
-  places, labels, pixels = (_list_folder if kind == 'folder' else _read_csv)(path, digits)
+  origins, labels, pixels = (_list_folder if kind == 'folder' else _read_csv)(path, digits)
   with concurrent.futures.ThreadPoolExecutor(image_files.THREADS) as pool:
-    images = list(pool.map(_digit, places, pixels))
-  return Digits(np.stack(images), np.array(labels, np.int32), tuple(places))
+    images = list(pool.map(_digit, origins, pixels))
+  return Digits(np.stack(images), np.array(labels, np.int32), tuple(origins))
 
 
-def _digit(place, pixels):
+def _digit(origin, pixels):
   """MNIST's form of pixels, or of the file that `pixels` names."""
   if isinstance(pixels, pathlib.Path):
     pixels = image_files.read_image(pixels)
@@ -141,7 +141,7 @@ def _digit(place, pixels):
   try:
     return normalise(pixels)
   except InputError as error:
-    raise InputError(f'{place} {error}') from None
+    raise InputError(f'{origin} {error}') from None
 
 
 def _list_folder(path, digits):
