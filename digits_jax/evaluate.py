@@ -45,10 +45,10 @@ def main(arguments):
 
   from digits_jax import metrics
   from digits_jax.reading import evaluation, trained
-  from digits_jax.training import evaluate, experiment, finish, rundir
+  from digits_jax.training import checks, evaluate, finish, rundir
 
   opened = trained.load(_WORKDIR.value, zooms=_ZOOMS.value, decoder=_DECODER.value)
-  experiment.check_decoder(opened.config)
+  checks.check_decoder(opened.config)
   if _LABELS.value:
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
   else:

@@ -15,7 +15,7 @@ class Found(NamedTuple):
   """The n best numbers of each example, best first."""
 
   labels: jax.Array  # int32[B, n, N], classes, right-padded with 0
-  lengths: jax.Array  # int32[B, n]; -1 in unused slots
+  lengths: jax.Array  # int32[B, n]; 0 in unused slots
   log_probs: jax.Array  # float32[B, n], exact; -inf in unused slots
 
 
@@ -88,7 +88,7 @@ def _n_best(length_logits, symbol_logits, n, min_length, max_length):
   is_used = log_probs > -jnp.inf
   return Found(
     labels=jnp.where(is_used[:, None], labels.reshape(-1, positions)[chosen], 0),
-    lengths=jnp.where(is_used, chosen // n, -1),
+    lengths=jnp.where(is_used, chosen // n, 0),
     log_probs=log_probs,
   )
 

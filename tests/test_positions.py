@@ -57,12 +57,12 @@ def test_n_best_is_exact(n, limits):
   for i in range(BATCH):
     of_all = enumerated(i)
     ranked = sorted((number for number in ALL if low <= len(number) <= high), key=of_all.get, reverse=True)[:n]
-    lengths = np.asarray(found.lengths[i])
-    read = [tuple(row[:length].tolist()) for row, length in zip(found.labels[i], lengths, strict=True) if length >= 0]
+    lengths, is_used = np.asarray(found.lengths[i]), np.asarray(found.log_probs[i]) > -np.inf
+    read = [tuple(found.labels[i, slot, : lengths[slot]].tolist()) for slot in np.flatnonzero(is_used)]
     assert read == ranked
     np.testing.assert_allclose(np.exp(found.log_probs[i, : len(read)]), [of_all[number] for number in read], rtol=1e-5)
-    assert (np.asarray(found.log_probs[i, len(read) :]) == -np.inf).all() and (lengths[len(read) :] == -1).all()
-    assert not np.asarray(found.labels[i])[np.arange(N) >= np.maximum(lengths, 0)[:, None]].any()
+    assert is_used[: len(read)].all() and (lengths[len(read) :] == 0).all()
+    assert not np.asarray(found.labels[i])[np.arange(N) >= lengths[:, None]].any()
 
 
 def test_limits_share_out_the_probability():

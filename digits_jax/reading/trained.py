@@ -18,7 +18,7 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.errors import InputError
 from digits_jax.tasks.base import Task
-from digits_jax.training import experiment, feeds, rundir, transfer, weights
+from digits_jax.training import checks, experiment, feeds, rundir, transfer, weights
 from digits_jax.training.checkpoint import Checkpoints
 
 
@@ -80,10 +80,10 @@ def load(
 def _make(path, config, zooms, decoder):
   """The config of a run, its alphabet, its task, and the shapes of its parameters."""
   config = ConfigDict(rundir.filled(config))
-  if config.get('schema_version') != experiment.SCHEMA_VERSION:
+  if config.get('schema_version') != checks.SCHEMA_VERSION:
     found = config.get('schema_version')
     raise InputError(
-      f'{path} has schema_version {found} and this code reads {experiment.SCHEMA_VERSION}: train it again, or read '
+      f'{path} has schema_version {found} and this code reads {checks.SCHEMA_VERSION}: train it again, or read '
       'it with the code that wrote it'
     )
   try:

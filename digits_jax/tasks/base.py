@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -20,7 +21,7 @@ class Decoded(NamedTuple):
   """The n best readings of each image, best first, and where the digits of the best one stand."""
 
   labels: jax.Array  # int32[B, n_best, N], classes, right-padded with 0; without a limit of length N is the frames
-  lengths: jax.Array  # int32[B, n_best]
+  lengths: jax.Array  # int32[B, n_best], 0 in unused slots
   log_probs: jax.Array  # float32[B, n_best], exact; -inf in unused slots; not conditioned on the constraint
   allowed_log_prob: jax.Array  # float32[B], that the reading has an allowed length
   first: jax.Array  # int32[B, N], frames of the best reading's symbols; -1 in the padding, or all not known
@@ -73,11 +74,12 @@ def records(
   Args:
     batch: the examples with their labels.
     labels: int32[B, n, N], the readings of each example, best first.
-    lengths: int32[B, n]; -1 in unused slots.
-    log_probs: float32[B, n].
+    lengths: int32[B, n].
+    log_probs: float32[B, n], -inf in unused slots.
     losses: float32[B], 0 where a label does not fit the model.
     is_feasible: bool[B], where it does.
   """
+  lengths = jnp.where(log_probs > -jnp.inf, lengths, -1)  # so that an unused slot is no empty number
   predicted, predicted_lengths = labels[:, 0], lengths[:, 0]
   return metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths) | {
     'is_feasible': is_feasible,
@@ -88,6 +90,12 @@ def records(
     'predicted': predicted,
     'predicted_length': predicted_lengths,
   }
+
+
+def tabulate(module: nn.Module) -> Callable[[jax.Array, structs.Batch], str]:
+  """`Task.table` of a Linen module that takes a batch's images."""
+  options = {'width': 120, 'force_terminal': False}
+  return lambda key, batch: nn.tabulate(module, key, console_kwargs=options)(batch.images)
 
 
 def check_smoothing(label_smoothing: float) -> None:

@@ -1,6 +1,5 @@
 """Naming single symbols: a classifier with label smoothing, the most probable symbols listed."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -8,7 +7,7 @@ import optax
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import digit
-from digits_jax.tasks.base import Decoded, Task, check_smoothing, records
+from digits_jax.tasks.base import Decoded, Task, check_smoothing, records, tabulate
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'dropout')  # of config.model
@@ -70,10 +69,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     )
     return found | {'is_in_top_5': is_top & is_feasible}
 
-  def table(params_key, batch):
-    return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
-
-  return Task(init, task_loss, predict, score, table, read, log_prob, locate)
+  return Task(init, task_loss, predict, score, tabulate(module), read, log_prob, locate)
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:

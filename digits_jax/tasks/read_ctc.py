@@ -1,6 +1,5 @@
 """Reading a number as a sequence: CRNN, CTC loss, beam search or greedy decoding."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -8,7 +7,7 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.ctc import align, beam, greedy, lengths, loss
 from digits_jax.errors import InputError, check_name
 from digits_jax.models import crnn
-from digits_jax.tasks.base import Decoded, Task, records
+from digits_jax.tasks.base import Decoded, Task, records, tabulate
 
 OPTIONS = ('decoder', 'beams', 'n_best')  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'frame_features', 'recurrent', 'recurrent_features')  # of config.model
@@ -74,18 +73,15 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
     )
 
   def candidates(logits, mask):
-    """The readings, best first: labels int32[B, n, T], lengths int32[B, n], -1 in unused slots, log_probs [B, n]."""
+    """The readings, best first: labels int32[B, n, T], lengths int32[B, n], log_probs [B, n], -inf in unused slots."""
     if decoder == 'greedy':
       read = greedy.greedy_decode(logits, mask)
       log_probs = align.sequence_log_prob(logits, mask, read.labels, read.lengths)
       return read.labels[:, None], read.lengths[:, None], log_probs[:, None]
     read = beam.rescore(beam.beam_search(logits, mask, beams=beams, n_best=n_best), logits, mask)
-    return read.labels, jnp.where(jnp.isneginf(read.log_probs), -1, read.lengths), read.log_probs
+    return read.labels, read.lengths, read.log_probs
 
-  def table(params_key, batch):
-    return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
-
-  return Task(init, task_loss, predict, score, table, read, log_prob, locate)
+  return Task(init, task_loss, predict, score, tabulate(module), read, log_prob, locate)
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:

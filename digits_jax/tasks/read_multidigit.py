@@ -2,7 +2,6 @@
 
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -10,7 +9,7 @@ from digits_jax import positions
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import multidigit
-from digits_jax.tasks.base import Decoded, Task, check_smoothing, records
+from digits_jax.tasks.base import Decoded, Task, check_smoothing, records, tabulate
 
 OPTIONS = ('n_best',)  # of config.evaluation
 FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions')  # of model
@@ -61,12 +60,9 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     found = positions.n_best(*outputs, n=n_best)
     return records(batch, **found._asdict(), losses=-log_probs, is_feasible=is_feasible)
 
-  def table(params_key, batch):
-    return nn.tabulate(module, params_key, console_kwargs={'width': 120, 'force_terminal': False})(batch.images)
-
   read_so = functools.partial(read, is_aligned=module.is_aligned)
   locate_so = functools.partial(locate, is_aligned=module.is_aligned)
-  return Task(init, task_loss, apply, score, table, read_so, log_prob, locate_so)
+  return Task(init, task_loss, apply, score, tabulate(module), read_so, log_prob, locate_so)
 
 
 def read(
@@ -79,9 +75,8 @@ def read(
     raise InputError(f'this model reads at most {slots} digits, and min_length is {min_length}')
   found = positions.n_best(*outputs, n=n_best, min_length=min_length, max_length=max_length)
   allowed = jax.nn.logsumexp(positions.allowed(outputs.lengths, min_length, max_length), -1)
-  found_lengths = jnp.maximum(found.lengths, 0)
-  located = locate(outputs, found.labels[:, 0], found_lengths[:, 0], is_aligned=is_aligned)
-  return Decoded(found.labels, found_lengths, found.log_probs, allowed, *located)
+  located = locate(outputs, found.labels[:, 0], found.lengths[:, 0], is_aligned=is_aligned)
+  return Decoded(*found, allowed, *located)
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:

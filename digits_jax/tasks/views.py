@@ -49,7 +49,7 @@ def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> 
     return records(
       batch,
       labels=found.labels,
-      lengths=jnp.where(jnp.isneginf(found.log_probs), -1, found.lengths),
+      lengths=found.lengths,
       log_probs=found.log_probs,
       losses=jnp.where(is_feasible, -log_probs, 0.0),
       is_feasible=is_feasible,

@@ -20,18 +20,7 @@ from digits_jax.data import sources
 from digits_jax.errors import InputError
 from digits_jax.tasks import views
 from digits_jax.tasks.base import Task
-from digits_jax.training import evaluate, feeds, optim, parallel, states, stopping
-
-SCHEMA_VERSION = 3
-# The fields that count something, and the least that each may be.
-LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
-LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 'sheet')}
-LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size', 'scene.size')}
-LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
-LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
-LEAST |= {'blank_patience': 0}
-LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
-OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
+from digits_jax.training import checks, evaluate, feeds, optim, parallel, states
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +80,8 @@ class Experiment:
 
 def build(config: ConfigDict) -> Experiment:
   """Builds the experiment; raises InputError, naming the field, where the config cannot work."""
-  check_numbers(config)
-  check_decoder(config)
+  checks.check(config)
+  checks.check_decoder(config)
   parallel.check_batch_size(config.batch_size, 'config.batch_size')
   alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
   schedule = optim.make_schedule(
@@ -146,7 +135,7 @@ def build_source(config: ConfigDict, split: str, *, test: str = 'test') -> tuple
 
   Raises InputError as `build` does.
   """
-  check_numbers(config)
+  checks.check(config)
   alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
   if split == 'train':
     return feed.train(config, alphabet), config.seed
@@ -166,71 +155,3 @@ def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
   if config.task == 'classify':
     raise InputError('config.evaluation.zooms: the task classify looks at each image once; leave them out')
   return views.averaged(task, config.evaluation.zooms, beams=decoding['beams'], n_best=decoding['n_best'])
-
-
-def check_decoder(config: ConfigDict) -> None:
-  """Raises InputError where a set is to be scored with zooms, which list readings, by greedy decoding, which does not.
-
-  Readers search whatever config.evaluation.decoder says.
-  """
-  if config.task == 'read_ctc' and config.evaluation.zooms and config.evaluation.decoder != 'beam':
-    raise InputError(
-      f'zooms list readings, which config.evaluation.decoder={config.evaluation.decoder!r} does not: set it to '
-      "'beam', or leave zooms out"
-    )
-
-
-def check_numbers(config: ConfigDict) -> None:
-  """Raises InputError on counts that make no sense, before anything slow is done."""
-  if config.schema_version != SCHEMA_VERSION:
-    raise InputError(f'this config has schema_version {config.schema_version}; this code reads {SCHEMA_VERSION}')
-  check_tuples(config)
-  tests = {f'tests.{name}.examples': 1 for name in config.tests}
-  for name, least in (LEAST | tests).items():
-    value = functools.reduce(lambda group, part: group[part], name.split('.'), config)
-    if value < least:
-      raise InputError(f'config.{name}={value} must be at least {least}')
-  for name, value in config.model.items():
-    leaves = () if isinstance(value, str | bool | float) else jax.tree.leaves(value)
-    if min(leaves, default=1) < 1:
-      raise InputError(f'config.model.{name}={value} must be at least 1')
-    if not all(isinstance(leaf, int) for leaf in leaves):
-      raise InputError(f'config.model.{name}={value} must hold whole numbers')
-  if 'test' not in config.tests:
-    raise InputError('config.tests needs a test set called `test`: validation is drawn as it is')
-  for name in ('average_decay', 'momentum'):
-    if not 0 <= config.optim[name] < 1:
-      raise InputError(f'config.optim.{name}={config.optim[name]} must be in [0, 1)')
-  if not 0 <= config.model.dropout < 1:
-    raise InputError(f'config.model.dropout={config.model.dropout} must be in [0, 1)')
-  if not 0 <= config.optim.final_frac <= 1:
-    raise InputError(f'config.optim.final_frac={config.optim.final_frac} must be in [0, 1]')
-  for name in ('plateau_factor', 'min_rate_scale'):
-    if not 0 < config.selection[name] <= 1:
-      raise InputError(f'config.selection.{name}={config.selection[name]} must be above 0 and at most 1')
-  seeds = {f'tests.{name}.seed': test.seed for name, test in config.tests.items()}
-  is_drawn = config.data.source in ('synthetic', 'street')
-  for name, seed in seeds.items():
-    if is_drawn and config.validation.seed == seed:  # where glyphs and numbers are shared, these are the same images
-      raise InputError(f'config.validation.seed={seed} is that of config.{name.removesuffix(".seed")}: give it another')
-  for name, seed in {'seed': config.seed, 'validation.seed': config.validation.seed, **seeds}.items():
-    if not 0 <= seed < 2**32:
-      raise InputError(f'config.{name}={seed} must be at least 0 and below 2**32')
-  stopping.check_metric(config.selection.metric)
-  if config.init_subtrees and not config.init_from:
-    raise InputError('config.init_subtrees says what to copy and config.init_from not whence: give both or neither')
-  if not config.optim.learning_rate > 0:
-    raise InputError(f'config.optim.learning_rate={config.optim.learning_rate} must be above 0')
-
-
-def check_tuples(fields: ConfigDict, prefix: str = 'config') -> None:
-  """Raises InputError on a tuple that holds text for numbers, or numbers for text: no flag parser looks inside them."""
-  for name, value in fields.items():
-    where = f'{prefix}.{name}'
-    if isinstance(value, ConfigDict):
-      check_tuples(value, where)
-    elif isinstance(value, tuple | list):
-      kind, noun = (str, 'a name') if name.endswith(OF_NAMES) else (int | float, 'a number')
-      for leaf in jax.tree.leaves(value):
-        if not isinstance(leaf, kind):
-          raise InputError(f'{where}: {leaf!r} in {value} is not {noun}')

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from configs import digit, fonts, speedrun
 from digits_jax.alphabet import Alphabet
 from digits_jax.reading.trained import blank_batch
-from digits_jax.training import experiment, rundir
+from digits_jax.training import checks, experiment, rundir
 
 CONFIGS = {'read_ctc': fonts, 'read_multidigit': speedrun, 'classify': digit}
 
@@ -38,5 +38,5 @@ def test_a_run_from_before_dropout_can_still_be_read():
   fields = fonts.get_config('tiny').to_dict()
   del fields['model']['dropout']
   config = ConfigDict(rundir.filled(fields))
-  experiment.check_numbers(config)
+  checks.check(config)
   assert experiment.make_task(config, Alphabet(config.alphabet)).read

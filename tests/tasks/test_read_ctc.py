@@ -121,7 +121,7 @@ def test_beam_and_greedy_differ_where_paths_add_up():
   }  # fmt: skip
 
 
-def test_rank_is_the_place_in_the_list():
+def test_rank_is_the_index_in_the_list():
   logits = probable(first={'1': 0.5, '2': 0.3, '3': 0.2}, second={'-': 1.0})[None].repeat(4, 0)
   records = jax.device_get(score({'logits': logits}, batch_of(['1', '2', '3', '4'])))
   assert records['rank'].tolist() == [0, 1, 2, 3]

@@ -122,3 +122,19 @@ def test_it_learns_four_numbers_by_heart(params):
     params, state, value = step(params, state)
   assert value < 0.2 and score(TASK.predict(params, IMAGES), BATCH)['is_right'].all()
   assert 'symbols' in TASK.table(jax.random.key(0), BATCH)
+
+
+def test_an_unused_slot_is_no_empty_number():
+  """Slots beyond the last reading have length 0, as the number of no digits has, and are not taken for it."""
+  batch = batch_of(['', '', '7'])
+  labels = np.zeros((3, 2, 4), np.int32)
+  labels[:, 0, 0] = 8, 0, 8
+  found = base.records(
+    batch,
+    labels=jnp.asarray(labels),
+    lengths=jnp.array([[1, 0], [0, 0], [1, 0]]),
+    log_probs=jnp.array([[-0.1, -jnp.inf], [-0.1, -jnp.inf], [-0.1, -jnp.inf]]),
+    losses=jnp.zeros(3),
+    is_feasible=jnp.ones(3, bool),
+  )
+  assert found['rank'].tolist() == [2, 0, 0] and found['is_right'].tolist() == [False, True, True]

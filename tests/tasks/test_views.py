@@ -17,7 +17,7 @@ from digits_jax.ctc import align
 from digits_jax.errors import InputError
 from digits_jax.models.multidigit import Heads
 from digits_jax.tasks import classify, read_ctc, read_multidigit, views
-from digits_jax.training import experiment
+from digits_jax.training import checks, experiment
 from tests.ctc import oracle
 
 RNG = np.random.default_rng(0)
@@ -209,5 +209,5 @@ def test_zooms_that_cannot_be(changes, message):
   config = fonts.get_config('tiny')
   config.update_from_flattened_dict({'evaluation.zooms': (1.1,)} | changes)
   with pytest.raises(InputError, match=message) if message else contextlib.nullcontext():
-    experiment.check_decoder(config)
+    checks.check_decoder(config)
     experiment.make_task(config, Alphabet())
