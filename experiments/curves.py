@@ -54,8 +54,9 @@ def read(workdir):
 
   path = pathlib.Path(workdir) / 'metrics.jsonl'
   records = [record for record in logbook.read_metrics(path) if record.get('kind') == _KIND.value]
-  known = sorted({name for record in records for name in record} - {'kind', 'step', 'seconds'})
-  found = [record for record in records if record.get(_FIELD.value) is not None]
+  is_measure = lambda record, name: isinstance(record.get(name), int | float)  # intervals, say, are lists
+  known = sorted({name for record in records for name in record if is_measure(record, name)} - {'step', 'seconds'})
+  found = [record for record in records if is_measure(record, _FIELD.value)]
   if not found:
     hint = f'they have {", ".join(known)}' if known else 'it has none yet'
     raise InputError(f'{path} has no {_KIND.value} records with a {_FIELD.value!r}; {hint}')

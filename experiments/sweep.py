@@ -10,7 +10,8 @@ python experiments/sweep.py --config=configs/street.py --out=runs/ablation --run
 `python -m digits_jax.main --config=... --workdir=OUT/NAME` with its fields as flags; what stands behind `--` goes to
 every run. OUT/NAME.log holds what it said. A run with a result.json is finished and skipped; one that was
 interrupted goes on from its last checkpoint; one that fails is named, the others go on, the exit code is 1. So the
-same command finishes a sweep that died. OUT/results.csv has a row for each test set of each finished run.
+same command finishes a sweep that died. OUT/results.csv has a row for each test set of each finished run, also of those
+that earlier commands added to the same sweep.
 """
 
 import argparse
@@ -39,8 +40,7 @@ def main(argv):
   arguments, extra = parse(argv)
   out = pathlib.Path(arguments.out)
   runs = read_runs(arguments.runs) if arguments.runs else combinations(arguments.vary, is_zip=arguments.zip)
-  open_sweep(out, arguments, runs)
-  failed = []
+  known, failed = open_sweep(out, arguments, runs), []
   for i, (name, changes) in enumerate(runs.items()):
     print(f'[{i + 1}/{len(runs)}] {name}: ', end='', flush=True)
     if (out / name / 'result.json').is_file():
@@ -50,12 +50,19 @@ def main(argv):
     if code:
       failed.append(name)
     print(f'failed with exit code {code}, see {out / name}.log: {last_line(out / f"{name}.log")}' if code else 'done')
-  rows = [row for name, changes in runs.items() for row in rows_of(out, name, changes, arguments)]
+  rows, damaged = [], []
+  for name, changes in known.items():
+    try:
+      rows += rows_of(out, name, changes, arguments)
+    except (ValueError, KeyError, TypeError) as error:  # written by another version, or cut off
+      damaged.append(f'{out / name}/result.json or config.json is damaged ({error!r}): remove {out / name}')
   write_table(out / 'results.csv', rows)
   print_table(rows)
   if failed:
     print(f'{len(failed)} of {len(runs)} runs failed: {", ".join(failed)}', file=sys.stderr)
-  return 1 if failed else 0
+  for sentence in damaged:
+    print(sentence, file=sys.stderr)
+  return 1 if failed or damaged else 0
 
 
 def parse(argv):
@@ -120,10 +127,9 @@ def name_of(changes):
 def open_sweep(out, arguments, runs):
   """Makes the folder, or checks that it is one of the same runs: finished ones of another would be taken for these.
 
-  Runs may be added. A combination's name holds its changes; what a run of --runs changes is written down beside it.
+  Runs may be added. Returns all that the folder knows, {name: {field: value}}, those of earlier commands first.
   """
   path, ours = out / 'sweep.json', {'config': arguments.config, 'set': sorted(arguments.set)}
-  named = runs if arguments.runs else {}
   if path.is_file():
     try:
       theirs = json.loads(path.read_text())
@@ -134,9 +140,10 @@ def open_sweep(out, arguments, runs):
       sys.exit(f'{out} is a sweep of {theirs}, not of {ours}: choose another --out')
     if changed := [name for name, changes in before.items() if runs.get(name, changes) != changes]:
       sys.exit(f'{out} has a run {changed[0]} that changes other fields: give it another name, or choose another --out')
-    named = before | named
+    runs = before | runs
   out.mkdir(parents=True, exist_ok=True)
-  write(path, json.dumps(ours | ({'runs': named} if named else {})) + '\n')
+  write(path, json.dumps(ours | {'runs': runs}) + '\n')
+  return runs
 
 
 def train(out, name, arguments, changes, extra):

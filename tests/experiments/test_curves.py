@@ -18,6 +18,7 @@ def runs(tmp_path_factory):
     records = [{'kind': 'train', 'step': 5, 'loss': 3.0, 'seconds': 3.0}]
     for step, accuracy in zip((10, 20, 30), accuracies, strict=True):
       records.append({'kind': 'validation', 'step': step, 'sequence_accuracy': accuracy, 'seconds': 6.0 * step})
+      records[-1]['interval'] = [0.0, 1.0]
     (folder / name / 'metrics.jsonl').write_text(''.join(json.dumps(record) + '\n' for record in records))
   return folder
 
@@ -44,6 +45,7 @@ def test_a_picture_of_two_runs(runs, tmp_path):
     (['--out=OUT'], 'which runs?'),
     (['RUNS/rising'], 'where to?'),
     (['--out=OUT', '--field=accuracy', 'RUNS/rising'], "records with a 'accuracy'; they have sequence_accuracy"),
+    (['--out=OUT', '--field=interval', 'RUNS/rising'], "records with a 'interval'; they have sequence_accuracy\n"),
     (['--out=OUT', 'RUNS/none'], 'there is no'),
     (['--out=OUT.pdf', 'RUNS/rising'], 'ends with .png'),
   ],

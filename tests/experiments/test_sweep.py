@@ -120,6 +120,13 @@ def test_finished_runs_are_skipped_and_failed_ones_named(tmp_path):
   assert said.splitlines()[-1].startswith('seed=3 ') and '0.875' in said.splitlines()[-1]
   log = (out / 'seed=three.log').read_text()
   assert log.count('revision ') == 2 and '--config.steps=7 --config.seed=three' in log
+  finish(out / 'seed=5', seed=5, accuracy=0.75)  # a run that is added leaves the others in the table
+  assert start(*arguments[:2], '--vary', 'seed', '5', '--set', 'steps=7')[0] == 0
+  assert [row['run'] for row in read(out)] == ['seed=3', 'seed=5']
+  (out / 'seed=5' / 'result.json').write_text('')
+  code, said, complaint = start(*arguments[:2], '--vary', 'seed', '5', '--set', 'steps=7')
+  assert code == 1 and f'{out}/seed=5/result.json or config.json is damaged' in complaint and 'Trace' not in complaint
+  assert [row['run'] for row in read(out)] == ['seed=3']
   done = start(*arguments[:-1], 'steps=8')
   assert done[0] == 1 and 'choose another --out' in done[2]
 
