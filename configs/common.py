@@ -82,7 +82,7 @@ def get_config() -> ConfigDict:
   config.data.skip_unreadable = False  # of these, files that cannot be read are left out; else they stop the run
   config.data.ink_frac = (0.25, 0.9)  # of the canvas's height: ink outside of it is rescaled to the middle
   config.data.data_dir = ''  # what `prepare --data_dir` wrote; '' is TFDS's default folder
-  config.data.font_dir = ''  # folder of TTF and OTF files; '' is the faces that matplotlib ships
+  config.data.font_dir = ''  # folder of TTF and OTF files; '' is the faces that matplotlib ships; shipped:DIR is both
   config.data.test_font_dir = ''  # another folder for the test; '' tests on the faces of font_dir
   config.data.font_sizes = (18, 19, 20, 21, 22, 23, 24, 25)  # pixels an em
   config.data.validation_families = ()  # families of fonts for validation alone

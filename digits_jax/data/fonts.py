@@ -22,6 +22,7 @@ from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.errors import InputError
 
 SUFFIXES = ('.ttf', '.otf', '.ttc')
+SHIPPED = 'shipped'  # in a list of folders: the faces that matplotlib ships
 INK = 64  # a pixel from here on belongs to the stroke; below is the fringe of antialiasing
 SMALLEST, PROBE, LARGEST = 6, 48, 256  # em sizes in pixels; faces are judged at PROBE
 MAX_BYTES = 2**29  # of a font file, and of all glyphs together
@@ -45,14 +46,29 @@ class Face:
 def find_faces(folder: str | None, *, alphabet: Alphabet) -> tuple[tuple[Face, ...], dict[str, str]]:
   """The usable faces under `folder`, sorted by name, and the refused ones as {file: reason}.
 
-  None (or '') stands for the faces that matplotlib ships. Folders are searched to any depth for .ttf, .otf
-  and .ttc files (their first face). A face is refused if it lacks a symbol of the alphabet, if a symbol
-  or any digit is blank, far off its line or a placeholder, or two digits are alike; if fewer than half of the
-  digits are most like their own digit in known faces; if '.' is not low or '-' is not flat. Raises InputError
-  if the folder does not exist or has no usable face.
+  `folder` may be several, with os.pathsep between them, SHIPPED among them (whose refused ones are then left out of the
+  answer); None (or '') is SHIPPED alone. Folders are searched to any depth for .ttf, .otf and .ttc files (their first
+  face). A face is refused if it lacks a symbol of the alphabet, if a symbol or any digit is blank, far off its line or
+  a placeholder, or two digits are alike; if fewer than half of the digits are most like their own digit in known
+  faces; if '.' is not low or '-' is not flat. Raises InputError if a folder does not exist or has no usable face.
   """
+  names = folder.split(os.pathsep) if folder else [SHIPPED]
+  if '' in names:
+    raise InputError(f'font folders {folder!r}: a name between two {os.pathsep!r} is missing')
   faces, refused = [], {}
-  root = pathlib.Path(os.path.expanduser(folder)) if folder else _shipped()
+  for name in names:
+    found, of_folder = _faces_under(_shipped() if name == SHIPPED else pathlib.Path(name), alphabet)
+    faces += found
+    if len(names) == 1:
+      refused = of_folder
+    elif name != SHIPPED:
+      refused |= {f'{name}/{file}': reason for file, reason in of_folder.items()}
+  return tuple(sorted(faces, key=lambda face: (face.name, face.path))), refused
+
+
+def _faces_under(root, alphabet):
+  """(faces, {file: reason}) of one folder, as `find_faces` has them."""
+  faces, refused, root = [], {}, root.expanduser()
   if not root.is_dir():
     raise InputError(f'font folder {str(root)!r} does not exist')
   for path in sorted(p for p in root.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file()):
@@ -67,7 +83,7 @@ def find_faces(folder: str | None, *, alphabet: Alphabet) -> tuple[tuple[Face, .
     reasons = '; '.join(f'{name}: {reason}' for name, reason in list(refused.items())[:3])
     why = f'{len(refused)} refused: {reasons}' if refused else f'no file ends in {", ".join(SUFFIXES)}'
     raise InputError(f'font folder {str(root)!r} has no face that draws {alphabet.symbols!r} ({why})')
-  return tuple(sorted(faces, key=lambda face: (face.name, face.path))), refused
+  return faces, refused
 
 
 def list_faces(folder: str | None, *, alphabet: Alphabet, is_said: bool) -> tuple[Face, ...]:

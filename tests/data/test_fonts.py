@@ -1,6 +1,7 @@
 """The shipped faces and their look-alikes, made-up fonts with one defect each, and the pixels drawn."""
 
 import collections
+import os
 import pathlib
 import shutil
 
@@ -122,6 +123,22 @@ def test_folders_are_searched_to_any_depth_and_broken_files_refused(tmp_path):
   assert [(face.name, face.family) for face in faces] == [('a/b/deep', 'Computer Modern'), ('two', 'STIX')]
   assert refused.keys() == {'broken.ttf', 'empty.otf', 'half.ttf'}
   assert all('cannot be read as a font' in reason for reason in refused.values())
+
+
+def test_several_folders_and_the_shipped_faces(tmp_path):
+  for folder in ('a', 'b'):
+    (tmp_path / folder).mkdir()
+    shutil.copy(SHIPPED / 'cmr10.ttf', tmp_path / folder / f'{folder}.ttf')
+    (tmp_path / folder / 'broken.ttf').write_bytes(b'not a font')
+  shipped, _ = fonts.find_faces('', alphabet=Alphabet())
+  several = os.pathsep.join(['shipped', str(tmp_path / 'a'), str(tmp_path / 'b')])
+  faces, refused = fonts.find_faces(several, alphabet=Alphabet())
+  assert {face.name for face in faces} == {face.name for face in shipped} | {'a', 'b'} and len(shipped) > 20
+  assert [face.name for face in faces] == sorted(face.name for face in faces)
+  assert refused.keys() == {f'{tmp_path}/a/broken.ttf', f'{tmp_path}/b/broken.ttf'}
+  for wrong, message in (('nowhere', "'nowhere' does not exist"), ('', 'is missing')):
+    with pytest.raises(InputError, match=message):
+      fonts.find_faces(os.pathsep.join(['shipped', wrong]), alphabet=Alphabet())
 
 
 def test_a_folder_without_a_usable_face_is_one_sentence(tmp_path):

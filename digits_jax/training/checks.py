@@ -1,0 +1,108 @@
+"""What every config must fulfil, looked at before anything slow is done. What one module takes, that module checks."""
+
+import functools
+
+import jax
+from ml_collections import ConfigDict
+
+from digits_jax.errors import InputError
+from digits_jax.training import stopping
+
+SCHEMA_VERSION = 3
+# The fields that count something, and the least that each may be.
+LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
+LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 'sheet')}
+LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size', 'scene.size')}
+LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
+LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
+LEAST |= {'blank_patience': 0}
+LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
+OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
+
+
+def check(config: ConfigDict) -> None:
+  """Raises InputError, naming the field, on a value that makes no sense."""
+  if config.schema_version != SCHEMA_VERSION:
+    raise InputError(f'this config has schema_version {config.schema_version}; this code reads {SCHEMA_VERSION}')
+  check_tuples(config)
+  check_counts(config)
+  check_model(config.model)
+  check_training(config)
+  check_seeds(config)
+
+
+def check_tuples(fields: ConfigDict, prefix: str = 'config') -> None:
+  """Raises InputError on a tuple that holds text for numbers, or numbers for text: no flag parser looks inside them."""
+  for name, value in fields.items():
+    where = f'{prefix}.{name}'
+    if isinstance(value, ConfigDict):
+      check_tuples(value, where)
+    elif isinstance(value, tuple | list):
+      kind, noun = (str, 'a name') if name.endswith(OF_NAMES) else (int | float, 'a number')
+      for leaf in jax.tree.leaves(value):
+        if not isinstance(leaf, kind):
+          raise InputError(f'{where}: {leaf!r} in {value} is not {noun}')
+
+
+def check_counts(config: ConfigDict) -> None:
+  """Raises InputError on a count below its least, and where there is no test set to draw validation as."""
+  tests = {f'tests.{name}.examples': 1 for name in config.tests}
+  for name, least in (LEAST | tests).items():
+    value = functools.reduce(lambda group, part: group[part], name.split('.'), config)
+    if value < least:
+      raise InputError(f'config.{name}={value} must be at least {least}')
+  if 'test' not in config.tests:
+    raise InputError('config.tests needs a test set called `test`: validation is drawn as it is')
+
+
+def check_model(model: ConfigDict) -> None:
+  """Raises InputError on sizes that are no whole numbers of at least 1, and on a dropout that is no share."""
+  for name, value in model.items():
+    leaves = () if isinstance(value, str | bool | float) else jax.tree.leaves(value)
+    if min(leaves, default=1) < 1:
+      raise InputError(f'config.model.{name}={value} must be at least 1')
+    if not all(isinstance(leaf, int) for leaf in leaves):
+      raise InputError(f'config.model.{name}={value} must hold whole numbers')
+  if not 0 <= model.dropout < 1:
+    raise InputError(f'config.model.dropout={model.dropout} must be in [0, 1)')
+
+
+def check_training(config: ConfigDict) -> None:
+  """Raises InputError on rates and shares of the optimiser and of selection, and on a beginning that says half."""
+  for name in ('average_decay', 'momentum'):
+    if not 0 <= config.optim[name] < 1:
+      raise InputError(f'config.optim.{name}={config.optim[name]} must be in [0, 1)')
+  if not 0 <= config.optim.final_frac <= 1:
+    raise InputError(f'config.optim.final_frac={config.optim.final_frac} must be in [0, 1]')
+  if not config.optim.learning_rate > 0:
+    raise InputError(f'config.optim.learning_rate={config.optim.learning_rate} must be above 0')
+  for name in ('plateau_factor', 'min_rate_scale'):
+    if not 0 < config.selection[name] <= 1:
+      raise InputError(f'config.selection.{name}={config.selection[name]} must be above 0 and at most 1')
+  stopping.check_metric(config.selection.metric)
+  if config.init_subtrees and not config.init_from:
+    raise InputError('config.init_subtrees says what to copy and config.init_from not whence: give both or neither')
+
+
+def check_seeds(config: ConfigDict) -> None:
+  """Raises InputError on a seed that no key is made of, and where validation would be a test set's very images."""
+  seeds = {f'tests.{name}.seed': test.seed for name, test in config.tests.items()}
+  is_drawn = config.data.source in ('synthetic', 'street')
+  for name, seed in seeds.items():
+    if is_drawn and config.validation.seed == seed:  # where glyphs and numbers are shared, these are the same images
+      raise InputError(f'config.validation.seed={seed} is that of config.{name.removesuffix(".seed")}: give it another')
+  for name, seed in {'seed': config.seed, 'validation.seed': config.validation.seed, **seeds}.items():
+    if not 0 <= seed < 2**32:
+      raise InputError(f'config.{name}={seed} must be at least 0 and below 2**32')
+
+
+def check_decoder(config: ConfigDict) -> None:
+  """Raises InputError where a set is to be scored with zooms, which list readings, by greedy decoding, which does not.
+
+  Readers search whatever config.evaluation.decoder says.
+  """
+  if config.task == 'read_ctc' and config.evaluation.zooms and config.evaluation.decoder != 'beam':
+    raise InputError(
+      f'zooms list readings, which config.evaluation.decoder={config.evaluation.decoder!r} does not: set it to '
+      "'beam', or leave zooms out"
+    )
