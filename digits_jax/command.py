@@ -37,6 +37,23 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 )
 
 
+class _PathParser(flags.ArgumentParser):
+  """Text in which ~ is the home directory: in --flag=~/file a shell leaves it as it is."""
+
+  syntactic_help = 'a path'
+
+  def parse(self, argument):
+    return os.path.expanduser(super().parse(argument))
+
+  def flag_type(self):
+    return 'string'
+
+
+def path_flag(name: str, help_text: str) -> flags.FlagHolder:
+  """A flag that names a file or a folder, and is None where it is not given."""
+  return flags.DEFINE(_PathParser(), name, None, help_text, serializer=flags.ArgumentSerializer(), allow_override=True)
+
+
 @functools.cache
 def config_flag() -> flags.FlagHolder:
   """The --config of the commands that take an experiment, defined once, so that one process may import them all."""
@@ -49,12 +66,12 @@ def config_flag() -> flags.FlagHolder:
 
 def workdir_flag(help_text: str = 'Run directory, or a file of weights.') -> flags.FlagHolder:
   """The --workdir of the commands that take a run; some say more of it."""
-  return flags.DEFINE_string('workdir', None, help_text, allow_override=True)
+  return path_flag('workdir', help_text)
 
 
 def out_flag(help_text: str) -> flags.FlagHolder:
   """The --out of the commands that write what they are asked for; each says what it writes."""
-  return flags.DEFINE_string('out', None, help_text, allow_override=True)
+  return path_flag('out', help_text)
 
 
 def zooms_flag() -> flags.FlagHolder:

@@ -20,12 +20,12 @@ from digits_jax.errors import InputError
 
 _WORKDIR = command.workdir_flag()
 _CONFIG = command.config_flag()
-_LABELS = flags.DEFINE_string('labels', None, 'CSV file with the columns filename,label: your own images.')
+_LABELS = command.path_flag('labels', 'CSV file with the columns filename,label: your own images.')
 _VALIDATION = flags.DEFINE_bool('validation', False, "Score the config's validation set in place of its test sets.")
 _DECODER = flags.DEFINE_enum('decoder', None, ['beam', 'greedy'], "What reads CTC's frames; default: the run's.")
 _ZOOMS = command.zooms_flag()
 _OUT = command.out_flag('JSON file for the figures.')
-_SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of images and what was read, errors first.')
+_SHEET = command.path_flag('sheet', 'PNG file for a sheet of images and what was read, errors first.')
 
 
 def main(arguments):

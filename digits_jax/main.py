@@ -31,7 +31,7 @@ def main(argv):
 
   from digits_jax.training import checkpoint, experiment, finish, loop, parallel, rundir
 
-  workdir = pathlib.Path(os.path.expanduser(_WORKDIR.value or os.path.join('runs', config.name)))
+  workdir = pathlib.Path(_WORKDIR.value or os.path.join('runs', config.name))
   lead = parallel.is_lead()
   checkpoints = checkpoint.Checkpoints(workdir)
 

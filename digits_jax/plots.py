@@ -20,7 +20,7 @@ def main(arguments):
     raise InputError(f'unknown argument {arguments[0]!r}: the run directory is given as --workdir=RUN')
   if not _WORKDIR.value:
     raise InputError('which run? Give its directory as --workdir=RUN')
-  workdir = os.path.expanduser(_WORKDIR.value)
+  workdir = _WORKDIR.value
   if not os.path.isdir(workdir):
     raise InputError(f'there is no run directory {workdir}')
   metrics = os.path.join(workdir, 'metrics.jsonl')

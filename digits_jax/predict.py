@@ -46,7 +46,7 @@ _BEAMS = flags.DEFINE_integer(
   'beams', None, "Readings that the search follows; default: the run's config.evaluation.beams.", lower_bound=1
 )
 _ZOOMS = command.zooms_flag()
-_GALLERY = flags.DEFINE_string('gallery', None, 'PNG file for a sheet of the first 60 images and what was read where.')
+_GALLERY = command.path_flag('gallery', 'PNG file for a sheet of the first 60 images and what was read where.')
 
 DRAWN = 60  # images on the gallery at most
 _THUMBNAIL = (160, 320)  # height, width

@@ -14,11 +14,11 @@ from absl import flags
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_DATA_DIR = flags.DEFINE_string(
-  'data_dir', None, 'Folder of prepared data sets. Default: $TFDS_DATA_DIR, else ~/tensorflow_datasets.'
+_DATA_DIR = command.path_flag(
+  'data_dir', 'Folder of prepared data sets. Default: $TFDS_DATA_DIR, else ~/tensorflow_datasets.'
 )
-_DOWNLOADS = flags.DEFINE_string(
-  'downloads', None, 'Folder of the files as downloaded. Default: downloads/NAME in the folder of data sets.'
+_DOWNLOADS = command.path_flag(
+  'downloads', 'Folder of the files as downloaded. Default: downloads/NAME in the folder of data sets.'
 )
 flags.DEFINE_alias('archives', 'downloads')
 _SPLITS = flags.DEFINE_list(

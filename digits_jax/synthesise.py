@@ -33,7 +33,7 @@ _SEED = flags.DEFINE_integer(
   'seed', None, 'Default: that of the split in the config.', lower_bound=0, upper_bound=2**31 - 1
 )
 _CHECKSUM = flags.DEFINE_bool('checksum', False, 'Print SHA-256 of the numbers and of the pixels of the images.')
-_PREVIEW = flags.DEFINE_string('preview', None, 'PNG file for a sheet of the first images.')
+_PREVIEW = command.path_flag('preview', 'PNG file for a sheet of the first images.')
 
 BATCH = 256  # images drawn together
 LABELS = 4096  # labels drawn together in search of new numbers
@@ -48,7 +48,7 @@ def main(arguments):
     raise InputError('where to? Give --out=DIR for images, --preview=FILE.png for a sheet of them, or both')
   if (_OUT.value or _CHECKSUM.value) and _COUNT.value is None:
     raise InputError('how many images? Give --count=60000, or another number')
-  sheet = pathlib.Path(os.path.expanduser(_PREVIEW.value or 'sheet.png'))
+  sheet = pathlib.Path(_PREVIEW.value or 'sheet.png')
   if sheet.suffix.lower() != '.png' or sheet.is_dir() or not next(p for p in sheet.parents if p.exists()).is_dir():
     raise InputError(f'--preview={_PREVIEW.value}: give the name of a file that ends with .png')
   config = command.experiment_config()
@@ -56,7 +56,7 @@ def main(arguments):
     raise InputError(f'--test={_TEST.value} names a test set: give --split=test too')
   if _TEST.value not in config.tests:
     raise InputError(f'--test={_TEST.value}: this config has no such test set; it has {", ".join(config.tests)}')
-  out = pathlib.Path(os.path.expanduser(_OUT.value)) if _OUT.value else None
+  out = pathlib.Path(_OUT.value) if _OUT.value else None
   if out and out.is_dir() and any(out.iterdir()):
     raise InputError(
       f'{out} is not empty: choose another --out, or remove it (without labels.csv it was interrupted)'

@@ -209,6 +209,14 @@ def test_too_few_distinct_numbers(run, tmp_path):
   assert not (tmp_path / 'set').exists()
 
 
+def test_the_home_directory_in_paths(run, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  code, out, err = run(TINY, '--preview=~/sheet.png', '--out=~/images', '--count=2')
+  assert code == 0, err
+  assert f'wrote {tmp_path}/sheet.png' in out and (tmp_path / 'sheet.png').is_file()
+  assert len(read(tmp_path / 'images')[0]) == 2
+
+
 def test_a_preview_alone(run, tmp_path):
   code, out, err = run(TINY, f'--preview={tmp_path / "sheets" / "sheet.png"}', '--count=3')
   assert code == 0, err

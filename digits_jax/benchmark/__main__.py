@@ -14,7 +14,6 @@ folder: start in that of the project.
 """
 
 import functools
-import os
 import pathlib
 import time
 
@@ -61,7 +60,7 @@ def main(arguments):
 
 def folder():
   """Where --out wants the files, or None."""
-  return pathlib.Path(os.path.expanduser(_OUT.value)) if _OUT.value else None
+  return pathlib.Path(_OUT.value) if _OUT.value else None
 
 
 def show(timer, out):

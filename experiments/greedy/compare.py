@@ -11,12 +11,10 @@ import pathlib
 import statistics
 import time
 
-from absl import flags
-
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Where MNIST lies, for runs of it; default: as the run says.')
+_DATA_DIR = command.path_flag('data_dir', 'Where MNIST lies, for runs of it; default: as the run says.')
 _OUT = command.out_flag('CSV file for the figures.')
 
 DECODERS = ('greedy', 'beam')

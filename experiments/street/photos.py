@@ -15,10 +15,10 @@ from absl import flags
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'What `prepare --data_dir` wrote; default: the folder of TFDS.')
+_DATA_DIR = command.path_flag('data_dir', 'What `prepare --data_dir` wrote; default: the folder of TFDS.')
 _SPLIT = flags.DEFINE_enum('split', 'train', ['train', 'test'], 'Which photos.')
 _ZOOMS = command.zooms_flag()
-_SHEET = flags.DEFINE_string('sheet', None, 'PNG file for a sheet of what the last run read in colour, errors first.')
+_SHEET = command.path_flag('sheet', 'PNG file for a sheet of what the last run read in colour, errors first.')
 
 CROP_PX, MARGIN, WINDOW = 64, 0.3, 54 / 64  # of configs/svhn.py
 SHEET = 256  # photos at most
