@@ -242,13 +242,14 @@ def _to_array(name, image):
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
       raise InputError(f'{name} holds grey levels outside 0 to 65535: which one is white?')
-    if 0 < values.max() < 2**12:  # 8, 10 or 12 bits in a wider type, which would all be black
+    is_clear = 'transparency' in image.info  # dark ink is seen on the paper behind it
+    if 0 < values.max() < (2**8 if is_clear else 2**12):  # 8, 10 or 12 bits in a wider type, which would all be black
       raise InputError(
         f'{name} holds grey levels of 0 to {values.max()} of 65535, all nearly black: scale them to 65535, or make it '
         'an image of 8 bits'
       )
     grey = np.rint(values / np.float32(257)).astype(np.uint8)
-    if 'transparency' not in image.info:
+    if not is_clear:
       return grey
     clear = values == image.info['transparency']
     return on_paper(lambda white: np.where(clear, np.uint8(255 * white), grey))
