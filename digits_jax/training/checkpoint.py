@@ -6,13 +6,18 @@ lead process, so a checkpoint opens on any number of devices.
 """
 
 import functools
+import json
 import pathlib
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from digits_jax.errors import InputError
+
+# How what orbax and TensorStore say of files that are missing or cut off begins.
+_DAMAGED = ('NOT_FOUND', 'OUT_OF_RANGE', 'DATA_LOSS', 'FAILED_PRECONDITION', 'Must provide `args` of type `Composite`')
 
 
 class Checkpoints:
@@ -61,7 +66,12 @@ class Checkpoints:
   def best_shapes(self) -> Any:
     """The shapes and dtypes of the best parameters, whatever model they are of. Needs a checkpoint."""
     step = self._root / 'best' / str(self.best_step())
-    found = self._ocp.StandardCheckpointer().metadata(step / 'default').item_metadata
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # orbax warns that managers keep a file of metadata one folder above
+    try:
+      found = self._ocp.StandardCheckpointer().metadata(step / 'default').item_metadata
+    finally:
+      logging.set_verbosity(verbosity)
     if found is None or 'params' not in found:  # orbax logs the reason
       raise InputError(f'{step} is damaged: copy the run again')
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found['params'])
@@ -111,7 +121,7 @@ class Checkpoints:
       restored = manager.restore(step, args=self._ocp.args.StandardRestore(example))
     except (ValueError, KeyError, TypeError) as error:
       reason = str(error).strip().splitlines()[0]
-      if reason.startswith(('NOT_FOUND', 'OUT_OF_RANGE', 'DATA_LOSS', 'FAILED_PRECONDITION')):
+      if isinstance(error, json.JSONDecodeError) or reason.startswith(_DAMAGED):
         what = f'is damaged: copy the run again, or start in another --workdir ({reason})'
       else:
         what = f'does not fit this model: {reason}'

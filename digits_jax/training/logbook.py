@@ -18,7 +18,7 @@ def read_metrics(path: str | pathlib.Path) -> list[dict]:
   if not path.is_file():
     raise InputError(f'there is no {path}: point --workdir at a run directory')
   records = []
-  for number, line in enumerate(path.read_text().splitlines(), 1):
+  for number, line in enumerate(path.read_text(errors='replace').splitlines(), 1):
     record = _parse(line)
     if record is None:
       raise InputError(f'{path}, line {number} is not a record of a run: {line[:60]!r}')
@@ -38,7 +38,7 @@ def cut_back(path: pathlib.Path, step: int) -> None:
   """Drops the records after `step`, and a last line that a killed run left half-written."""
   if not path.is_file():
     return
-  records = [(line, _parse(line)) for line in path.read_text().splitlines()]
+  records = [(line, _parse(line)) for line in path.read_text(errors='replace').splitlines()]
   kept = [line for line, record in records if record is not None and record['step'] <= step]
   rundir.write_text(path, ''.join(line + '\n' for line in kept))
 

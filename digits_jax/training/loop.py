@@ -57,6 +57,9 @@ def train(
   if step == int(progress.selection.best_step) != checkpoints.best_step():  # killed between the two saves
     checkpoints.save_best(step, states.reading_params(state))
   if is_over(step, progress, config):
+    if parallel.is_lead():
+      why = f'{config.selection.patience} evaluations without improvement' if step < config.steps else 'its last'
+      print(f'nothing is left to train: the run ended at step {step} ({why})', flush=True)
     return None
   score = evaluate.make_scorer(experiment.task, experiment.validation, batch_size=config.evaluation.batch_size)
   steps_per_call = parallel.choose_steps_per_call(config.steps_per_call)
@@ -129,7 +132,7 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.Trai
   if checkpoints.latest_step() is None:
     state = experiment.initial_state()
     if config.init_from:  # 2, 3
-      state = transfer.begin(state, config.init_from, tuple(config.init_subtrees))
+      state = transfer.begin(state, config.init_from, tuple(config.init_subtrees), frozen=tuple(config.optim.frozen))
     return state, progress
   state, progress = checkpoints.restore_latest(shapes, progress)  # 1
   if int(state.step) > config.steps:
@@ -149,7 +152,7 @@ def check_start(experiment: Experiment, checkpoints: Checkpoints) -> None:
   config = experiment.config
   if config.init_from and checkpoints.latest_step() is None:
     params = jax.eval_shape(experiment.initial_state).params
-    transfer.check(params, config.init_from, tuple(config.init_subtrees))
+    transfer.check(params, config.init_from, tuple(config.init_subtrees), frozen=tuple(config.optim.frozen))
 
 
 def is_over(step: int, progress: states.Progress, config) -> bool:

@@ -1,6 +1,7 @@
 """A jax.profiler trace of some training steps, for TensorBoard's profile plugin, Perfetto or xprof."""
 
 import pathlib
+import sys
 
 import jax
 
@@ -28,7 +29,9 @@ class Trace:
       self.close()
 
   def close(self) -> None:
-    """Ends a trace that runs."""
+    """Ends a trace that runs; says on stderr where none was begun that was asked for."""
     if self._end is not None:
       jax.profiler.stop_trace()
-      self._end, self._steps = None, 0
+    elif self._steps:
+      print('no trace was written: it begins with the second call, and there was none', file=sys.stderr)
+    self._end, self._steps = None, 0

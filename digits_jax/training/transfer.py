@@ -34,12 +34,14 @@ class Report:
     return '\n'.join(lines + [f'left there: {name}, which this model does not have' for name in self.unused])
 
 
-def begin(state: states.TrainState, workdir: str, subtrees: tuple[str, ...]) -> states.TrainState:
+def begin(
+  state: states.TrainState, workdir: str, subtrees: tuple[str, ...], *, frozen: tuple[str, ...] = ()
+) -> states.TrainState:
   """A run's state of step 0 with parameters of the run at workdir in it; prints what came across.
 
   Raises InputError as `check` does.
   """
-  report = check(state.params, workdir, subtrees)
+  report = check(state.params, workdir, subtrees, frozen=frozen)
   given = _given(workdir, lambda best: best.restore_best(best.best_shapes()))
   params = {
     name: jax.tree.map(lambda own, other: jnp.asarray(other, own.dtype), subtree, given[name])
@@ -53,9 +55,19 @@ def begin(state: states.TrainState, workdir: str, subtrees: tuple[str, ...]) -> 
   return state.replace(params=params, averaged=jax.tree.map(jnp.copy, params) if has_average else ())
 
 
-def check(params, workdir: str, subtrees: tuple[str, ...]) -> Report:
-  """What `begin` would do with params, or their shapes. Raises InputError where it cannot."""
-  return compare(params, _given(workdir, lambda best: best.best_shapes()), subtrees)
+def check(params, workdir: str, subtrees: tuple[str, ...], *, frozen: tuple[str, ...] = ()) -> Report:
+  """What `begin` would do with params, or their shapes.
+
+  Raises InputError where it cannot, and where a subtree that is frozen would stay as it is by chance.
+  """
+  report = compare(params, _given(workdir, lambda best: best.best_shapes()), subtrees)
+  for name in frozen:
+    if name in report.kept:
+      raise InputError(
+        f'config.optim.frozen: {name!r} would stay at its random start, for it is not copied from config.init_from '
+        f'({report.kept[name]}): copy it, or leave it out of config.optim.frozen'
+      )
+  return report
 
 
 def _given(workdir, look):

@@ -49,7 +49,7 @@ def test_records_are_written_line_by_line_and_read_back(tmp_path):
 def test_cut_back_drops_what_came_later_and_half_a_line(tmp_path):
   path = tmp_path / 'metrics.jsonl'
   lines = [json.dumps({'kind': kind, 'step': step}) for step in (2, 4, 6) for kind in ('train', 'validation')]
-  path.write_text('\n'.join(lines) + '\n{"kind": "tra')
+  path.write_bytes(('\n'.join(lines) + '\n{"kind": "tra').encode() + b'\xff\xfe')
   logbook.cut_back(path, 4)
   assert path.read_text() == '\n'.join(lines[:4]) + '\n'
   logbook.cut_back(path, 0)
@@ -62,6 +62,9 @@ def test_cut_back_drops_what_came_later_and_half_a_line(tmp_path):
 def test_a_damaged_file_names_the_line(tmp_path, line):
   (tmp_path / 'metrics.jsonl').write_text('{"kind": "train", "step": 1}\n' + line + '\n')
   with pytest.raises(InputError, match=r'metrics\.jsonl, line 2 is not a record'):
+    logbook.read_metrics(tmp_path / 'metrics.jsonl')
+  (tmp_path / 'metrics.jsonl').write_bytes(b'\xff\xfe')
+  with pytest.raises(InputError, match=r'metrics\.jsonl, line 1 is not a record'):
     logbook.read_metrics(tmp_path / 'metrics.jsonl')
   with pytest.raises(InputError, match='point --workdir at a run directory'):
     logbook.read_metrics(tmp_path / 'other.jsonl')

@@ -139,13 +139,16 @@ def test_a_validation_loss_that_is_not_finite_stops_too(tmp_path):
     runs.run(tmp_path, dataclasses.replace(built, validation=broken))
 
 
-def test_early_stopping_ends_a_run_and_it_stays_ended(tmp_path):
+def test_early_stopping_ends_a_run_and_it_stays_ended(tmp_path, capfd):
   changes = {'selection.patience': 2, 'selection.min_delta': 2.0}  # no accuracy improves by 2
   assert runs.run_toy(tmp_path, steps=100, **changes) == 0
   assert kinds(tmp_path)[-1] == ('validation', 6)
   assert runs.result(tmp_path)['steps'] == 6
+  assert 'nothing is left' not in capfd.readouterr().out
   assert runs.run_toy(tmp_path, steps=200, **changes) == 0
   assert runs.result(tmp_path)['steps'] == 6
+  words = 'nothing is left to train: the run ended at step 6 (2 evaluations without improvement)'
+  assert words in capfd.readouterr().out
 
 
 def test_a_plateau_lowers_the_rate_that_steps_use(tmp_path):

@@ -28,7 +28,7 @@ def test_a_trace_is_written_and_changes_nothing(tmp_path):
   [(0, 1, 9, []), (2, 1, 9, [('start', 1), ('stop', 3)]), (3, 2, 8, [('start', 2), ('stop', 6)]),
    (9, 1, 4, [('start', 1), ('stop', 4)]), (2, 4, 4, [])],
 )  # fmt: skip
-def test_the_second_call_begins_it(monkeypatch, tmp_path, steps, per_call, last, wanted):
+def test_the_second_call_begins_it(monkeypatch, tmp_path, capsys, steps, per_call, last, wanted):
   found, step = [], 0
   monkeypatch.setattr(jax.profiler, 'start_trace', lambda folder: found.append(('start', step)))
   monkeypatch.setattr(jax.profiler, 'stop_trace', lambda: found.append(('stop', step)))
@@ -39,3 +39,4 @@ def test_the_second_call_begins_it(monkeypatch, tmp_path, steps, per_call, last,
     trace.after_call(step, state=())
   trace.close()
   assert found == wanted
+  assert ('no trace was written' in capsys.readouterr().err) == (steps > 0 and not wanted)

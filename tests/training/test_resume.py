@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import time
 
@@ -11,6 +12,7 @@ import pytest
 
 from configs import fonts, own, street, svhn
 from digits_jax.data import image_files, svhn_builder
+from digits_jax.errors import InputError
 from digits_jax.training import checkpoint, evaluate, experiment, finish, logbook, loop, rundir
 from tests.data import made_svhn
 from tests.training import runs, toy
@@ -172,6 +174,20 @@ def test_a_signal_saves_and_the_same_command_goes_on(whole, tmp_path, capfd, num
   assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
   assert runs.run_toy(tmp_path, **changes) == 0
   runs.assert_same_bits(whole / str(per_call), tmp_path)
+
+
+@pytest.mark.parametrize('left', ['half of its metadata', 'nothing'])
+def test_a_damaged_checkpoint_is_called_so(whole, tmp_path, left):
+  shutil.copytree(whole / '1', tmp_path / 'run')
+  (newest,) = (tmp_path / 'run/checkpoints/latest').iterdir()
+  if left == 'nothing':
+    shutil.rmtree(newest)
+    newest.mkdir()
+  else:
+    (metadata,) = newest.rglob('_METADATA')
+    metadata.write_bytes(metadata.read_bytes()[:10])
+  with pytest.raises(InputError, match=rf'latest/{newest.name} is damaged: copy the run again, or start in another'):
+    runs.run_toy(tmp_path / 'run', steps=12, steps_per_call=1, **CHANGES)
 
 
 def test_a_signal_during_the_last_save_is_not_lost(whole, tmp_path, monkeypatch):

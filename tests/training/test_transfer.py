@@ -45,6 +45,20 @@ def test_subtrees_asked_for_are_copied_bit_by_bit_and_the_others_start_as_ever(s
   assert 'at its own start: out, not asked for' in out
 
 
+def test_what_is_frozen_must_be_copied(source, tmp_path):
+  given = {'init_from': str(source), 'init_subtrees': ('in', 'bias')}
+  assert start(tmp_path, **given, **{'optim.frozen': ('in', 'bias')})
+  built = toy.build(toy.get_config(**given, **{'optim.frozen': ('in', 'out')}))
+  words = r"config\.optim\.frozen: 'out' would stay at its random start, .* \(not asked for\): copy it, or leave it out"
+  with pytest.raises(InputError, match=words):
+    loop.check_start(built, checkpoint.Checkpoints(tmp_path))
+
+
+def test_no_warning_of_orbax_is_shown(source, tmp_path, caplog):
+  transfer.check(toy.build(toy.get_config()).initial_state().params, str(source), ())
+  assert not caplog.records
+
+
 def test_what_is_copied_is_the_average_that_is_read_with(source, tmp_path):
   state, built = start(tmp_path, init_from=str(source))
   trained, _ = loop.start(built, checkpoint.Checkpoints(source))
