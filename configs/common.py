@@ -66,7 +66,7 @@ def get_config() -> ConfigDict:
   config.selection = ConfigDict()  # what validation decides
   config.selection.metric = 'sequence_accuracy'  # or another of digits_jax/training/stopping.METRICS, such as 'loss'
   config.selection.min_delta = 0.0  # smallest gain of the metric that counts as an improvement
-  config.selection.patience = 0  # evaluations without improvement before training stops; 0 never stops
+  config.selection.patience = 0  # evaluations without improvement before training stops; 0 never; may change on resume
   config.selection.plateau_patience = 5  # the same before schedule 'plateau' lowers the rate
   config.selection.plateau_factor = 0.5  # what schedule 'plateau' then multiplies the learning rate by
   config.selection.min_rate_scale = 0.01  # of optim.learning_rate, below which 'plateau' does not go

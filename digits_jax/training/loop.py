@@ -58,8 +58,8 @@ def train(
     checkpoints.save_best(step, states.reading_params(state))
   if is_over(step, progress, config):
     if parallel.is_lead():
-      why = f'{config.selection.patience} evaluations without improvement' if step < config.steps else 'its last'
-      print(f'nothing is left to train: the run ended at step {step} ({why})', flush=True)
+      why = f', after config.selection.patience={config.selection.patience} evaluations without improvement'
+      print(f'nothing is left to train: the run ended at step {step}{why * (step < config.steps)}', flush=True)
     return None
   score = evaluate.make_scorer(experiment.task, experiment.validation, batch_size=config.evaluation.batch_size)
   steps_per_call = parallel.choose_steps_per_call(config.steps_per_call)

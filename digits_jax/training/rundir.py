@@ -17,7 +17,7 @@ from digits_jax.training import parallel
 
 # What may change when a run is resumed: how long it goes on and how often it says so (the schedule follows `steps`; a
 # run that ended at a step that is no multiple of `eval_every` has evaluated once more), and what changes no bit.
-FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience')
+FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience', 'selection.patience')
 FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
 # Fields that the configs of some runs do not have yet, and what these runs did without them.
 YOUNGER_FIELDS = {

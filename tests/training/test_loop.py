@@ -147,8 +147,10 @@ def test_early_stopping_ends_a_run_and_it_stays_ended(tmp_path, capfd):
   assert 'nothing is left' not in capfd.readouterr().out
   assert runs.run_toy(tmp_path, steps=200, **changes) == 0
   assert runs.result(tmp_path)['steps'] == 6
-  words = 'nothing is left to train: the run ended at step 6 (2 evaluations without improvement)'
+  words = 'nothing is left to train: the run ended at step 6, after config.selection.patience=2 evaluations without'
   assert words in capfd.readouterr().out
+  assert runs.run_toy(tmp_path, steps=200, **changes | {'selection.patience': 3}) == 0  # it may be raised
+  assert runs.result(tmp_path)['steps'] == 8
 
 
 def test_a_plateau_lowers_the_rate_that_steps_use(tmp_path):
