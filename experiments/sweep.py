@@ -151,15 +151,17 @@ def train(out, name, arguments, changes, extra):
   fields = [*arguments.set, *(f'{field}={value}' for field, value in changes.items())]
   command = [sys.executable, '-m', 'digits_jax.main', f'--config={arguments.config}', f'--workdir={out / name}']
   command += [f'--config.{field}' for field in fields] + extra
+  process = None
   with (out / f'{name}.log').open('a') as log:
     print(f'{_MARK}{revision()}\n{" ".join(command)}', file=log, flush=True)
-    # In a session of its own, so that Ctrl-C comes to it once, through us.
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
+      # In a session of its own, so that Ctrl-C comes to it once, through us.
+      process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
       return process.wait()
     except KeyboardInterrupt:
-      process.terminate()
-      process.wait()
+      if process is not None:
+        process.terminate()
+        process.wait()
       sys.exit(f'stopped; {name} has saved where it is: the same command goes on from there')
 
 
@@ -244,10 +246,12 @@ def print_table(rows):
 
 
 def interrupt(*_):
-  """SIGTERM ends a sweep as Ctrl-C does."""
+  """SIGTERM, and SIGHUP of a terminal that is closed, end a sweep as Ctrl-C does."""
   raise KeyboardInterrupt
 
 
 if __name__ == '__main__':
-  signal.signal(signal.SIGTERM, interrupt)
+  for number in (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 'SIGHUP') else [])):
+    if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+      signal.signal(number, interrupt)
   sys.exit(main(sys.argv[1:]))

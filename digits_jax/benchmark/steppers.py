@@ -93,6 +93,8 @@ def of_network(
     recurrent_features=network.recurrent_features,
     recurrent_layers=1,
     is_bidirectional=True,
+    is_standardised=True,
+    dropout=0.0,
     dtype=dtype,
   )
   config.optim.update(name='adamw', schedule='constant', learning_rate=1e-3, weight_decay=1e-4)

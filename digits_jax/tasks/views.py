@@ -32,8 +32,10 @@ def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> 
 
   Leaves of outputs have the axes [B, 1 + zooms, ...]. `score` gives `base.records` and nothing else.
 
-  Raises InputError on other zooms.
+  Raises InputError on other zooms, and on more readings than beams.
   """
+  if n_best > beams:
+    raise InputError(f'config.evaluation.n_best={n_best} must be at most config.evaluation.beams={beams} with zooms')
   if wrong := [zoom for zoom in zooms if not 1 < zoom <= WIDEST]:
     raise InputError(f'config.evaluation.zooms: {wrong[0]:g} must be above 1 and at most {WIDEST:g}')
 

@@ -17,7 +17,7 @@ from absl import logging
 from digits_jax.errors import InputError
 
 # How what orbax and TensorStore say of files that are missing or cut off begins.
-_DAMAGED = ('NOT_FOUND', 'OUT_OF_RANGE', 'DATA_LOSS', 'FAILED_PRECONDITION', 'Must provide `args` of type `Composite`')
+_DAMAGED = ('NOT_FOUND', 'OUT_OF_RANGE', 'DATA_LOSS', 'FAILED_PRECONDITION')
 
 
 class Checkpoints:
@@ -121,7 +121,8 @@ class Checkpoints:
       restored = manager.restore(step, args=self._ocp.args.StandardRestore(example))
     except (ValueError, KeyError, TypeError) as error:
       reason = str(error).strip().splitlines()[0]
-      if isinstance(error, json.JSONDecodeError) or reason.startswith(_DAMAGED):
+      is_whole = (folder / str(step) / 'default' / '_METADATA').is_file()
+      if not is_whole or isinstance(error, json.JSONDecodeError) or reason.startswith(_DAMAGED):
         what = f'is damaged: copy the run again, or start in another --workdir ({reason})'
       else:
         what = f'does not fit this model: {reason}'

@@ -1,6 +1,7 @@
 """What every config must fulfil, looked at before anything slow is done. What one module takes, that module checks."""
 
 import functools
+import math
 
 import jax
 from ml_collections import ConfigDict
@@ -49,7 +50,7 @@ def check_counts(config: ConfigDict) -> None:
   tests = {f'tests.{name}.examples': 1 for name in config.tests}
   for name, least in (LEAST | tests).items():
     value = functools.reduce(lambda group, part: group[part], name.split('.'), config)
-    if value < least:
+    if not value >= least:
       raise InputError(f'config.{name}={value} must be at least {least}')
   if 'test' not in config.tests:
     raise InputError('config.tests needs a test set called `test`: validation is drawn as it is')
@@ -74,8 +75,8 @@ def check_training(config: ConfigDict) -> None:
       raise InputError(f'config.optim.{name}={config.optim[name]} must be in [0, 1)')
   if not 0 <= config.optim.final_frac <= 1:
     raise InputError(f'config.optim.final_frac={config.optim.final_frac} must be in [0, 1]')
-  if not config.optim.learning_rate > 0:
-    raise InputError(f'config.optim.learning_rate={config.optim.learning_rate} must be above 0')
+  if not 0 < config.optim.learning_rate < math.inf:
+    raise InputError(f'config.optim.learning_rate={config.optim.learning_rate} must be above 0, and finite')
   for name in ('plateau_factor', 'min_rate_scale'):
     if not 0 < config.selection[name] <= 1:
       raise InputError(f'config.selection.{name}={config.selection[name]} must be above 0 and at most 1')

@@ -116,12 +116,15 @@ def build(config: ConfigDict) -> Experiment:
 def check_images(built: Experiment) -> None:
   """Raises InputError where the model does not read images of a test set's size, or of validation's."""
   task, trained = built.task, built.blank_batch
+  params = jax.eval_shape(task.init, jax.random.key(0), trained)
   for name, fixed in built.tests.items():  # validation is drawn as `test` is
     images = sources.example_shapes(fixed.source).images
     if images.shape == trained.images.shape:
       continue
     try:
-      jax.eval_shape(task.predict, jax.eval_shape(task.init, jax.random.key(0), trained), images)
+      jax.eval_shape(task.predict, params, images)
+    except InputError as error:
+      raise InputError(f'config.tests.{name}: {error}') from error
     except flax.errors.ScopeParamShapeError as error:
       size = lambda found: f'{found.shape[1]}x{found.shape[2]}'
       raise InputError(

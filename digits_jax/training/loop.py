@@ -131,6 +131,8 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.Trai
   progress = states.create_progress(metric_names(experiment, shapes))
   if checkpoints.latest_step() is None:
     state = experiment.initial_state()
+    if config.optim.frozen and not config.init_from and parallel.is_lead():
+      print(f'frozen at a random start: {", ".join(config.optim.frozen)} (config.init_from is empty)', flush=True)
     if config.init_from:  # 2, 3
       state = transfer.begin(state, config.init_from, tuple(config.init_subtrees), frozen=tuple(config.optim.frozen))
     return state, progress

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import fonts
-from digits_jax import benchmark
+from digits_jax import benchmark, structs
 from digits_jax.benchmark import device, networks, report, step, steppers, timing
 from tests.export import runs
 from tests.training import toy
@@ -26,6 +26,18 @@ def test_the_batch_given_is_the_one_that_is_drawn_first(monkeypatch):
   (first, second), (drawn_first, drawn_second) = [[float(one.run()[0]) for _ in range(2)] for one in (given, drawn)]
   np.testing.assert_allclose(drawn_first, first, rtol=1e-5)
   assert second < first and abs(second - drawn_second) > 0.01  # both train, from here on on other batches
+
+
+def test_a_network_is_the_peers_whatever_the_config():
+  images, labels = steppers.made_up_batch(2)
+  config, keys = fonts.get_config('tiny'), jax.random.split(jax.random.key(0), 2)
+  tasks, batch = [], structs.Batch(images, labels, (labels > 0).sum(1), np.zeros((2, 5, 4)), np.ones(2, bool))
+  for changes in ({}, {'dropout': 0.5, 'is_standardised': False, 'kernel': 5}):
+    config.model.update(changes)
+    tasks.append(steppers.of_network(config, SMALL, images, labels, 'float32').task)
+  params = tasks[0].init(keys[0], batch)
+  losses = [jax.jit(task.loss)(params, batch, keys)[0] for task in tasks]
+  np.testing.assert_array_equal(*losses)
 
 
 @pytest.mark.slow

@@ -208,7 +208,7 @@ def test_every_run_of_a_list_is_one_of_its_own(folder, count):
   assert len(found) == len(runs) == count
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
   # A trainer that takes a moment to save when it is asked to stop.
   (tmp_path / 'digits_jax').mkdir()

@@ -176,7 +176,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(whole, tmp_path, capfd, num
   runs.assert_same_bits(whole / str(per_call), tmp_path)
 
 
-@pytest.mark.parametrize('left', ['half of its metadata', 'nothing'])
+@pytest.mark.parametrize('left', ['half of its metadata', 'all but its metadata', 'nothing'])
 def test_a_damaged_checkpoint_is_called_so(whole, tmp_path, left):
   shutil.copytree(whole / '1', tmp_path / 'run')
   (newest,) = (tmp_path / 'run/checkpoints/latest').iterdir()
@@ -185,7 +185,7 @@ def test_a_damaged_checkpoint_is_called_so(whole, tmp_path, left):
     newest.mkdir()
   else:
     (metadata,) = newest.rglob('_METADATA')
-    metadata.write_bytes(metadata.read_bytes()[:10])
+    metadata.write_bytes(metadata.read_bytes()[:10]) if left.startswith('half') else metadata.unlink()
   with pytest.raises(InputError, match=rf'latest/{newest.name} is damaged: copy the run again, or start in another'):
     runs.run_toy(tmp_path / 'run', steps=12, steps_per_call=1, **CHANGES)
 

@@ -54,6 +54,11 @@ def test_what_is_frozen_must_be_copied(source, tmp_path):
     loop.check_start(built, checkpoint.Checkpoints(tmp_path))
 
 
+def test_what_is_frozen_at_random_is_said(tmp_path, capsys):
+  start(tmp_path, **{'optim.frozen': ('in',)})
+  assert capsys.readouterr().out == 'frozen at a random start: in (config.init_from is empty)\n'
+
+
 def test_no_warning_of_orbax_is_shown(source, tmp_path, caplog):
   transfer.check(toy.build(toy.get_config()).initial_state().params, str(source), ())
   assert not caplog.records
