@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
   config.steps = 3000  # of training
   config.batch_size = 64  # images a step, over all devices and processes
   config.steps_per_call = 0  # steps in one dispatch to the devices; 0 is 1 on a CPU and 10 elsewhere
-  config.log_every = 50  # steps; these three and `steps` may change when a run is resumed
+  config.log_every = 50  # steps; these three, `steps` and the rest of rundir.FREE_FIELDS may change on resume
   config.eval_every = 250  # steps
   config.checkpoint_every = 250  # steps
   config.blank_patience = 1000  # steps after warm-up before training warns that only blanks are read; 0 never warns
@@ -64,7 +64,7 @@ def get_config() -> ConfigDict:
   config.optim.average_decay = 0.99  # of the parameters' exponential moving average (EMA), which is read with; 0: none
 
   config.selection = ConfigDict()  # what validation decides
-  config.selection.metric = 'sequence_accuracy'  # or another of digits_jax/training/stopping.METRICS, such as 'loss'
+  config.selection.metric = 'sequence_accuracy'  # or another of digits_jax.training.stopping.METRICS, such as 'loss'
   config.selection.min_delta = 0.0  # smallest gain of the metric that counts as an improvement
   config.selection.patience = 0  # evaluations without improvement before training stops; 0 never; may change on resume
   config.selection.plateau_patience = 5  # the same before schedule 'plateau' lowers the rate
@@ -76,8 +76,8 @@ def get_config() -> ConfigDict:
   config.data.svhn_splits = ('train',)  # of SVHN, that are trained on: 'train', 'extra' or both
   config.data.glyphs = 'fonts'  # or 'mnist', or your own digits at glyph_path: 'folder' or 'csv'
   config.data.glyph_path = ''  # a folder with folders 0 to 9 of images, or a CSV file of labels and 784 pixels
-  config.data.split_seed = 0  # of the hash that splits your own images, or SVHN's
-  config.data.held_out = (0.1, 0.1)  # shares of your own images for validation and test; of SVHN's the first
+  config.data.split_seed = 0  # of the hash that splits your own images or digits, or SVHN's photos
+  config.data.held_out = (0.1, 0.1)  # shares for validation and test of what is your own; of SVHN the first
   config.data.folder = ''  # source 'folder': your own labelled images, a folder or a CSV file
   config.data.skip_unreadable = False  # of these, files that cannot be read are left out; else they stop the run
   config.data.ink_frac = (0.25, 0.9)  # of the canvas's height: ink outside of it is rescaled to the middle

@@ -12,8 +12,8 @@ python -m digits_jax.main --config=configs/projects.py:plates
 
 The projects give the task, the kind of network, the optimiser and its schedule; widths, batches and what else they do
 not give are ours, and so are the test sets (configs/testsets.py): figures compare with our own recipes, and roughly
-with theirs. The fifth project classifies single digits by a pretrained network of another kind: there is no config of
-it. Figures: experiments/projects.
+with theirs. One more project classifies single digits by a pretrained network of another kind: there is no config
+of it. Figures: experiments/projects.
 """
 
 from configs import common, fonts, testsets

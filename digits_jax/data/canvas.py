@@ -60,7 +60,7 @@ def load(image: Any, spec: CanvasSpec) -> tuple[np.ndarray, Placement]:
 
 
 def to_grey(image: Any) -> np.ndarray:
-  """The grey levels float32[h, w] in [0, 1] of an image, upright, transparency `images.on_paper`.
+  """The grey levels float32[h, w] in [0, 1] of an image, upright, transparency `image_files.on_paper`.
 
   Args:
     image: a path (str or PathLike), a Pillow image, or an array [h, w], [h, w, 1], [h, w, 3] (RGB) or [h, w, 4] (RGBA),

@@ -1,4 +1,4 @@
-"""Images that are there, fed by (seed, step) alone: read anew for each step, or from host or device memory.
+"""Stored images, as opposed to drawn ones, as a `Source`: read anew for each step, or kept in host or device memory.
 
 The image that is example i of step s is the (s * batch_size + i)-th of an endless sequence: epoch after epoch, all
 images in an order that is drawn from (seed, epoch). Nothing is remembered between steps, so any step can be fed at any
@@ -29,7 +29,7 @@ def source(
   keep: str,
   threads: int = 0,
 ) -> Source:
-  """The `Source` of numbers in images that are there.
+  """The `Source` of stored images.
 
   Args:
     numbers: what there is, by index: `image` uint8[H, W, C], `boxes` float32[N, 4], `labels` int32[N] and

@@ -1,6 +1,6 @@
 """An experiment: what a config names, built and checked before anything is trained.
 
-The only place that turns config fields into arguments; no layer below sees a config.
+Here and in `feeds` config fields become arguments; no layer below this one sees a config.
 """
 
 import dataclasses

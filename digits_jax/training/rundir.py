@@ -1,6 +1,6 @@
-"""The run directory: whose run it is, and its result.
+"""The run directory: which config and which data it belongs to, its lock, and files that are written whole.
 
-config.json (resolved), checkpoints/, metrics.jsonl, tensorboard/, model.txt, result.json, plots/.
+What lies in it: docs/design.md, "The run directory".
 """
 
 import contextlib
