@@ -22,7 +22,7 @@ def prepare() -> None:
 
   With a GPU or TPU the host holds little memory, and one malloc arena would make parallel compilation wait.
   """
-  if not is_alone():
+  if not is_cpu_only():
     return
   flags = os.environ.get('XLA_FLAGS', '')
   if FUSION not in flags:
@@ -30,7 +30,7 @@ def prepare() -> None:
   keep_memory()
 
 
-def is_alone() -> bool:
+def is_cpu_only() -> bool:
   """Whether jax computes on the CPU by order, or for want of a plugin (which has an XLA and flags of its own)."""
   if platforms := os.environ.get('JAX_PLATFORMS'):
     return platforms == 'cpu'

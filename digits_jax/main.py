@@ -105,7 +105,7 @@ def layer_table(built):
   import jax
 
   jax.eval_shape(built.initial_state)
-  return built.task.table(jax.random.key(0), built.blank_batch)
+  return built.task.table(jax.random.key(0), built.zero_batch)
 
 
 def describe(built, table, data, workdir):

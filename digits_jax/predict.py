@@ -72,7 +72,7 @@ def main(arguments):
     print(note, file=sys.stderr)
   reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value, zooms=_ZOOMS.value)
   readings = reader.read(
-    paths, nbest=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
+    paths, n_best=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
   )
   sheet = Sheet() if _GALLERY.value else None
   # Paths need not be valid UTF-8: their bytes are written as they came.
@@ -147,29 +147,29 @@ def as_json(records: Iterable[dict]) -> Iterator[str]:
   yield ']'
 
 
-def as_csv(records: Iterable[dict], nbest: int) -> Iterator[str]:
+def as_csv(records: Iterable[dict], n_best: int) -> Iterator[str]:
   """The lines of a CSV file with a header; a path may hold line breaks."""
   line = _Line()
   writer = csv.writer(line, lineterminator='\r\n')  # what it holds is quoted in a cell
   columns = ['path', 'text', 'confidence', 'status', 'reason', 'conditional_confidence']
-  writer.writerow([*columns, *(f'{name}_{i}' for i in range(2, nbest + 1) for name in ('text', 'confidence'))])
+  writer.writerow([*columns, *(f'{name}_{i}' for i in range(2, n_best + 1) for name in ('text', 'confidence'))])
   yield line.text
   decimals = lambda value: f'{value:.6f}' if isinstance(value, float) else value  # None leaves its field empty
   for record in records:
     cells = [record[name] for name in columns]
     cells += [value for other in record['alternatives'] for value in (other['text'], other['confidence'])]
-    cells += [None] * (len(columns) + 2 * (nbest - 1) - len(cells))
+    cells += [None] * (len(columns) + 2 * (n_best - 1) - len(cells))
     writer.writerow(map(decimals, cells))
     yield line.text
 
 
-def as_table(records: Iterable[dict], paths: Sequence[str], nbest: int, is_constrained: bool) -> Iterator[str]:
+def as_table(records: Iterable[dict], paths: Sequence[str], n_best: int, is_constrained: bool) -> Iterator[str]:
   """The lines of a table for people; a long path moves its own line's columns alone."""
   width = min(max(len('path'), *map(len, paths)), 60)
   row = lambda path, *cells: f'{path:{width}}  {cells[0]:10}' + ''.join(f'  {cell}' for cell in cells[1:])
   yield row(
     'path', 'text', 'confidence', *([' of allowed'] if is_constrained else []), 'least sure',
-    *(['alternatives'] if nbest > 1 else []),
+    *(['alternatives'] if n_best > 1 else []),
   ).rstrip()  # fmt: skip
   percent = lambda value: f'{value:.2%}'
   for record in records:

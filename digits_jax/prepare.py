@@ -66,7 +66,7 @@ def _svhn():
 
   urls = {'mirrors': _URL.value} if _URL.value else {}
   made = svhn_builder.prepare(
-    _DATA_DIR.value, _DOWNLOADS.value, wanted=_SPLITS.value, most_digits=_MAX_DIGITS.value, **urls
+    _DATA_DIR.value, _DOWNLOADS.value, wanted=_SPLITS.value, max_digits=_MAX_DIGITS.value, **urls
   )
   records = svhn.records(_DATA_DIR.value)
   print(f'SVHN, for non-commercial use, in {svhn.folder(_DATA_DIR.value)}:')

@@ -70,7 +70,7 @@ def main(arguments):
 
   source, seed = experiment.build_source(config, _SPLIT.value, test=_TEST.value)
   make_key = sources.training_key if _SPLIT.value == 'train' else jax.random.key
-  numbers = Numbers(source, Alphabet(config.alphabet), make_key(seed if _SEED.value is None else _SEED.value))
+  numbers = DrawnNumbers(source, Alphabet(config.alphabet), make_key(seed if _SEED.value is None else _SEED.value))
   count = _COUNT.value or min(PREVIEWED, source.limit or PREVIEWED)
   if source.limit is not None and count > source.limit:
     raise InputError(f'--count={count:,}: {_SPLIT.value} has {source.limit:,} images')
@@ -87,7 +87,7 @@ def main(arguments):
     print(f'{count:,} numbers {labels}\n{count:,} images  {pixels}')
 
 
-class Numbers:
+class DrawnNumbers:
   """The endless numbers of one source and key, by id: id i is example i of step 0."""
 
   def __init__(self, source, alphabet, key):
@@ -152,7 +152,7 @@ class Numbers:
     return images[:count], texts[:count]
 
 
-def write(numbers: Numbers, ids, out: pathlib.Path) -> None:
+def write(numbers: DrawnNumbers, ids, out: pathlib.Path) -> None:
   """Writes the images of the ids into the folder, and labels.csv when all of them are there."""
   from tqdm import tqdm
 
@@ -177,7 +177,7 @@ def write(numbers: Numbers, ids, out: pathlib.Path) -> None:
   os.replace(temporary, out / 'labels.csv')
 
 
-def checksums(numbers: Numbers, ids) -> tuple[str, str]:
+def checksums(numbers: DrawnNumbers, ids) -> tuple[str, str]:
   """SHA-256, in hexadecimal, of the numbers of the ids, a line each, and of their pixels, uint8, image by image."""
   from digits_jax.data import image_files
 
@@ -189,7 +189,7 @@ def checksums(numbers: Numbers, ids) -> tuple[str, str]:
   return labels.hexdigest(), pixels.hexdigest()
 
 
-def preview(numbers: Numbers, ids, path: str, *, title: str) -> None:
+def preview(numbers: DrawnNumbers, ids, path: str, *, title: str) -> None:
   """Draws a sheet of the ids' images, each with its number."""
   from digits_jax import drawing
 

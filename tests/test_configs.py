@@ -153,7 +153,7 @@ def test_the_fields_are_those_of_common(name, argument):
 def test_it_builds_and_has_its_parameters(name, argument, data_dir):
   config = get(name, argument, data_dir)
   built = experiment.build(config)
-  batch = built.blank_batch
+  batch = built.zero_batch
   assert batch.images.shape == (1, *feeds.of(config).canvas(config).shape)
   assert batch.labels.shape == (1, feeds.of(config).slots(config))
   params = jax.eval_shape(built.task.init, jax.random.key(0), batch)

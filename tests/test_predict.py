@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope='module')
 def expected(workdir, folder):
   """The readings of the images that are whole, two of each."""
-  return list(Reader.load(workdir).read([folder / f'b{i}.PNG' for i in range(COUNT)], nbest=2))
+  return list(Reader.load(workdir).read([folder / f'b{i}.PNG' for i in range(COUNT)], n_best=2))
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_a_gallery_of_nothing(run, folder, tmp_path):
     (['FOLDER', '--length=3', '--max_length=4'], '--length sets both ends'),
     (['FOLDER', '--min_length=3', '--max_length=2'], '--min_length=3 is more than --max_length=2'),
     (['FOLDER', '--min_length=17'], 'reads at most 16 digits'),
-    (['FOLDER', '--nbest=30'], 'nbest=30'),
+    (['FOLDER', '--nbest=30'], 'n_best=30'),
     (['FOLDER', '--zooms=1.1,much'], "zooms=['1.1', 'much']: give a list of numbers, such as (1.08, 1.16)"),
     (['FOLDER', '--zooms=1'], 'config.evaluation.zooms: 1 must be above 1'),
     (['FOLDER', '--format=xml'], '--format=xml'),
@@ -272,7 +272,7 @@ def test_ctrl_c(run, folder, monkeypatch):
 
 @pytest.mark.parametrize('name', ['a\nb.png', 'a\rb.png', 'a\r\nb.png', 'a,b.png', '"a".png'])
 def test_odd_names_are_one_cell(name):
-  lines = predict.as_csv([predict.as_record(name, InputError(f'{name} is empty'), 0.0)], nbest=1)
+  lines = predict.as_csv([predict.as_record(name, InputError(f'{name} is empty'), 0.0)], n_best=1)
   (row,) = csv.DictReader(io.StringIO('\n'.join(lines), newline=''))
   assert (row['path'], row['reason']) == (name, f'{name} is empty')
 

@@ -190,7 +190,7 @@ def count(built: experiment.Experiment) -> dict[str, float]:
   size = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
   model, unseen = config.model, 0
   if config.task == 'read_ctc':  # the only one with a recurrence
-    frames = jax.eval_shape(built.task.predict, state.params, built.blank_batch.images)['logits'].shape[1]
+    frames = jax.eval_shape(built.task.predict, state.params, built.zero_batch.images)['logits'].shape[1]
     directions = 2 if model.is_bidirectional else 1
     product = 2 * config.batch_size * directions * GATES[model.recurrent] * model.recurrent_features**2
     unseen = 2 * (frames - 1) * product * model.recurrent_layers

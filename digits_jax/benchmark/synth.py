@@ -115,7 +115,7 @@ def numpy(source: Source, batch: int, threads: int) -> tuple:
 
 def pillow(config: ConfigDict, batch: int, processes: int) -> tuple:
   """The same of `plates.Texts`."""
-  faces = fonts.list_faces(config.data.font_dir, alphabet=Alphabet(config.alphabet), is_said=False)
+  faces = fonts.list_faces(config.data.font_dir, alphabet=Alphabet(config.alphabet), warns=False)
   generator = plates.Texts([face.path for face in faces], config.data.font_sizes, processes=processes)
   name = f'Pillow draws text, {processes} process' + 'es' * (processes > 1)
   return name, PIL.__version__, 1, lambda: generator.draw(batch)

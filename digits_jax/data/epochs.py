@@ -21,7 +21,7 @@ KEEPS = ('device', 'host', 'none')
 
 
 def source(
-  numbers: Sequence[dict[str, np.ndarray]],
+  examples: Sequence[dict[str, np.ndarray]],
   augment: Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
   *,
   batch_size: int,
@@ -32,11 +32,11 @@ def source(
   """The `Source` of stored images.
 
   Args:
-    numbers: what there is, by index: `image` uint8[H, W, C], `boxes` float32[N, 4], `labels` int32[N] and
+    examples: what there is, by index: `image` uint8[H, W, C], `boxes` float32[N, 4], `labels` int32[N] and
       `label_length` int32[] each.
     augment: (key, float32[H, W, C] in [0, 1], boxes float32[N, 4]) -> the same of what is trained on.
     batch_size: the global one.
-    seed: of the order; None: the order of `numbers`, for fixed sets.
+    seed: of the order; None: the order of `examples`, for fixed sets.
     keep: 'device' puts all images there, and a step is fed indices alone; 'host' feeds images; 'none' reads each
       step's anew.
     threads: of 'none', that read, the next step's ahead; 0 reads in the calling thread. They change no result.
@@ -45,7 +45,7 @@ def source(
   """
   if keep not in KEEPS:
     raise InputError(f'images are kept on {", ".join(KEEPS)}, not {keep!r}')
-  order, limit = _order(len(numbers), seed), len(numbers) if seed is None else None
+  order, limit = _order(len(examples), seed), len(examples) if seed is None else None
   choose = lambda step, first, count: order(step * batch_size + first + np.arange(count)).astype(np.int32)
 
   def example(key, constants, item):
@@ -55,10 +55,10 @@ def source(
     return structs.Batch(image, item['labels'], item['label_length'], boxes, jnp.bool_(True))
 
   if keep == 'device':
-    return Source(_stack(numbers, range(len(numbers))), choose, example, limit)
+    return Source(_stack(examples, range(len(examples))), choose, example, limit)
   if keep == 'none' and threads:
-    return Source((), _Ahead(numbers, choose, threads, is_endless=seed is not None), example, limit)
-  return Source((), lambda *batch: _stack(numbers, choose(*batch)), example, limit)
+    return Source((), _Ahead(examples, choose, threads, is_endless=seed is not None), example, limit)
+  return Source((), lambda *batch: _stack(examples, choose(*batch)), example, limit)
 
 
 def _order(count, seed):
@@ -79,16 +79,16 @@ def _order(count, seed):
   return order
 
 
-def _stack(numbers, chosen):
-  items = [numbers[int(i)] for i in chosen]
+def _stack(examples, chosen):
+  items = [examples[int(i)] for i in chosen]
   return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
 
 
 class _Ahead:
   """feed(step, first, count) by grain's threads, which read the same part of the next step meanwhile."""
 
-  def __init__(self, numbers, choose, threads, *, is_endless):
-    self._numbers, self._choose, self._threads, self._is_endless = numbers, choose, threads, is_endless
+  def __init__(self, examples, choose, threads, *, is_endless):
+    self._examples, self._choose, self._threads, self._is_endless = examples, choose, threads, is_endless
     self._following, self._batches = None, None
 
   def __call__(self, step, first, count):
@@ -102,6 +102,6 @@ class _Ahead:
     import grain
 
     chosen = lambda i: int(self._choose(step + i // count, first + i % count, 1)[0])
-    items = grain.MapDataset.range(sys.maxsize if self._is_endless else count).map(lambda i: self._numbers[chosen(i)])
+    items = grain.MapDataset.range(sys.maxsize if self._is_endless else count).map(lambda i: self._examples[chosen(i)])
     options = grain.ReadOptions(num_threads=min(self._threads, count), prefetch_buffer_size=count)
     return iter(items.to_iter_dataset(options).batch(count))

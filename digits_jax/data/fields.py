@@ -29,7 +29,7 @@ def load(
 
   Raises InputError where `fonts.list_faces` and `fonts.split_families` do.
   """
-  faces = fonts.list_faces(font_dir, alphabet=alphabet, is_said=split == 'train')
+  faces = fonts.list_faces(font_dir, alphabet=alphabet, warns=split == 'train')
   splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
   made = [of_images(fonts.render_face(face, size=RENDERED_PX, alphabet=alphabet)) for face in splits[split]]
   return structs.FieldBank(*(np.stack(leaves) for leaves in zip(*made, strict=True)))

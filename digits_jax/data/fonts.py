@@ -86,10 +86,10 @@ def _faces_under(root, alphabet):
   return faces, refused
 
 
-def list_faces(folder: str | None, *, alphabet: Alphabet, is_said: bool) -> tuple[Face, ...]:
-  """The usable faces of `find_faces`; where `is_said`, a warning names each file of the folder that is refused."""
+def list_faces(folder: str | None, *, alphabet: Alphabet, warns: bool) -> tuple[Face, ...]:
+  """The usable faces of `find_faces`; where `warns`, a warning names each file of the folder that is refused."""
   faces, refused = find_faces(folder, alphabet=alphabet)
-  if is_said and folder:
+  if warns and folder:
     for name, reason in refused.items():
       logging.warning('%s: left out %s: %s', folder, name, reason)
   return faces

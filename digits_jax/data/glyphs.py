@@ -110,10 +110,10 @@ def _boxes(ink: np.ndarray) -> np.ndarray:
 def _fonts(*, split, alphabet, font_dir, test_font_dir, sizes, validation_families, test_families, **_):
   if test_font_dir and test_families:
     raise InputError('test_font_dir and test_families both name the test fonts; give one of them')
-  faces = fonts.list_faces(font_dir, alphabet=alphabet, is_said=split == 'train')
+  faces = fonts.list_faces(font_dir, alphabet=alphabet, warns=split == 'train')
   splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
   if test_font_dir:
-    splits['test'] = fonts.list_faces(test_font_dir, alphabet=alphabet, is_said=split == 'test')
+    splits['test'] = fonts.list_faces(test_font_dir, alphabet=alphabet, warns=split == 'test')
     seen = {face.family.casefold() for face in splits['train'] + splits['validation']}
     if leaks := sorted({face.family for face in splits['test'] if face.family.casefold() in seen}):
       raise InputError(f'font families {leaks} are in test_font_dir and in training; remove one side')

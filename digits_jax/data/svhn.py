@@ -25,7 +25,7 @@ PARTS = ('train', 'validation', 'all')
 
 
 @dataclasses.dataclass(frozen=True)
-class Selection:
+class ChosenPhotos:
   """Photos of one or several splits: photo i is the rows[i]-th of the split splits[i] and shows texts[i]."""
 
   splits: tuple[str, ...]
@@ -148,13 +148,13 @@ def select(
   *,
   validation_frac: float = 0.1,
   seed: int = 0,
-  most_digits: int = 0,
-) -> Selection:
+  max_digits: int = 0,
+) -> ChosenPhotos:
   """The photos of a part of some splits, in the order of their hashes.
 
   A photo's hash depends on the seed, its split and its name alone. The lowest `validation_frac` of all hashes mean
   'validation', the others 'train'; so what is validation for `train` is so for `train` and `extra` together, whatever
-  archive or folder they were prepared from. 'all' is for the test. Numbers of more than `most_digits` are left out; 0
+  archive or folder they were prepared from. 'all' is for the test. Numbers of more than `max_digits` are left out; 0
   keeps all.
 
   Raises InputError for an unknown split or part, one that holds no photo, and as `check` does.
@@ -167,7 +167,7 @@ def select(
     for row, (name, label) in enumerate(zip(*load_index(data_dir, split), strict=True)):
       key = hashlib.blake2b(b'%s/%s' % (split.encode(), name), digest_size=8, key=b'%d' % seed).digest()
       if part == 'all' or (part == 'validation') == (int.from_bytes(key, 'big') < limit):
-        is_kept = len(label) <= most_digits or not most_digits
+        is_kept = len(label) <= max_digits or not max_digits
         too_long += not is_kept
         found += [(key, split, row, label.decode())] if is_kept else []
   if not found:
@@ -176,4 +176,4 @@ def select(
       'change config.data.held_out, config.data.split_seed or config.photos.max_digits'
     )
   _, of, rows, texts = zip(*sorted(found), strict=True)
-  return Selection(of, rows, texts, too_long)
+  return ChosenPhotos(of, rows, texts, too_long)

@@ -36,7 +36,7 @@ def prepare(
   archives: str | None = None,
   *,
   wanted: Sequence[str] = ('train', 'test'),
-  most_digits: int = 0,
+  max_digits: int = 0,
   mirrors: Sequence[str] = MIRRORS,
   official: dict[str, Archive] | None = None,
 ) -> list[str]:
@@ -50,12 +50,12 @@ def prepare(
     archives: the folder that holds SPLIT.tar.gz, or the extracted folder SPLIT, and that downloads go to; None:
       `downloads/svhn` in the folder of data sets.
     wanted: of svhn.SPLITS.
-    most_digits: longer numbers are left out and counted; 0 keeps all.
+    max_digits: longer numbers are left out and counted; 0 keeps all.
     mirrors: addresses of folders that hold the archives.
     official: what to download for each split; None: ARCHIVES.
 
   Raises InputError if an archive cannot be had or is not what it should be, if a split was prepared with another
-  most_digits, or if another process prepares the same data set.
+  max_digits, or if another process prepares the same data set.
   """
   if not wanted or not set(wanted) <= set(svhn.SPLITS):
     raise InputError(f'SVHN has the splits {", ".join(svhn.SPLITS)}, not {",".join(wanted) or "an empty list"!r}')
@@ -66,22 +66,22 @@ def prepare(
     os.makedirs(folder, exist_ok=True)
   with _locked(folder), _disk_explained(folder):
     records = svhn.records(data_dir)
-    missing = [split for split in dict.fromkeys(wanted) if not _is_there(data_dir, split, records, most_digits)]
+    missing = [split for split in dict.fromkeys(wanted) if not _is_there(data_dir, split, records, max_digits)]
     absent = [official[split] for split in missing if svhn_archive.find(archives, split) is None]
     download.fetch_all(absent, archives, mirrors=mirrors)
     for split in missing:
       with tempfile.TemporaryDirectory(prefix='incomplete.', dir=folder) as work:
         source = svhn_archive.find(archives, split)
         records[split] = {'source': _describe_source(source, official[split])}
-        records[split] |= _write(source, split, work, most_digits)
+        records[split] |= _write(source, split, work, max_digits)
         _commit(folder, work, split, records)
   return missing
 
 
-def _is_there(data_dir, split, records, most_digits):
+def _is_there(data_dir, split, records, max_digits):
   if split not in records:
     return False
-  if records[split]['most_digits'] != most_digits:
+  if records[split]['most_digits'] != max_digits:
     raise InputError(
       f'the {split} split of SVHN in {svhn.folder(data_dir)} was prepared with '
       f'--max_digits={records[split]["most_digits"]}: say so too, or give another --data_dir'
@@ -101,10 +101,10 @@ def _describe_source(source, official):
   return name if size == official.size else f'{name} of {size:,} bytes (the official one has {official.size:,})'
 
 
-def _write(source, split, work, most_digits):
+def _write(source, split, work, max_digits):
   """Writes shards and index of a split into the folder `work`; returns its record (svhn.records)."""
   listed = _read_boxes(source, split, work)
-  found = {'most_digits': most_digits, 'clipped': 0, 'reordered': 0, 'too_long': 0, 'outside': [], 'unlisted': 0}
+  found = {'most_digits': max_digits, 'clipped': 0, 'reordered': 0, 'too_long': 0, 'outside': [], 'unlisted': 0}
   names, labels = [], []
   examples = _examples(source, split, listed, found, names, labels)
   bar = tqdm(examples, total=len(listed), desc=f'preparing {split}', unit=' photos', disable=None)

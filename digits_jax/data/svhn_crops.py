@@ -148,12 +148,12 @@ def _read_part(rows):
   return np.stack([_crops[row] for row in rows])
 
 
-class Numbers:
+class LabelledCrops:
   """Crops with their labels, by index in a selection, as `epochs.source` reads them."""
 
   def __init__(
     self,
-    selection: svhn.Selection,
+    selection: svhn.ChosenPhotos,
     crops: dict[str, Sequence[np.ndarray]],
     *,
     alphabet: Alphabet,
@@ -181,18 +181,18 @@ class Numbers:
 
 def load(
   data_dir: str | None,
-  selection: svhn.Selection,
+  selection: svhn.ChosenPhotos,
   spec: CropSpec,
   *,
   alphabet: Alphabet,
   slots: int,
   is_cached: bool,
   workers: int = 0,
-) -> Numbers:
+) -> LabelledCrops:
   """The numbers of a selection, of at most `slots` digits, and no more than spec.slots.
 
   They are decoded at each reading, or cropped once by `workers` processes and kept in a file.
   """
   read = functools.partial(cached, workers=workers) if is_cached else Crops
   crops = {split: read(data_dir, split, spec) for split in sorted(set(selection.splits))}
-  return Numbers(selection, crops, alphabet=alphabet, slots=slots)
+  return LabelledCrops(selection, crops, alphabet=alphabet, slots=slots)

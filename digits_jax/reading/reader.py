@@ -79,7 +79,7 @@ class Reader:
     self,
     images: Iterable[Any],
     *,
-    nbest: int = 1,
+    n_best: int = 1,
     min_length: int = 0,
     max_length: int | None = None,
     return_errors: bool = False,
@@ -89,7 +89,7 @@ class Reader:
     Args:
       images: of any number: paths, Pillow images, arrays [h, w], [h, w, 1], [h, w, 3] (RGB) or [h, w, 4] (RGBA) of
         uint8 in [0, 255] or of floats in [0, 1]. Any size; the number should fill a fair part of it.
-      nbest: readings wanted of each image: the text and nbest - 1 alternatives, or all there are. At most the beams.
+      n_best: readings wanted of each image: the text and n_best - 1 alternatives, or all there are. At most the beams.
       min_length, max_length: symbols that a reading may have, both included; None sets no upper limit. The search
         follows these lengths alone.
       return_errors: True yields the InputError of an image that cannot be read in its place; False raises it when its
@@ -100,19 +100,19 @@ class Reader:
     is_array = hasattr(images, '__array__') and not isinstance(images, Image.Image)
     if isinstance(images, str | os.PathLike | Image.Image) or (is_array and _is_one_image(np.shape(images))):
       raise InputError('read takes a list of images, and this is one image: give it as [image]')
-    program = self._program(nbest, min_length, max_length)
+    program = self._program(n_best, min_length, max_length)
     return self._read(images, program, bool(min_length) or max_length is not None, return_errors)
 
-  def _program(self, nbest, min_length, max_length):
+  def _program(self, n_best, min_length, max_length):
     """The compiled program of these options, with params and temperature filled in. Raises InputError."""
-    if not 1 <= nbest <= self.beams:
-      raise InputError(f'nbest={nbest} must be from 1 to the {self.beams} beams of this reader; raise beams')
+    if not 1 <= n_best <= self.beams:
+      raise InputError(f'n_best={n_best} must be from 1 to the {self.beams} beams of this reader; raise beams')
     if min_length < 0 or (max_length is not None and max_length < min_length):
       raise InputError(f'no number has at least {min_length} and at most {max_length} digits')
-    run, options = self.run, (nbest, min_length, max_length)
+    run, options = self.run, (n_best, min_length, max_length)
     if options not in self._programs:
       program = jax.jit(
-        make_program(run.task, beams=self.beams, n_best=nbest, min_length=min_length, max_length=max_length)
+        make_program(run.task, beams=self.beams, n_best=n_best, min_length=min_length, max_length=max_length)
       )
       jax.eval_shape(program, run.params, self._example, temperature=np.float32(1))  # the task's refusals, at once
       self._programs[options] = program

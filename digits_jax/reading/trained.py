@@ -94,13 +94,13 @@ def _make(path, config, zooms, decoder):
       config.evaluation.decoder = decoder
     alphabet = Alphabet(config.alphabet)
     task = experiment.make_task(config, alphabet)
-    shapes = jax.eval_shape(task.init, jax.random.key(0), blank_batch(config))
+    shapes = jax.eval_shape(task.init, jax.random.key(0), batch_shapes(config))
   except (AttributeError, KeyError, TypeError) as error:
     raise InputError(f'{path} is damaged: its config is not whole ({error})') from error
   return config, alphabet, task, shapes
 
 
-def blank_batch(config: ConfigDict) -> structs.Batch:
+def batch_shapes(config: ConfigDict) -> structs.Batch:
   """The shapes of a batch of one training image."""
   feed = feeds.of(config)
   slots = feed.slots(config)

@@ -37,7 +37,7 @@ class Experiment:
   optimiser: optax.GradientTransformation
 
   @functools.cached_property
-  def blank_batch(self) -> structs.Batch:
+  def zero_batch(self) -> structs.Batch:
     """A batch of one example, all zeros, in the shapes of a training batch."""
     return jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), sources.example_shapes(self.train))
 
@@ -47,7 +47,7 @@ class Experiment:
 
     def initial_state():
       key = jax.random.fold_in(jax.random.key(self.config.seed), 2**31 - 1)  # no step has this number
-      params = self.task.init(key, self.blank_batch)
+      params = self.task.init(key, self.zero_batch)
       optim = self.config.optim
       return states.create(params, self.optimiser, has_average=optim.average_decay > 0, frozen=tuple(optim.frozen))
 
@@ -115,7 +115,7 @@ def build(config: ConfigDict) -> Experiment:
 
 def check_images(built: Experiment) -> None:
   """Raises InputError where the model does not read images of a test set's size, or of validation's."""
-  task, trained = built.task, built.blank_batch
+  task, trained = built.task, built.zero_batch
   params = jax.eval_shape(task.init, jax.random.key(0), trained)
   for name, fixed in built.tests.items():  # validation is drawn as `test` is
     images = sources.example_shapes(fixed.source).images

@@ -213,5 +213,5 @@ def _not_finite(what, step):
 
 def metric_names(experiment: Experiment, state: states.TrainState) -> list[str]:
   """What a training step reports, by name."""
-  metrics = jax.eval_shape(experiment.task.loss, state.params, experiment.blank_batch, None)[1]
+  metrics = jax.eval_shape(experiment.task.loss, state.params, experiment.zero_batch, None)[1]
   return [*metrics, 'loss', 'gradient_norm', 'parameter_norm', 'learning_rate']

@@ -36,7 +36,7 @@ def main(arguments):
   from digits_jax.synth.augment import AugmentSpec, augment
   from digits_jax.training import evaluate, finish
 
-  selection = svhn.select(_DATA_DIR.value, (_SPLIT.value,), 'all', validation_frac=0.1, seed=0, most_digits=0)
+  selection = svhn.select(_DATA_DIR.value, (_SPLIT.value,), 'all', validation_frac=0.1, seed=0, max_digits=0)
   slots = max(map(len, selection.texts))
   for name in arguments:
     opened = trained.load(name, zooms=_ZOOMS.value)

@@ -28,7 +28,7 @@ def main(arguments):
     raise InputError(f'{arguments[0]} was trained on {data.source} numbers, not on photos')
   selection = svhn.select(
     data.data_dir or None, tuple(data.svhn_splits), 'train', validation_frac=data.held_out[0], seed=data.split_seed,
-    most_digits=photos.max_digits,
+    max_digits=photos.max_digits,
   )  # fmt: skip
   spec = CropSpec(photos.crop_px, photos.margin, photos.is_square)
   numbers = svhn_crops.load(

@@ -73,7 +73,7 @@ def test_the_share_of_validation(data_dir):
 
 
 def test_long_numbers_are_left_out(data_dir):
-  short = svhn.select(data_dir, ('train', 'extra'), 'all', most_digits=5)
+  short = svhn.select(data_dir, ('train', 'extra'), 'all', max_digits=5)
   assert short.too_long == 2 and len(short.rows) == 88 and '123456' not in short.texts
 
 
@@ -253,7 +253,7 @@ def test_batches_are_the_same_however_photos_are_kept(data_dir):
 def test_threads_read_the_next_step_meanwhile_where_there_is_one(data_dir, is_endless):
   read = []
 
-  class Watched(svhn_crops.Numbers):
+  class Watched(svhn_crops.LabelledCrops):
     def __getitem__(self, i):
       item = super().__getitem__(i)
       read.append(i)
@@ -282,7 +282,7 @@ def test_fewer_photos_than_threads_are_no_matter(data_dir, caplog):
 
 @pytest.mark.parametrize('threads', [0, 2])
 def test_a_photo_that_cannot_be_read_is_named(data_dir, threads):
-  class Damaged(svhn_crops.Numbers):
+  class Damaged(svhn_crops.LabelledCrops):
     def __getitem__(self, i):
       raise InputError(f'photo {i} is damaged')
 

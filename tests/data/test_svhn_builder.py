@@ -128,7 +128,7 @@ def test_thousands_of_photos_take_little_memory(tmp_path):
 
 
 def test_long_numbers_are_left_out_and_counted(made, tmp_path):
-  prepare(made, tmp_path, most_digits=5)
+  prepare(made, tmp_path, max_digits=5)
   record = svhn.records(str(tmp_path))['train']
   assert (record['too_long'], record['by_length']) == (1, {'2': 2, '3': 2})
   assert sorted(examples(tmp_path, 'train')) == ['1.png', '2.png', '3.png', '4.png']
@@ -380,7 +380,7 @@ def test_an_unknown_split(made, tmp_path, wanted):
 
 def test_no_number_is_left_out_of_the_test(tmp_path):
   made_svhn.write(tmp_path / 'made', {'train': 20, 'test': 20})
-  prepare(tmp_path / 'made', tmp_path, 'train', 'test', most_digits=1)
+  prepare(tmp_path / 'made', tmp_path, 'train', 'test', max_digits=1)
   found = svhn.records(str(tmp_path))
   assert found['train']['too_long'] > 0 and set(found['train']['by_length']) == {'1'}
   assert found['test']['too_long'] == 0 and found['test']['photos'] == 20 and len(found['test']['by_length']) > 1

@@ -203,7 +203,7 @@ def test_every_run_of_a_list_is_one_of_its_own(folder, count):
     config = fonts.get_config('quick')
     config.update_from_flattened_dict({field: ast.literal_eval(value) for field, value in changes.items()})
     task = experiment.make_task(config, Alphabet(config.alphabet))
-    jax.eval_shape(task.init, jax.random.key(0), trained.blank_batch(config))
+    jax.eval_shape(task.init, jax.random.key(0), trained.batch_shapes(config))
     found.add(config.to_json_best_effort())
   assert len(found) == len(runs) == count
 

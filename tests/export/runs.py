@@ -32,7 +32,7 @@ def make_config(**model):
 def random_params(config):
   """Parameters of the config's model, all of them random: none is 0 or 1, as many are when training begins."""
   shapes = jax.eval_shape(
-    experiment.make_task(config, Alphabet(config.alphabet)).init, jax.random.key(0), trained.blank_batch(config)
+    experiment.make_task(config, Alphabet(config.alphabet)).init, jax.random.key(0), trained.batch_shapes(config)
   )
   rng = np.random.default_rng(0)
   return jax.tree.map(lambda leaf: rng.normal(scale=0.4, size=leaf.shape).astype(leaf.dtype), shapes)

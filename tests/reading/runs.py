@@ -19,7 +19,7 @@ def make_run(workdir, **changes):
   config.model.recurrent = 'none'
   config.update_from_flattened_dict(changes)
   task = experiment.make_task(config, Alphabet(config.alphabet))
-  batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), trained.blank_batch(config))
+  batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), trained.batch_shapes(config))
   params = jax.jit(task.init)(jax.random.key(3), batch)
   for name in {'head', 'lengths', 'symbols'} & set(params):  # surer of itself
     params[name] = {'kernel': 30 * params[name]['kernel'], 'bias': 3 * params[name]['bias']}

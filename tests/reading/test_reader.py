@@ -43,7 +43,7 @@ def images():
 
 @pytest.fixture(scope='module')
 def readings(reader, images):
-  return list(reader.read(images, nbest=3))
+  return list(reader.read(images, n_best=3))
 
 
 @pytest.fixture(scope='module')
@@ -95,7 +95,7 @@ def test_readings_are_what_the_program_gives(reader, images, readings):
 
 def test_wider_views(workdir, images, readings, alphabet, tmp_path):
   images = images[:12]
-  looks = lambda reader, **options: list(reader.read(images, nbest=3, **options))
+  looks = lambda reader, **options: list(reader.read(images, n_best=3, **options))
   wide = Reader.load(workdir, beams=8, zooms=(1.3,))
   found = looks(wide)
   assert [one.text for one in found] != [one.text for one in readings[:12]]
@@ -190,7 +190,7 @@ def test_what_images_come_as_makes_no_difference(reader, images, readings, tmp_p
     np.repeat(images[0][:, :, None], 3, 2), images[0].astype(np.float64) / 255, jnp.asarray(images[0]),
     Image.fromarray(images[0]), Image.open(tmp_path / 'a.png'),
   ]  # fmt: skip
-  found = list(reader.read(kinds, nbest=3))
+  found = list(reader.read(kinds, n_best=3))
   assert len(found) == len(kinds)
   for reading in found:
     same(reading, readings[0])
@@ -198,15 +198,15 @@ def test_what_images_come_as_makes_no_difference(reader, images, readings, tmp_p
 
 def test_how_many_images_there_are_makes_no_difference(reader, images, readings):
   for image, reading in zip(images[:3], readings[:3], strict=True):
-    same(next(reader.read([image], nbest=3)), reading)
-  for one, other in zip(reader.read(images[:8], nbest=3), readings, strict=False):
+    same(next(reader.read([image], n_best=3)), reading)
+  for one, other in zip(reader.read(images[:8], n_best=3), readings, strict=False):
     same(one, other)
   assert list(reader.read([])) == []
 
 
 def test_few_programs_serve_all_numbers_of_images(reader, images):
   for count in (1, 2, 5, 8, 9, 40, 64, 65):
-    assert len(list(reader.read(images[:count], nbest=3))) == count
+    assert len(list(reader.read(images[:count], n_best=3))) == count
   program = reader._programs[3, 0, None]
   assert program._cache_size() == len(reader_module.BATCH_SIZES)
 
@@ -266,8 +266,8 @@ def test_broken_images_have_their_place(reader, images, readings, tmp_path):
 @pytest.mark.parametrize(
   'options, problem',
   [
-    ({'nbest': 0}, 'nbest=0'),
-    ({'nbest': 9}, 'nbest=9 must be from 1 to the 8 beams'),
+    ({'n_best': 0}, 'n_best=0'),
+    ({'n_best': 9}, 'n_best=9 must be from 1 to the 8 beams'),
     ({'min_length': -1}, 'at least -1'),
     ({'min_length': 3, 'max_length': 2}, 'at least 3 and at most 2'),
     ({'min_length': FRAMES + 1}, f'reads at most {FRAMES} digits, and min_length is {FRAMES + 1}'),

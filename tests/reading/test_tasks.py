@@ -41,7 +41,7 @@ def outputs_of(reader):
 def test_softmax_heads(multidigit):
   heads = outputs_of(multidigit)
   texts = [''.join(number) for length in range(3) for number in itertools.product(SYMBOLS, repeat=length)]
-  readings = list(multidigit.read(IMAGES, nbest=4))
+  readings = list(multidigit.read(IMAGES, n_best=4))
   for i, found in enumerate(readings):
     of_symbols = lambda text: [heads.symbols[i, j, int(symbol)] for j, symbol in enumerate(text)]
     chances = {text: heads.lengths[i, len(text)] * np.prod(of_symbols(text)) for text in texts}
@@ -70,7 +70,7 @@ def test_aligned_heads_place_each_digit_in_its_strip(tmp_path):
 
 def test_a_classifier(classify):
   chances = outputs_of(classify)['logits']
-  for i, found in enumerate(classify.read(IMAGES, nbest=3)):
+  for i, found in enumerate(classify.read(IMAGES, n_best=3)):
     order = np.argsort(-chances[i])[:3]
     assert [found.text, *(text for text, _ in found.alternatives)] == [SYMBOLS[j] for j in order]
     np.testing.assert_allclose(found.digit_confidences[0], found.confidence, rtol=1e-6)

@@ -44,7 +44,7 @@ def test_it_reads_what_the_run_reads(written, reader, run):
   images = np.random.default_rng(0).uniform(size=(20, runs.HEIGHT, runs.WIDTH)).astype(np.float32)
   opened = Reader.load(written, beams=8)
   assert (opened.run.step, opened.run.temperature, opened.run.canvas) == (4, runs.TEMPERATURE, run.canvas)
-  for got, want in zip(opened.read(images, nbest=2), reader.read(images, nbest=2), strict=True):
+  for got, want in zip(opened.read(images, n_best=2), reader.read(images, n_best=2), strict=True):
     assert got.text == want.text
     np.testing.assert_allclose(got.confidence, want.confidence, rtol=0.02)
 

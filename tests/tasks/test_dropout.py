@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from configs import digit, fonts, speedrun
 from digits_jax.alphabet import Alphabet
-from digits_jax.reading.trained import blank_batch
+from digits_jax.reading.trained import batch_shapes
 from digits_jax.training import checks, experiment, rundir
 
 CONFIGS = {'read_ctc': fonts, 'read_multidigit': speedrun, 'classify': digit}
@@ -18,7 +18,7 @@ def test_the_loss_of_every_task_drops_with_keys_alone(task):
   config = CONFIGS[task].get_config('tiny')
   assert config.task == task
   alphabet, rng = Alphabet(config.alphabet), np.random.default_rng(0)
-  batch = jax.tree.map(lambda leaf: np.zeros((3, *leaf.shape[1:]), leaf.dtype), blank_batch(config))
+  batch = jax.tree.map(lambda leaf: np.zeros((3, *leaf.shape[1:]), leaf.dtype), batch_shapes(config))
   images = rng.uniform(size=batch.images.shape).astype(np.float32)
   labels, lengths = alphabet.pack(['1', '2', '3'], batch.labels.shape[1])
   batch = batch.replace(images=images, labels=labels, label_lengths=lengths)
