@@ -4,11 +4,9 @@ Lengths are in canvas pixels, angles in degrees, grey levels in [0, 1], unless a
 range (low, high), drawn uniformly.
 """
 
-import difflib
-
 from ml_collections import ConfigDict
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, suggest
 
 
 def get_config() -> ConfigDict:
@@ -258,6 +256,14 @@ def goodfellow() -> dict:
   return {'patch': (1, 1), 'widths': widths, 'kernel': 5, 'maxout': 3, 'dense_features': (3072, 3072), 'dropout': 0.5}
 
 
+def shrink(config: ConfigDict) -> None:
+  """What `tiny` is of every config: 4 steps of 8 images, and few images to validate and to test."""
+  config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+  config.validation.update(examples=12)
+  config.tests.test.update(examples=20)
+  config.evaluation.update(batch_size=8, sheet=12)
+
+
 def test_set(
   name: str, synth_config: ConfigDict, seed: int = 2, examples: int = 5000, draw: str = 'numbers'
 ) -> ConfigDict:
@@ -276,7 +282,5 @@ def choose(argument: str | None, variants: dict) -> str:
   """
   argument = argument or 'default'
   if argument not in variants:
-    near = difflib.get_close_matches(argument, variants, 1)
-    hint = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(variants)}'
-    raise InputError(f'this config has no argument {argument!r}; {hint}')
+    raise InputError(f'this config has no argument {argument!r}; {suggest(argument, variants)}')
   return argument

@@ -44,9 +44,6 @@ def get_config(argument=None):
   config.update(steps=10_000, batch_size=256, eval_every=1000, checkpoint_every=1000)
   config.optim.update(learning_rate=3e-3, weight_decay=3e-2, warmup_steps=200, average_decay=0.999)
   if variant == 'tiny':
-    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    common.shrink(config)
     config.model.update(patch=(2, 2), widths=(8, 8), pools=((2, 2), (7, 7)), dense_features=(16,))
-    config.validation.examples = 12
-    config.tests.test.examples = 20
-    config.evaluation.update(batch_size=8, sheet=12)
   return config

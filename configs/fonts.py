@@ -84,10 +84,7 @@ def get_config(argument=None):
     config.model.update(patch=(4, 4), widths=(64, 64, 128), pools=((2, 1), (2, 1), (2, 1)))
     del config.tests.twelve
   if variant == 'tiny':
-    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    common.shrink(config)
     config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
     config.data.font_sizes = (20,)
-    config.validation.examples = 12
-    config.tests.test.examples = 20
-    config.evaluation.update(batch_size=8, sheet=12)
   return config

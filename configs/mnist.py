@@ -112,10 +112,7 @@ def get_config(argument=None):
   if variant == 'strings':
     config.tests.seven = testsets.seven()
   if variant == 'tiny':
-    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    common.shrink(config)
     config.update(init_from='', init_subtrees=())
     config.model.update(patch=(4, 4), widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
-    config.validation.examples = 12
-    config.tests.test.examples = 20
-    config.evaluation.update(batch_size=8, sheet=12)
   return config

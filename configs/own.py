@@ -35,9 +35,6 @@ def get_config(argument=None):
   config.update(steps=8000, batch_size=32, eval_every=500, checkpoint_every=500)
   config.model.update(**fonts.FINE)
   if variant == 'tiny':
-    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    common.shrink(config)
     config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
-    config.validation.examples = 12
-    config.tests.test.examples = 20
-    config.evaluation.update(batch_size=8, sheet=12)
   return config

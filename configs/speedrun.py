@@ -31,9 +31,6 @@ def get_config(argument=None):
     config.synth.warp.update(rotation_degrees=11.0, slant_degrees=9.0, elastic_px=0.8, stroke_frac=(-0.3, 0.4))
   config.update(eval_every=config.steps, checkpoint_every=config.steps)  # validation decides nothing
   if variant == 'tiny':
-    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=4)
+    common.shrink(config)
     config.model.update(patch=(2, 2), widths=(8, 8), pools=((2, 2), (7, 7)), dense_features=(16,))
-    config.validation.examples = 12
-    config.tests.test.examples = 20
-    config.evaluation.update(batch_size=8, sheet=12)
   return config

@@ -38,10 +38,7 @@ def get_config(argument=None):
     config.update(steps=6_000, batch_size=64, eval_every=500, checkpoint_every=500)
     config.optim.update(warmup_steps=100, average_decay=0.998)
   if variant == 'tiny':
-    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    common.shrink(config)
     config.scene.size = 27
     config.model.update(patch=(3, 1), widths=(8, 8), pools=((3, 1), (1, 1)), frame_features=16, recurrent_features=8)
-    config.validation.examples = 12
-    config.tests.test.examples = 20
-    config.evaluation.update(batch_size=8, sheet=12)
   return config

@@ -55,8 +55,7 @@ def get_config(argument=None):
     pools = ((2, 2), (1, 1), (3, 3), (1, 1), (1, 1), (3, 3), (1, 1), (1, 1))
     config.model.update(common.goodfellow(), pools=pools)
   if variant == 'tiny':
-    config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+    common.shrink(config)
     config.photos.crop_px, config.augment.size = 32, 27
     config.model.update(patch=(3, 1), widths=(8, 8), pools=((3, 1), (1, 1)), frame_features=16, recurrent_features=8)
-    config.evaluation.update(batch_size=8, sheet=12)
   return config

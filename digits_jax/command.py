@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from absl import flags, logging
 
 from digits_jax import cpu
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, suggest
 
 _PREALLOCATE = flags.DEFINE_bool(
   'preallocate', False, 'Let jax take most of the GPU memory at start (faster allocation, selfish on a shared GPU).'
@@ -83,6 +83,26 @@ def zooms_flag() -> flags.FlagHolder:
     "stays that of the run's own zooms, which are the default.",
     allow_override=True,
   )
+
+
+def length_flags(of: str = '') -> tuple[flags.FlagHolder, flags.FlagHolder, flags.FlagHolder]:
+  """--length, --min_length, --max_length of the commands that read with limits; of: begins their help."""
+  define = functools.partial(flags.DEFINE_integer, default=None, allow_override=True)
+  return (
+    define('length', help=f'{of}Symbols that every reading has.', lower_bound=1),
+    define('min_length', help=f'{of}Symbols that it has at least.', lower_bound=0),
+    define('max_length', help=f'{of}Symbols that it has at most.', lower_bound=1),
+  )
+
+
+def lengths(length, min_length, max_length) -> tuple[int, int | None]:
+  """(least, most) that these flags ask for, None: no limit. Raises InputError where they contradict each other."""
+  low, high, both = min_length.value, max_length.value, length.value
+  if both is not None and (low is not None or high is not None):
+    raise InputError('--length sets both ends: give it alone, or --min_length and --max_length')
+  if low is not None and high is not None and low > high:
+    raise InputError(f'--min_length={low} is more than --max_length={high}')
+  return (both, both) if both is not None else (low or 0, high)
 
 
 def check_file(flag: str, path: str | None, suffix: str) -> None:
@@ -236,8 +256,7 @@ def _unknown_field(argv):
     for name in names if start in ('--config', '-config') else ():
       known = list(group.keys()) if hasattr(group, 'keys') else []
       if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f'did you mean {near[0]!r}?' if near else f'there is {", ".join(known) or "none below it"}'
+        hint = suggest(name, known, None if known else 'there is none below it')
         return f'{argument}: there is no config field {name!r}; {hint}'
       group = group[name]
   return None

@@ -31,7 +31,10 @@ def prepare() -> None:
 
 
 def is_cpu_only() -> bool:
-  """Whether jax computes on the CPU by order, or for want of a plugin (which has an XLA and flags of its own)."""
+  """Whether jax will compute on the CPU: JAX_PLATFORMS says so, or no plugin for another device is installed.
+
+  A plugin has an XLA and flags of its own.
+  """
   if platforms := os.environ.get('JAX_PLATFORMS'):
     return platforms == 'cpu'
   return not importlib.metadata.entry_points(group='jax_plugins') and importlib.util.find_spec('libtpu') is None

@@ -12,9 +12,13 @@ class InputError(ValueError):
   """Something given from outside (a config field, a file, a folder, a label) cannot be used as it is."""
 
 
+def suggest(name: str, known: Collection[str], otherwise: str | None = None) -> str:
+  """What was meant by a name that is none of `known`: the nearest, or else all of them (or another hint)."""
+  near = difflib.get_close_matches(str(name), known, 1)
+  return f'did you mean {near[0]!r}?' if near else otherwise or f'it is one of {", ".join(known)}'
+
+
 def check_name(field: str, name: str, known: Collection[str]) -> None:
   """Raises InputError, with a suggestion, unless `name`, the value of a field, is one of `known`."""
   if name not in known:
-    near = difflib.get_close_matches(str(name), known, 1)
-    hint = f'did you mean {near[0]!r}?' if near else f'it is one of {", ".join(known)}'
-    raise InputError(f'{field}: there is no {name!r}; {hint}')
+    raise InputError(f'{field}: there is no {name!r}; {suggest(name, known)}')

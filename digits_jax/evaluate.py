@@ -45,7 +45,7 @@ def main(arguments):
 
   from digits_jax import metrics
   from digits_jax.reading import evaluation, trained
-  from digits_jax.training import checks, evaluate, finish, rundir
+  from digits_jax.training import checks, finish, rundir, scoring
 
   opened = trained.load(_WORKDIR.value, zooms=_ZOOMS.value, decoder=_DECODER.value)
   checks.check_decoder(opened.config)
@@ -57,7 +57,7 @@ def main(arguments):
   tests = {}
   for name, fixed in sets.items():
     records = evaluation.score(opened, fixed)
-    tests[name] = {'set': fixed.name, 'seed': fixed.seed} | evaluate.summarise(records)
+    tests[name] = {'set': fixed.name, 'seed': fixed.seed} | scoring.summarise(records)
     print(f'{name} ({fixed.name}): {metrics.describe(tests[name], opened.temperature)}', flush=True)
     if _SHEET.value:
       path = pathlib.Path(_SHEET.value)

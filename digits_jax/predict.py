@@ -36,9 +36,7 @@ _WORKDIR = command.workdir_flag(
 )
 _FORMAT = flags.DEFINE_enum('format', 'table', ['table', 'csv', 'json'], 'Of the output.')
 _NBEST = flags.DEFINE_integer('nbest', 1, 'Readings of each image, the best first; at most --beams.', lower_bound=1)
-_LENGTH = flags.DEFINE_integer('length', None, 'Digits that every number has.', lower_bound=1)
-_MIN_LENGTH = flags.DEFINE_integer('min_length', None, 'Digits that it has at least.', lower_bound=0)
-_MAX_LENGTH = flags.DEFINE_integer('max_length', None, 'Digits that it has at most.', lower_bound=1)
+_LENGTHS = command.length_flags()
 _MIN_CONFIDENCE = flags.DEFINE_float(
   'min_confidence', 0.0, 'Withhold texts with less confidence, which no length given raises.', 0.0, 1.0
 )
@@ -60,7 +58,7 @@ def main(arguments):
     raise InputError('--workdir is empty: name a run, or leave it out to read house numbers')
   if sys.stdout is None:
     raise InputError('stdout is closed, where the readings go: send it to a file')
-  min_length, max_length = _lengths()
+  min_length, max_length = command.lengths(*_LENGTHS)
   _check_gallery()
   paths = find_images(arguments)
 
@@ -77,12 +75,8 @@ def main(arguments):
   sheet = Sheet() if _GALLERY.value else None
   # Paths need not be valid UTF-8: their bytes are written as they came.
   sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors='surrogateescape')
-  try:
-    failed = _answer(paths, readings, min_length > 0 or max_length is not None, sheet)
-    sys.stdout.flush()
-  except BrokenPipeError:  # stdout was closed early, as by `| head`
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141  # as a shell names the end by a closed pipe
+  failed = _answer(paths, readings, min_length > 0 or max_length is not None, sheet)
+  sys.stdout.flush()  # a closed pipe is met here
   if sheet:
     print(sheet.save(_GALLERY.value, len(paths)), file=sys.stderr)
   if failed:
@@ -257,16 +251,6 @@ def _answer(paths, readings, is_constrained, sheet):
   for line in lines:
     print(line)
   return failed
-
-
-def _lengths():
-  """(min_length, max_length) of the flags. Raises InputError where they contradict each other."""
-  low, high, both = _MIN_LENGTH.value, _MAX_LENGTH.value, _LENGTH.value
-  if both is not None and (low is not None or high is not None):
-    raise InputError('--length sets both ends: give it alone, or --min_length and --max_length')
-  if low is not None and high is not None and low > high:
-    raise InputError(f'--min_length={low} is more than --max_length={high}')
-  return (both, both) if both is not None else (low or 0, high)
 
 
 def _check_gallery():

@@ -6,13 +6,12 @@ python -m digits_jax.prepare svhn [--data_dir=DIR] [--archives=DIR] [--splits=tr
 Without a network, put the files by hand where it says and run it again. Splits that are prepared stay as they are.
 """
 
-import difflib
 import shlex
 
 from absl import flags
 
 from digits_jax import command
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, suggest
 
 _DATA_DIR = command.path_flag(
   'data_dir', 'Folder of prepared data sets. Default: $TFDS_DATA_DIR, else ~/tensorflow_datasets.'
@@ -38,9 +37,7 @@ def main(arguments):
     raise InputError(f'name one data set to prepare ({names}), as in `python -m digits_jax.prepare mnist`')
   (name,) = arguments
   if name not in DATASETS:
-    close = difflib.get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.4)
-    hint = f'did you mean {close[0]!r}?' if close else f'there is {names}'
-    raise InputError(f'there is no data set {name!r} to prepare: {hint}')
+    raise InputError(f'there is no data set {name!r} to prepare: {suggest(name.lower(), DATASETS)}')
   DATASETS[name]()
   if _DATA_DIR.value:
     print(f'Train with it by --config.data.data_dir={shlex.quote(_DATA_DIR.value)}')

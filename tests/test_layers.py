@@ -10,7 +10,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Of a module, or of a folder with all that is in it.
-LAYERS = {'digits_jax': 5} | {f'digits_jax.{name}': 0 for name in ('errors', 'structs', 'alphabet', 'cpu')}
+LAYERS = {'digits_jax': 5}
+LAYERS |= {f'digits_jax.{name}': 0 for name in ('errors', 'conventions', 'structs', 'alphabet', 'cpu')}
 LAYERS |= {f'digits_jax.{name}': 1 for name in ('synth', 'ctc', 'models', 'positions')}
 LAYERS |= {f'digits_jax.{name}': 1 for name in ('metrics', 'confidence')}
 LAYERS |= {f'digits_jax.{name}': 2 for name in ('data', 'drawing', 'charts')}

@@ -16,7 +16,7 @@ from configs import fonts
 from digits_jax import command, synthesise
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import image_files, sources
-from digits_jax.training import evaluate, experiment
+from digits_jax.training import experiment
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MINIMUM = 'jax_persistent_cache_min_compile_time_secs'
@@ -77,7 +77,7 @@ def test_the_test_split_is_the_set_of_result_json(run, tmp_path):
   names, labels, pixels = read(tmp_path / 'new' / 'set')
   assert names[0] == '000000.png' and names[-1] == '000019.png'
   built = experiment.build(fonts.get_config('tiny'))
-  batch = evaluate.draw_examples(built.tests['test'], np.arange(20))
+  batch = sources.draw_examples(built.tests['test'], np.arange(20))
   assert labels == [built.alphabet.decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
   np.testing.assert_array_equal(pixels, as_pixels(batch))
 
@@ -89,7 +89,7 @@ def test_a_set_that_stands_beside_the_test(run, tmp_path):
   _, labels, pixels = read(tmp_path / 'set')
   assert pixels.shape == (3, 64, 360)
   source = experiment.build_source(fonts.get_config('lengths'), 'test', test='lengths')[0]
-  batch = evaluate.draw_examples(evaluate.FixedSet('lengths-v1', source, 2, 3), np.arange(3))
+  batch = sources.draw_examples(sources.FixedSet('lengths-v1', source, 2, 3), np.arange(3))
   assert labels == [Alphabet().decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
   cases = {'--test=length': 'no such test set; it has lengths, test, twelve', '--split=train': 'give --split=test too'}
   for wrong, words in cases.items():

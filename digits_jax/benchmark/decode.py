@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from digits_jax.benchmark import decoders, device, report, timing
+from digits_jax.data import sources
 from digits_jax.errors import InputError
 
 
@@ -73,7 +74,6 @@ def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
   import jax
 
   from digits_jax.reading import evaluation, trained
-  from digits_jax.training import evaluate
 
   opened = trained.load(workdir, zooms=())
   if opened.config.task != 'read_ctc':
@@ -85,7 +85,7 @@ def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
     raise InputError(f'{workdir} has {fixed.examples} test images: lower --sequences={count}')
   predict = jax.jit(opened.task.predict)
   logits = [
-    np.asarray(predict(opened.params, evaluate.draw_examples(fixed, chunk).images)['logits'])
+    np.asarray(predict(opened.params, sources.draw_examples(fixed, chunk).images)['logits'])
     for chunk in np.array_split(np.arange(count), -(-count // 256))
   ]
   return np.concatenate(logits)

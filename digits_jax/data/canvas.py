@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from digits_jax.conventions import LUMA
 from digits_jax.data import crop, image_files
 from digits_jax.errors import InputError
 
 # Luminance of red, green, blue (ITU-R 601), as Pillow weighs them.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _INK_WIDTH_FRAC = 0.95  # of the canvas that ink may take when it is scaled
 _SPECK_FRAC = 0.05  # of the fullest row or column, that one with ink holds at least
 _CLEAR = 0.7  # skewness of grey levels from which the ink's side is clear; noise alone seldom gets to 0.5
@@ -68,7 +68,7 @@ def to_grey(image: Any) -> np.ndarray:
   """
   pixels = _pixels(image)
   if pixels.dtype != np.uint8:
-    return np.minimum(pixels @ _LUMA, 1.0) if pixels.ndim == 3 else pixels
+    return np.minimum(pixels @ np.float32(LUMA), 1.0) if pixels.ndim == 3 else pixels
   if pixels.ndim == 3:
     pixels = np.asarray(Image.fromarray(pixels).convert('L'))
   return pixels.astype(np.float32) / 255

@@ -18,7 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from digits_jax.alphabet import Alphabet
+from digits_jax.conventions import SPLITS
 from digits_jax.data import canvas, folder, image_files
+from digits_jax.data.splits import check_held_out
 from digits_jax.errors import InputError
 
 _NAMED = 5  # unreadable files that a report names
@@ -30,14 +32,14 @@ class Collection:
 
   images: np.ndarray  # uint8[n, H, W], on the canvas
   texts: tuple[str, ...]
-  splits: np.ndarray  # int8[n], indices into folder.SPLITS
+  splits: np.ndarray  # int8[n], indices into SPLITS
   sizes: np.ndarray  # int[n, 2], (height, width) of the files' images
   hashes: tuple[bytes, ...]  # of the files' pixels
   unreadable: tuple[str, ...]  # why, a sentence each
 
   def select(self, split: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """images uint8[m, H, W] and texts of one split."""
-    kept = np.flatnonzero(self.splits == folder.SPLITS.index(split))
+    kept = np.flatnonzero(self.splits == SPLITS.index(split))
     return self.images[kept], tuple(self.texts[i] for i in kept)
 
 
@@ -82,10 +84,10 @@ def load(
   _check_copies(files, found, kept)
   hashes = tuple(found[i][1] for i in kept)
   if files.splits:
-    splits = np.array([folder.SPLITS.index(files.splits[i]) for i in kept], np.int8)
+    splits = np.array([SPLITS.index(files.splits[i]) for i in kept], np.int8)
   else:
     splits = split_by_hash(hashes, seed=seed, held_out=held_out)
-  if empty := [name for i, name in enumerate(folder.SPLITS) if i not in splits]:
+  if empty := [name for i, name in enumerate(SPLITS) if i not in splits]:
     if files.splits:
       raise InputError(f'no image at {path} is for {empty[0]}: the splits that are given name none')
     raise InputError(
@@ -103,9 +105,8 @@ def load(
 
 
 def split_by_hash(hashes: Sequence[bytes], *, seed: int, held_out: Sequence[float]) -> np.ndarray:
-  """Places int8[n] in folder.SPLITS, each a function of its hash, the seed and the shares (validation, test)."""
-  if len(held_out) != 2 or min(held_out) <= 0 or sum(held_out) >= 1:
-    raise InputError(f'config.data.held_out: {tuple(held_out)} are no shares of validation and test that leave some')
+  """Indices int8[n] into SPLITS, each a function of its hash, the seed and the shares (validation, test)."""
+  check_held_out(held_out)
   key = f'digits_jax {seed}'.encode()
   number = lambda one: int.from_bytes(hashlib.blake2b(one, digest_size=8, key=key).digest()) / 2**64  # in [0, 1)
   bounds = np.cumsum(held_out)
@@ -119,7 +120,7 @@ def report(found: Collection, path: str) -> str:
   (most, times), low, high = sizes.most_common(1)[0], found.sizes.min(0), found.sizes.max(0)
   copies = len(found.hashes) - len(set(found.hashes))
   of_split = {name: {h for h, s in zip(found.hashes, found.splits, strict=True) if s == i} for i, name in _names()}
-  shared = [(a, b, len(of_split[a] & of_split[b])) for a, b in itertools.combinations(folder.SPLITS, 2)]
+  shared = [(a, b, len(of_split[a] & of_split[b])) for a, b in itertools.combinations(SPLITS, 2)]
   lines = [
     f'{len(found.texts):,} images with {len(set(found.texts)):,} different numbers: {path}',
     'splits: ' + ', '.join(f'{name} {int((found.splits == i).sum()):,}' for i, name in _names()),
@@ -142,7 +143,7 @@ def checksum(found: Collection) -> str:
 
 
 def _names():
-  return list(enumerate(folder.SPLITS))
+  return list(enumerate(SPLITS))
 
 
 @functools.lru_cache(1)  # the three splits of one folder are asked for one after the other

@@ -10,12 +10,12 @@ import os
 import pathlib
 
 from digits_jax.alphabet import Alphabet
+from digits_jax.conventions import SPLITS
 from digits_jax.data.image_files import SUFFIXES
 from digits_jax.errors import InputError
 
 COLUMNS = ('filename', 'label')
 SPLIT_COLUMN = 'split'
-SPLITS = ('train', 'validation', 'test')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,9 @@ import numpy as np
 
 from digits_jax import structs
 from digits_jax.alphabet import DIGITS, Alphabet
+from digits_jax.conventions import SPLITS
 from digits_jax.data import fonts, own_digits
 from digits_jax.errors import InputError, check_name
-
-SPLITS = ('train', 'validation', 'test')
 
 
 def load(

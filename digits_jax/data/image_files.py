@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from digits_jax.conventions import LUMA
 from digits_jax.errors import InputError
 
 # A decoded RGB image of this size takes 150 MB. Below the size at which Pillow itself begins to warn.
@@ -24,7 +25,6 @@ THREADS = min(8, os.cpu_count() or 1)  # that load many images for a reader; eac
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow makes grey of colours
 _LOST = 16 / 255  # ink whose contrast with its paper is less cannot be seen
 
 # EXIF orientation -> what brings the image upright.
@@ -131,7 +131,7 @@ def on_paper(lay: Callable[[int], np.ndarray]) -> np.ndarray:
   Args:
     lay: gives the image on paper of brightness 1 or 0: uint8 in [0, 255] or floats in [0, 1].
   """
-  grey = lambda pixels: pixels @ _LUMA if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels
+  grey = lambda pixels: pixels @ np.float32(LUMA) if pixels.ndim == 3 and pixels.shape[2] == 3 else pixels
   contrast = lambda pixels: float(np.ptp(grey(pixels))) / (255 if pixels.dtype == np.uint8 else 1)
   white = lay(1)
   if contrast(white) >= _LOST:

@@ -19,11 +19,11 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from digits_jax.conventions import SPLITS
 from digits_jax.errors import InputError
 
 VERSION = '3.0.1'
 SIZE = 28
-SPLITS = ('train', 'validation', 'test')
 _VALIDATION_FRAC = 1 / 12  # 5,000 of MNIST's 60,000 training images
 _SALT = b'digits_jax mnist'  # of the hashes: another one means other splits
 _CACHE_FORMAT = 1  # part of a cached bank's name: raise it when its contents change

@@ -17,11 +17,12 @@ import numpy as np
 from PIL import Image
 
 from digits_jax.alphabet import DIGITS
+from digits_jax.conventions import SPLITS
 from digits_jax.data import canvas, image_files
+from digits_jax.data.splits import check_held_out
 from digits_jax.errors import InputError
 
 SIZE, INK = 28, 20  # of an image and of its ink's longer side, as MNIST has them
-SPLITS = ('train', 'validation', 'test')
 _NEAR = (18, 22)  # longer sides that are left as they are: MNIST's own, by the threshold of `_ink_box`
 _FAINT = 0.75  # ink weaker than this share of black on white, before or after it is shrunk, is made as strong
 _LIGHT = 64  # of 255: a pixel from here on belongs to the stroke
@@ -62,8 +63,7 @@ def split_classes(
   found: Digits, *, seed: int, held_out: Sequence[float], where: str, digits: str = DIGITS
 ) -> np.ndarray:
   """The number int[n] of each digit's split. Raises InputError where a class has too few different images."""
-  if len(held_out) != 2 or min(held_out) <= 0 or sum(held_out) >= 1:
-    raise InputError(f'config.data.held_out: {tuple(held_out)} are no shares of validation and test that leave some')
+  check_held_out(held_out)
   key = f'digits_jax {seed}'.encode()
   hashes = [hashlib.blake2b(image.tobytes(), digest_size=16, key=key).digest() for image in found.images]
   first, part = {}, {}

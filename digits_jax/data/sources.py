@@ -61,6 +61,27 @@ def example_shapes(source: Source) -> structs.Batch:
   return jax.eval_shape(draw, source.constants, source.feed(0, 0, 1))
 
 
+@dataclasses.dataclass(frozen=True)
+class FixedSet:
+  """A set that anyone can make again: example i is drawn from fold_in(fold_in(key(seed), 0), i)."""
+
+  name: str
+  source: Source
+  seed: int
+  examples: int
+
+
+def draw_examples(fixed: FixedSet, indices: np.ndarray) -> structs.Batch:
+  """The examples at `indices` int[n] of the set, as NumPy arrays: the very ones that were scored."""
+  indices = np.asarray(indices, np.int32)
+  items = [fixed.source.feed(0, int(i), 1) for i in indices]
+  items = jax.tree.map(lambda *leaves: np.concatenate(leaves), *items)
+  draw = lambda constants, items, indices: draw_batch(
+    fixed.source, jax.random.key(fixed.seed), constants, 0, items, indices
+  )
+  return jax.device_get(jax.jit(draw)(fixed.source.constants, items, indices))
+
+
 def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:
   """Endless numbers drawn on the device; the items fed are ids alone. Raises InputError if they cannot fit."""
   draw = functools.partial(sequence.example, spec=spec, patch=sequence.plan(bank, spec))

@@ -24,9 +24,7 @@ _BEAMS = flags.DEFINE_integer(
   lower_bound=1,
 )  # fmt: skip
 _NBEST = flags.DEFINE_integer('nbest', 1, 'stablehlo: readings of each image, at most --beams.', lower_bound=1)
-_LENGTH = flags.DEFINE_integer('length', None, 'stablehlo: symbols that every reading has.', lower_bound=1)
-_MIN_LENGTH = flags.DEFINE_integer('min_length', 0, 'stablehlo: symbols that it has at least.', lower_bound=0)
-_MAX_LENGTH = flags.DEFINE_integer('max_length', None, 'stablehlo: symbols that it has at most.', lower_bound=1)
+_LENGTHS = command.length_flags('stablehlo: ')
 _ZOOMS = command.zooms_flag()
 
 
@@ -42,12 +40,11 @@ def main(arguments):
     raise InputError('in which format? Give --format=stablehlo, --format=onnx or --format=weights')
   if _FORMAT.value != 'stablehlo':
     holder = {'onnx': 'an ONNX file does', 'weights': 'weights do'}[_FORMAT.value]
-    for flag in (_BEAMS, _NBEST, _LENGTH, _MIN_LENGTH, _MAX_LENGTH, _ZOOMS):
+    for flag in (_BEAMS, _NBEST, *_LENGTHS, _ZOOMS):
       if flag.present:
         part = 'views' if flag is _ZOOMS else 'the beam search'
         raise InputError(f'--{flag.name} is of {part}, which {holder} not hold: leave it out')
-  elif _LENGTH.present and (_MIN_LENGTH.present or _MAX_LENGTH.present):
-    raise InputError('--length sets both ends: give it alone, or --min_length and --max_length')
+  least, most = command.lengths(*_LENGTHS)
 
   from digits_jax.export import writing
 
@@ -55,7 +52,6 @@ def main(arguments):
     write = writing.write_onnx if _FORMAT.value == 'onnx' else writing.write_weights
     print(write(_WORKDIR.value, _OUT.value))
     return
-  least, most = (_LENGTH.value, _LENGTH.value) if _LENGTH.present else (_MIN_LENGTH.value, _MAX_LENGTH.value)
   decoding = {'beams': _BEAMS.value, 'n_best': _NBEST.value, 'min_length': least, 'max_length': most}
   print(writing.write_stablehlo(_WORKDIR.value, _OUT.value, **decoding, zooms=_ZOOMS.value))
 

@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from digits_jax.data import canvas
+from digits_jax.data import canvas, sources
 from digits_jax.errors import InputError
 from digits_jax.reading import evaluation
 from digits_jax.reading.trained import Run
-from digits_jax.training import evaluate
 
 IMAGES = 64
 BATCHES = (1, IMAGES)  # two, so that the batch size really is free
@@ -24,7 +23,7 @@ def draw_images(run: Run) -> np.ndarray:
   if run.left_out:
     return np.random.default_rng(0).uniform(size=(IMAGES, *run.canvas.shape)).astype(np.float32)
   test = evaluation.config_sets(run, run.config)['test']
-  images = evaluate.draw_examples(test, np.arange(IMAGES)).images
+  images = sources.draw_examples(test, np.arange(IMAGES)).images
   if images.shape[1:] == run.canvas.shape:
     return images
   return np.stack([canvas.load(image, run.canvas)[0] for image in images])

@@ -99,8 +99,8 @@ def affine_pool(
 def _activations(windows, gain, offset, maxout):
   """[B, H/p, p, W/q, q, C], of the same dtype."""
   wide = lambda values: values[:, None, None, None, None]
-  affine = windows * wide(gain) + wide(offset)
-  return (nn.relu(affine) if maxout == 1 else affine).astype(windows.dtype)
+  scaled = windows * wide(gain) + wide(offset)
+  return (nn.relu(scaled) if maxout == 1 else scaled).astype(windows.dtype)
 
 
 def _affine_pool_forward(x, gain, offset, window, maxout):
@@ -110,9 +110,7 @@ def _affine_pool_forward(x, gain, offset, window, maxout):
 
 def _affine_pool_backward(window, maxout, residual, d_pooled):
   x, gain, offset, pooled = residual
-  batch, height, width, channels = x.shape
-  p, q = window
-  windows = x.reshape(batch, height // p, p, width // q, q, channels)
+  windows = windows_of(x, window)
   if maxout > 1:
     pooled, d_pooled = jnp.repeat(pooled, maxout, 3), jnp.repeat(d_pooled, maxout, 3)
   spread = lambda values: values[:, :, None, :, None]  # [B, H/p, 1, W/q, 1, C]

@@ -13,16 +13,16 @@ from digits_jax.data import canvas, folder, image_files, sources
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.reading.trained import Run
-from digits_jax.training import evaluate, feeds
+from digits_jax.training import feeds, scoring
 
 
-def score(run: Run, fixed: evaluate.FixedSet) -> dict[str, np.ndarray]:
+def score(run: Run, fixed: sources.FixedSet) -> dict[str, np.ndarray]:
   """The records of a set, with the run's parameters, temperature, decoder and evaluation batch."""
-  scorer = evaluate.make_scorer(run.task, fixed, batch_size=run.config.evaluation.batch_size)
+  scorer = scoring.make_scorer(run.task, fixed, batch_size=run.config.evaluation.batch_size)
   return scorer(run.params, run.temperature)
 
 
-def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[str, evaluate.FixedSet]:
+def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[str, sources.FixedSet]:
   """The test sets of a config, the run's own or another, as this run can read them; or its validation set.
 
   Images of the run's own config are left as they are, whatever their width, as when training ended; others are placed
@@ -40,17 +40,17 @@ def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[st
       f'the test sets of {config.name} are written in {alphabet.symbols!r}, and this run does not know '
       f'{", ".join(map(repr, unknown))}: its alphabet is {run.alphabet.symbols!r}'
     )
-  feed = feeds.of(config)
-  sets = {split: feed.validation(config, alphabet)} if split == 'validation' else feed.tests(config, alphabet)
+  kind = feeds.of(config)
+  sets = {split: kind.validation(config, alphabet)} if split == 'validation' else kind.tests(config, alphabet)
   for name, fixed in sets.items():
     source = fixed.source if alphabet == run.alphabet else _relabelled(fixed.source, alphabet, run.alphabet)
     if config is not run.config:
       source = _placed(source, fixed.seed, run.canvas)
-    sets[name] = evaluate.FixedSet(fixed.name, source, fixed.seed, fixed.examples)
+    sets[name] = sources.FixedSet(fixed.name, source, fixed.seed, fixed.examples)
   return sets
 
 
-def labelled_set(run: Run, path: str) -> evaluate.FixedSet:
+def labelled_set(run: Run, path: str) -> sources.FixedSet:
   """The images that a CSV file names, placed on the run's canvas as the reader does; loaded batch by batch.
 
   Raises InputError where `data.folder.read_labels` does; so does `score`, on an image that cannot be read.
@@ -74,7 +74,7 @@ def labelled_set(run: Run, path: str) -> evaluate.FixedSet:
         batch.labels[i], batch.label_lengths[i] = labels[first + i], lengths[first + i]
     return batch
 
-  return evaluate.FixedSet(str(path), _fed(load), seed=0, examples=examples)
+  return sources.FixedSet(str(path), _fed(load), seed=0, examples=examples)
 
 
 def _relabelled(source: Source, theirs: Alphabet, ours: Alphabet) -> Source:

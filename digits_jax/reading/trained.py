@@ -102,11 +102,11 @@ def _make(path, config, zooms, decoder):
 
 def batch_shapes(config: ConfigDict) -> structs.Batch:
   """The shapes of a batch of one training image."""
-  feed = feeds.of(config)
-  slots = feed.slots(config)
+  kind = feeds.of(config)
+  slots = kind.slots(config)
   shape = lambda *sizes, dtype=jnp.float32: jax.ShapeDtypeStruct((1, *sizes), dtype)
   return structs.Batch(
-    images=shape(*feed.canvas(config).shape),
+    images=shape(*kind.canvas(config).shape),
     labels=shape(slots, dtype=jnp.int32),
     label_lengths=shape(dtype=jnp.int32),
     boxes=shape(slots, 4),

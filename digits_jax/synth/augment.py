@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from digits_jax.conventions import LUMA
 from digits_jax.errors import InputError
 from digits_jax.synth import photo
 from digits_jax.synth.draw import check_between, check_ranges, plus_minus, uniform
 
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma of red, green, blue
 # From RGB to luma and two axes of colour (YIQ), in which a turn changes the hue.
-_YIQ = np.array([GREY, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)])
+_YIQ = np.array([LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)])
 # A turn there, as a map of RGB: one matrix plus cos times another plus sin times a third.
 _LUMA_KEPT, _CHROMA_KEPT, _CHROMA_CROSSED = (
   (np.linalg.inv(_YIQ) @ np.array(turn) @ _YIQ).astype(np.float32)
@@ -125,7 +125,7 @@ def random_convolution(key: jax.Array, image: jax.Array, spec: AugmentSpec) -> j
 def jitter_colours(key: jax.Array, image: jax.Array, spec: AugmentSpec) -> jax.Array:
   """Brightness, contrast, saturation, then hue of image float32[H, W, 3]; what leaves [0, 1] is clipped after each."""
   k_brightness, k_contrast, k_saturation, k_hue = jax.random.split(key, 4)
-  grey = lambda image: _mix(image, (GREY,))
+  grey = lambda image: _mix(image, (LUMA,))
   factor = lambda key, limit: 1 + plus_minus(key, (), limit)
   blend = lambda one, other, share: jnp.clip(other + share * (one - other), 0.0, 1.0)
   if spec.brightness:

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from digits_jax.conventions import LUMA
 from digits_jax.errors import InputError
-from digits_jax.synth.augment import GREY
 from digits_jax.synth.draw import Deck, check_between, check_ranges
 
 
@@ -43,7 +43,7 @@ class GroundSpec:
 def colour(deck: Deck, grey: jax.Array, saturation: float) -> jax.Array:
   """A colour float32[3] of luma `grey`; its chroma has a random direction and up to `saturation`, mostly less."""
   red, green, blue = (deck.normal() for _ in range(3))
-  luma = GREY[0] * red + GREY[1] * green + GREY[2] * blue
+  luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
   red, green, blue = red - luma, green - luma, blue - luma
   # In single numbers: a sum over a vector makes XLA's GPU compiler try every way to fuse it with every pixel behind it.
   direction = jnp.stack([red, green, blue]) / jnp.maximum(jnp.sqrt(red**2 + green**2 + blue**2), 1e-3)

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from digits_jax.conventions import LUMA
 from digits_jax.errors import InputError
 from digits_jax.synth import photo
-from digits_jax.synth.augment import GREY
 from digits_jax.synth.draw import Deck, check_between, check_ranges
 
 BLOCK = 8  # of JPEG
@@ -25,7 +25,7 @@ _CHROMA_TABLE = """17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 9
 _TABLES = np.stack(
   [np.array(table.split(), np.float32).reshape(8, 8) for table in (_LUMA_TABLE, _CHROMA_TABLE, _CHROMA_TABLE)]
 )
-_YCC = np.array([GREY, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
+_YCC = np.array([LUMA, [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,32 +21,32 @@ STILL = {
 }
 
 
-def check(spec: warp.WarpSpec, camera: photo.PhotoSpec) -> None:
+def check(warp_spec: warp.WarpSpec, photo_spec: photo.PhotoSpec) -> None:
   """Raises InputError on ranges that whole images cannot have."""
   for name, still in STILL.items():
-    value = getattr(spec, name)
+    value = getattr(warp_spec, name)
     if value != still:
       raise InputError(
         f'config.synth.warp.{name}={value} is for single digits, and here whole images are trained on: leave it at '
         f'{still}; shift_px, zoom, turn_degrees and shear_degrees move an image'
       )
-  if camera.inversion >= 1:
+  if photo_spec.inversion >= 1:
     raise InputError('config.synth.photo.inversion=1 would train on no image as it is: it must be below 1')
 
 
 def jitter(
-  key: jax.Array, image: jax.Array, spec: warp.WarpSpec, clutter: ClutterSpec, camera: photo.PhotoSpec
+  key: jax.Array, image: jax.Array, warp_spec: warp.WarpSpec, clutter: ClutterSpec, photo_spec: photo.PhotoSpec
 ) -> jax.Array:
   """The image float32[H, W] in [0, 1], moved, with blobs, and exposed as if it were ink; ranges of 0 change nothing."""
   k_move, k_clutter, k_photo = jax.random.split(key, 3)
-  if spec.shift_px or spec.turn_degrees or spec.shear_degrees or tuple(spec.zoom) != (1.0, 1.0):
-    image = move(k_move, image, spec)
-  return photo.expose(k_photo, blobs(k_clutter, image, clutter), camera)
+  if warp_spec.shift_px or warp_spec.turn_degrees or warp_spec.shear_degrees or tuple(warp_spec.zoom) != (1.0, 1.0):
+    image = move(k_move, image, warp_spec)
+  return photo.expose(k_photo, blobs(k_clutter, image, clutter), photo_spec)
 
 
-def move(key: jax.Array, image: jax.Array, spec: warp.WarpSpec) -> jax.Array:
+def move(key: jax.Array, image: jax.Array, warp_spec: warp.WarpSpec) -> jax.Array:
   """The image float32[H, W] after the number's map, about its middle; beyond its edges it goes on as they are."""
-  linear, shift = warp.draw_number_map(key, spec)
+  linear, shift = warp.draw_number_map(key, warp_spec)
   height, width = image.shape
   inverse = warp.invert(linear)
   x = jnp.arange(width)[None, :] - (width - 1) / 2 - shift[0]  # [1, W]

@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.alphabet import Alphabet
+from digits_jax.conventions import SPLITS
 from digits_jax.errors import InputError
 from digits_jax.synth.draw import check_between, one_of_shares
-
-SPLITS = ('train', 'validation', 'test')
 
 
 @dataclasses.dataclass(frozen=True)

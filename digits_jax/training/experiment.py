@@ -20,7 +20,7 @@ from digits_jax.data import sources
 from digits_jax.errors import InputError
 from digits_jax.tasks import views
 from digits_jax.tasks.base import Task
-from digits_jax.training import checks, evaluate, feeds, optim, parallel, states
+from digits_jax.training import checks, feeds, optim, parallel, states
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Experiment:
   alphabet: Alphabet
   task: Task
   train: sources.Source
-  validation: evaluate.FixedSet
-  tests: dict[str, evaluate.FixedSet]
+  validation: sources.FixedSet
+  tests: dict[str, sources.FixedSet]
   schedule: optax.Schedule
   optimiser: optax.GradientTransformation
 
@@ -48,8 +48,8 @@ class Experiment:
     def initial_state():
       key = jax.random.fold_in(jax.random.key(self.config.seed), 2**31 - 1)  # no step has this number
       params = self.task.init(key, self.zero_batch)
-      optim = self.config.optim
-      return states.create(params, self.optimiser, has_average=optim.average_decay > 0, frozen=tuple(optim.frozen))
+      fields = self.config.optim
+      return states.create(params, self.optimiser, has_average=fields.average_decay > 0, frozen=tuple(fields.frozen))
 
     return jax.jit(initial_state)
 
@@ -61,7 +61,7 @@ class Experiment:
 
   def make_train_call(self, steps_per_call: int) -> Callable:
     """`parallel.make_train_call` of all this; it takes `train_constants`."""
-    optim = self.config.optim
+    fields = self.config.optim
     return parallel.make_train_call(
       self.task,
       self.train,
@@ -69,8 +69,8 @@ class Experiment:
       self.schedule,
       batch_size=self.config.batch_size,
       steps_per_call=steps_per_call,
-      average_decay=optim.average_decay,
-      frozen=tuple(optim.frozen),
+      average_decay=fields.average_decay,
+      frozen=tuple(fields.frozen),
     )
 
   def train_constants(self):
@@ -83,7 +83,7 @@ def build(config: ConfigDict) -> Experiment:
   checks.check(config)
   checks.check_decoder(config)
   parallel.check_batch_size(config.batch_size, 'config.batch_size')
-  alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
+  alphabet, kind = Alphabet(config.alphabet), feeds.of(config)
   schedule = optim.make_schedule(
     config.optim.schedule,
     learning_rate=config.optim.learning_rate,
@@ -103,9 +103,9 @@ def build(config: ConfigDict) -> Experiment:
     config=config,
     alphabet=alphabet,
     task=make_task(config, alphabet),
-    train=feed.train(config, alphabet),
-    validation=feed.validation(config, alphabet),
-    tests=feed.tests(config, alphabet),
+    train=kind.train(config, alphabet),
+    validation=kind.validation(config, alphabet),
+    tests=kind.tests(config, alphabet),
     schedule=schedule,
     optimiser=optimiser,
   )
@@ -139,10 +139,10 @@ def build_source(config: ConfigDict, split: str, *, test: str = 'test') -> tuple
   Raises InputError as `build` does.
   """
   checks.check(config)
-  alphabet, feed = Alphabet(config.alphabet), feeds.of(config)
+  alphabet, kind = Alphabet(config.alphabet), feeds.of(config)
   if split == 'train':
-    return feed.train(config, alphabet), config.seed
-  fixed = feed.validation(config, alphabet) if split == 'validation' else feed.tests(config, alphabet)[test]
+    return kind.train(config, alphabet), config.seed
+  fixed = kind.validation(config, alphabet) if split == 'validation' else kind.tests(config, alphabet)[test]
   return fixed.source, fixed.seed
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from digits_jax import charts, drawing
 from digits_jax.alphabet import Alphabet
-from digits_jax.training import evaluate, logbook, loop, rundir, states, temperature
+from digits_jax.data import sources
+from digits_jax.training import logbook, loop, rundir, scoring, states, temperature
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
 
@@ -26,9 +27,9 @@ def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoin
   fitted = temperature.fit(experiment.task, experiment.validation, params, batch_size=batch_size)
   tests, records = {}, {}
   for name, fixed in experiment.tests.items():
-    score = evaluate.make_scorer(experiment.task, fixed, batch_size=batch_size)
+    score = scoring.make_scorer(experiment.task, fixed, batch_size=batch_size)
     records[name] = score(params, fitted.temperature)
-    tests[name] = {'set': fixed.name, 'seed': fixed.seed} | evaluate.summarise(records[name])
+    tests[name] = {'set': fixed.name, 'seed': fixed.seed} | scoring.summarise(records[name])
   result = {
     'config': config.name,
     'steps': int(state.step),
@@ -53,7 +54,7 @@ def draw(experiment: Experiment, workdir: pathlib.Path, records: dict[str, dict[
   config, plots = experiment.config, workdir / 'plots'
   plots.mkdir(exist_ok=True)
   charts.curves(plots / 'curves.png', logbook.read_metrics(workdir / 'metrics.jsonl'))
-  curves = {name: evaluate.accuracy_coverage(of_set) for name, of_set in records.items() if 'confidence' in of_set}
+  curves = {name: scoring.accuracy_coverage(of_set) for name, of_set in records.items() if 'confidence' in of_set}
   if curves:
     charts.coverage(plots / 'coverage.png', curves)
   for name, of_set in records.items():
@@ -61,15 +62,15 @@ def draw(experiment: Experiment, workdir: pathlib.Path, records: dict[str, dict[
 
 
 def draw_sheet(
-  path: pathlib.Path, fixed: evaluate.FixedSet, records: dict[str, np.ndarray], alphabet: Alphabet, limit: int
+  path: pathlib.Path, fixed: sources.FixedSet, records: dict[str, np.ndarray], alphabet: Alphabet, limit: int
 ) -> None:
   """A sheet of at most `limit` images of a set, with what was read: errors first, the most confident foremost."""
-  order = evaluate.errors_first(records)[:limit]
+  order = scoring.errors_first(records)[:limit]
   counted = np.asarray(records['is_right'])[np.asarray(records['mask'], bool)]
   decode = lambda labels, lengths: [alphabet.decode(labels[i], lengths[i]) for i in order]
   drawing.readings_sheet(
     path,
-    evaluate.draw_examples(fixed, order).images,
+    sources.draw_examples(fixed, order).images,
     decode(records['labels'], records['label_length']),
     decode(records['predicted'], records['predicted_length']),
     limit=limit,

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.training import blanks, evaluate, logbook, parallel, profile, rundir, states, stopping, transfer
+from digits_jax.training import blanks, logbook, parallel, profile, rundir, scoring, states, stopping, transfer
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
 
@@ -61,7 +61,7 @@ def train(
       why = f', after config.selection.patience={config.selection.patience} evaluations without improvement'
       print(f'nothing is left to train: the run ended at step {step}{why * (step < config.steps)}', flush=True)
     return None
-  score = evaluate.make_scorer(experiment.task, experiment.validation, batch_size=config.evaluation.batch_size)
+  score = scoring.make_scorer(experiment.task, experiment.validation, batch_size=config.evaluation.batch_size)
   steps_per_call = parallel.choose_steps_per_call(config.steps_per_call)
   call, constants = experiment.make_train_call(steps_per_call), experiment.train_constants()
   book = logbook.Logbook(
@@ -99,7 +99,7 @@ def train(
         progress = states.forget_sums(progress)
       is_best = False
       if step == pause and (step % config.eval_every == 0 or step == config.steps):
-        summary = evaluate.summarise(score(states.reading_params(state)))
+        summary = scoring.summarise(score(states.reading_params(state)))
         progress, is_best = decide(progress, step, summary, config)
         book.validation(step, summary)
       is_complete = is_over(step, progress, config)

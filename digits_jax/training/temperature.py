@@ -12,8 +12,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from digits_jax.data import sources
 from digits_jax.tasks.base import Params, Task, divide
-from digits_jax.training import evaluate
+from digits_jax.training import scoring
 
 BOUNDS = (0.1, 10.0)  # where the search stays: a set that is read without an error would have temperature 0
 _GRID = 41  # temperatures of the first look, evenly spaced on a log scale; 1 is the middle one
@@ -31,18 +32,18 @@ class Fit(NamedTuple):
   loss_after: float
 
 
-def fit(task: Task, fixed: evaluate.FixedSet, params: Params, *, batch_size: int) -> Fit:
+def fit(task: Task, fixed: sources.FixedSet, params: Params, *, batch_size: int) -> Fit:
   """The temperature that minimises the mean loss of a set. Outputs are computed once, on all devices.
 
   Every process gets all outputs and searches for itself: same numbers, same search, same temperature.
   """
   keep = dataclasses.replace(task, score=_keep)
-  kept = evaluate.make_scorer(keep, fixed, batch_size=batch_size)(params)
+  kept = scoring.make_scorer(keep, fixed, batch_size=batch_size)(params)
   outputs, batch = jax.device_put((kept['outputs'], kept['batch']), jax.local_devices()[0])
 
   def mean_loss(temperature):
     losses = _losses(outputs, batch, np.float32(temperature), score=task.score)
-    return evaluate.mean_loss(np.asarray(losses), kept['mask'])
+    return scoring.mean_loss(np.asarray(losses), kept['mask'])
 
   temperature = minimise(mean_loss)
   return Fit(temperature, mean_loss(1.0), mean_loss(temperature))

@@ -40,7 +40,7 @@ def compare(workdir):
 
   from digits_jax import metrics
   from digits_jax.reading import evaluation, trained
-  from digits_jax.training import evaluate
+  from digits_jax.training import scoring
 
   scorers, seconds = {}, {decoder: [] for decoder in DECODERS}
   for decoder in DECODERS:
@@ -48,7 +48,7 @@ def compare(workdir):
     if _DATA_DIR.value:
       opened.config.data.data_dir = _DATA_DIR.value
     fixed = evaluation.config_sets(opened, opened.config)['test']
-    scorers[decoder] = evaluate.make_scorer(opened.task, fixed, batch_size=opened.config.evaluation.batch_size)
+    scorers[decoder] = scoring.make_scorer(opened.task, fixed, batch_size=opened.config.evaluation.batch_size)
   records = {decoder: score(opened.params) for decoder, score in scorers.items()}  # compiled now
   for _ in range(ROUNDS):
     for decoder, score in scorers.items():

@@ -10,7 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from digits_jax import drawing
-from digits_jax.training import checkpoint, evaluate, experiment, loop, rundir, states
+from digits_jax.data import sources
+from digits_jax.training import checkpoint, experiment, loop, rundir, scoring, states
 
 COUNT = 24
 
@@ -24,11 +25,11 @@ def main(workdir, out):
   state, _ = loop.start(built, checkpoints)
   params = checkpoints.restore_best(states.reading_params(state))
   fixed = built.tests['test']
-  records = evaluate.make_scorer(built.task, fixed, batch_size=COUNT)(params)
+  records = scoring.make_scorer(built.task, fixed, batch_size=COUNT)(params)
   decode = built.alphabet.decode
   truths = [decode(row, length) for row, length in zip(records['labels'], records['label_length'], strict=True)]
   reads = [decode(row, length) for row, length in zip(records['predicted'], records['predicted_length'], strict=True)]
-  images = evaluate.draw_examples(fixed, np.arange(COUNT)).images
+  images = sources.draw_examples(fixed, np.arange(COUNT)).images
   drawing.readings_sheet(out, images, truths, reads, title=f'the first {COUNT} of {fixed.name}')
 
 

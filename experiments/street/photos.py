@@ -30,11 +30,11 @@ def main(arguments):
     raise InputError('which runs? Give their directories')
 
   from digits_jax import metrics
-  from digits_jax.data import epochs, svhn, svhn_crops
+  from digits_jax.data import epochs, sources, svhn, svhn_crops
   from digits_jax.data.crop import CropSpec
   from digits_jax.reading import evaluation, trained
   from digits_jax.synth.augment import AugmentSpec, augment
-  from digits_jax.training import evaluate, finish
+  from digits_jax.training import finish, scoring
 
   selection = svhn.select(_DATA_DIR.value, (_SPLIT.value,), 'all', validation_frac=0.1, seed=0, max_digits=0)
   slots = max(map(len, selection.texts))
@@ -51,9 +51,9 @@ def main(arguments):
     size = opened.canvas.height
     middle = functools.partial(augment, spec=AugmentSpec(size=size, window=(WINDOW, WINDOW)))
     source = epochs.source(numbers, middle, batch_size=1, seed=None, keep='host')
-    fixed = evaluate.FixedSet(_SPLIT.value, source, 0, len(numbers))
+    fixed = sources.FixedSet(_SPLIT.value, source, 0, len(numbers))
     records = evaluation.score(opened, fixed)
-    figures = metrics.describe(evaluate.summarise(records), opened.temperature)
+    figures = metrics.describe(scoring.summarise(records), opened.temperature)
     print(f'{name}, step {opened.step}: {figures}', flush=True)
     if _SHEET.value and name == arguments[-1]:
       finish.draw_sheet(pathlib.Path(_SHEET.value), fixed, records, opened.alphabet, min(SHEET, len(numbers)))

@@ -15,11 +15,11 @@ def main(arguments):
     raise InputError('which run? Give its directory')
 
   from digits_jax import metrics
-  from digits_jax.data import epochs, svhn, svhn_crops
+  from digits_jax.data import epochs, sources, svhn, svhn_crops
   from digits_jax.data.crop import CropSpec
   from digits_jax.reading import evaluation, trained
   from digits_jax.synth.augment import AugmentSpec, augment
-  from digits_jax.training import evaluate
+  from digits_jax.training import scoring
 
   opened = trained.load(arguments[0])
   config = opened.config
@@ -37,8 +37,8 @@ def main(arguments):
   window = (size / photos.crop_px,) * 2
   middle = functools.partial(augment, spec=AugmentSpec(size=size, window=window))
   source = epochs.source(numbers, middle, batch_size=1, seed=None, keep='host')
-  records = evaluation.score(opened, evaluate.FixedSet('trained on', source, 0, len(numbers)))
-  print(metrics.describe(evaluate.summarise(records), opened.temperature))
+  records = evaluation.score(opened, sources.FixedSet('trained on', source, 0, len(numbers)))
+  print(metrics.describe(scoring.summarise(records), opened.temperature))
 
 
 if __name__ == '__main__':

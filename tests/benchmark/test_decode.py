@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from digits_jax.benchmark import decode, decoders, report, timing
+from digits_jax.data import sources
 from digits_jax.errors import InputError
 from digits_jax.reading import trained
-from digits_jax.training import evaluate, experiment, weights
+from digits_jax.training import experiment, weights
 from tests.export import runs
 
 
@@ -45,9 +46,9 @@ def test_logits_of_a_trained_run_are_those_of_its_test_images(tmp_path):
   logits = decode.trained_logits(tmp_path / 'run', 3)
   opened = trained.load(tmp_path / 'run')
   source, seed = experiment.build_source(config, 'test')
-  fixed = evaluate.FixedSet('test', source, seed, 3)
+  fixed = sources.FixedSet('test', source, seed, 3)
   for i in range(3):
-    wanted = opened.task.predict(opened.params, evaluate.draw_examples(fixed, [i]).images)['logits']
+    wanted = opened.task.predict(opened.params, sources.draw_examples(fixed, [i]).images)['logits']
     np.testing.assert_allclose(logits[i], wanted[0], rtol=1e-4, atol=1e-4)
   with pytest.raises(InputError, match='test images: lower --sequences'):
     decode.trained_logits(tmp_path / 'run', config.tests.test.examples + 1)

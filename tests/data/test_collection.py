@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import canvas, collection, folder, image_files
+from digits_jax.conventions import SPLITS
+from digits_jax.data import canvas, collection, image_files
 from digits_jax.errors import InputError
 
 SPEC = canvas.CanvasSpec(height=16, width=32, ink=1, ink_px=(4.0, 14.0))
@@ -43,7 +44,7 @@ def load(path, **changes):
 
 
 def by_split(found):
-  return [{image.tobytes() for image in found.select(split)[0]} for split in folder.SPLITS]
+  return [{image.tobytes() for image in found.select(split)[0]} for split in SPLITS]
 
 
 def test_images_are_placed_as_a_reader_places_them(made):
@@ -85,7 +86,7 @@ def test_shares(made):
   counts = np.bincount(collection.split_by_hash(hashes, seed=3, held_out=(0.1, 0.3)))
   np.testing.assert_allclose(counts, [3000, 500, 1500], atol=110)
   for wrong in ((0.5, 0.5), (0.0, 0.1), (0.1,)):
-    with pytest.raises(InputError, match=r'config\.data\.held_out: .* are no shares of validation and test'):
+    with pytest.raises(InputError, match=r'config\.data\.held_out: .* must be two shares above 0'):
       collection.split_by_hash(hashes, seed=3, held_out=wrong)
 
 
@@ -102,7 +103,7 @@ def test_given_splits_and_the_report(tmp_path):
   with pytest.raises(InputError, match=r'^1 of 62 images cannot be read: .*broken\.png .*--config\.data\.skip_unread'):
     load(path)
   found = load(path, skips_unreadable=True)
-  assert [len(found.select(split)[1]) for split in folder.SPLITS] == [50, 6, 5]
+  assert [len(found.select(split)[1]) for split in SPLITS] == [50, 6, 5]
   assert set(found.select('validation')[1]) == {name.split('_')[0] for name in names[50:56]}
   texts = [name.split('_')[0] for name in names] + [names[0].split('_')[0]]
   lines = collection.report(found, 'DIR').splitlines()

@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw
 
 from configs import mnist as mnist_config
 from digits_jax.alphabet import Alphabet
+from digits_jax.conventions import SPLITS
 from digits_jax.data import glyphs, own_digits, sources
 from digits_jax.errors import InputError
 from digits_jax.training import experiment
@@ -94,7 +95,7 @@ def test_what_has_mnists_form_stays_as_it_is(tmp_path):
   bare = write_csv(tmp_path / 'b.csv', rows[::-1])
   for path in (with_names, bare):
     options = OPTIONS | {'kind': 'csv'}
-    parts = [own_digits.load(str(path), split=split, **options) for split in own_digits.SPLITS]
+    parts = [own_digits.load(str(path), split=split, **options) for split in SPLITS]
     found = {(int(label), image.tobytes()) for part in parts for label, image in zip(*part[1::-1], strict=True)}
     assert found == {(label, image.tobytes()) for label, image in rows}
   assert parts[0].origins[0].startswith(f'{bare}, row ')
@@ -103,7 +104,7 @@ def test_what_has_mnists_form_stays_as_it_is(tmp_path):
 def test_a_folder_is_a_bank(folder):
   banks = {
     split: glyphs.load('folder', split=split, alphabet=Alphabet(), path=str(folder), held_out=(0.2, 0.2))
-    for split in own_digits.SPLITS
+    for split in SPLITS
   }
   counts = np.array([bank.counts[0] for bank in banks.values()])
   assert counts.shape == (3, 10) and counts.min() == 1 and (counts.sum(0) == 6).all() and counts[0].mean() > 2.5
@@ -130,13 +131,13 @@ def test_copies_stay_together_and_splits_depend_on_the_images_and_the_seed(tmp_p
         tmp_path / digit / 'more' / f'{11 - i}.png'
       )
   load = lambda split, **changes: own_digits.load(str(tmp_path), split=split, **(OPTIONS | changes))
-  sets = [{image.tobytes() for image in load(split).images} for split in own_digits.SPLITS]
+  sets = [{image.tobytes() for image in load(split).images} for split in SPLITS]
   expected = {own_digits.normalise(image).tobytes() for all_of_it in images.values() for image in all_of_it}
   assert set.union(*sets) == expected and sum(map(len, sets)) == len(expected) > 100  # none in two
-  assert sum(len(load(split).images) for split in own_digits.SPLITS) == 240
+  assert sum(len(load(split).images) for split in SPLITS) == 240
   assert {image.tobytes() for image in load('test', seed=1).images} != sets[2]
   (tmp_path / '3' / '0.png').rename(tmp_path / '3' / 'zz.png')
-  assert [{image.tobytes() for image in load(split).images} for split in own_digits.SPLITS] == sets
+  assert [{image.tobytes() for image in load(split).images} for split in SPLITS] == sets
 
 
 def test_no_image_changes_sides_when_others_are_added():
@@ -207,7 +208,7 @@ def test_nothing_there(tmp_path):
     with pytest.raises(InputError, match=message):
       own_digits.load(path, split='train', **(OPTIONS | {'kind': kind}))
   none = own_digits.Digits(np.zeros((0, 28, 28)), np.zeros(0), ())
-  with pytest.raises(InputError, match=r'config.data.held_out: \(0.5, 0.5\) are no shares'):
+  with pytest.raises(InputError, match=r'config.data.held_out: \(0.5, 0.5\) must be two shares'):
     own_digits.split_classes(none, seed=0, held_out=(0.5, 0.5), where='')
 
 
@@ -220,7 +221,7 @@ def test_training_draws_from_them_and_says_so(folder):
   train = banks[0]
   report = f'train: {len(train.images)} glyphs of 10 symbols in 1 style: {folder}\nchecksum of the glyphs of train: '
   assert built.train.report.startswith(report) and built.tests['test'].name == 'strings-v1 (own glyphs)'
-  again = [sources.report(bank, split, str(folder)) for bank, split in zip(banks, own_digits.SPLITS, strict=True)]
+  again = [sources.report(bank, split, str(folder)) for bank, split in zip(banks, SPLITS, strict=True)]
   assert ''.join(again) == built.report and built.report.count('checksum') == 3
   again = again[0]
   changed = train.images.copy()

@@ -15,11 +15,11 @@ from configs import fonts
 from digits_jax import command
 from digits_jax import evaluate as evaluate_command
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import canvas, image_files
+from digits_jax.data import canvas, image_files, sources
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.reading import evaluation, reader, trained
-from digits_jax.training import checkpoint, evaluate, experiment, finish, loop, rundir
+from digits_jax.training import checkpoint, experiment, finish, loop, rundir, scoring
 from tests.reading import runs
 
 pytestmark = pytest.mark.slow  # of a run that is trained first
@@ -76,7 +76,7 @@ def own(run):
 def stored(run, own):
   """The records of the run's own set with images of 8 bits, as PNG files have them: parameters that were not learnt
   are in doubt between several readings, and rounding may decide."""
-  batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
+  batch = sources.draw_examples(own[0], np.arange(EXAMPLES))
   batch = batch.replace(images=np.rint(batch.images * 255) / np.float32(255))
 
   def feed(step, first, count):  # behind the last one again the last
@@ -109,14 +109,14 @@ def labels_of(alphabet, batch):
 def test_the_runs_own_sets_give_its_result(finished, run, own):
   result = json.loads((finished / 'result.json').read_text())
   fixed, records = own
-  figures = json.loads(json.dumps({'set': fixed.name, 'seed': fixed.seed} | evaluate.summarise(records)))
+  figures = json.loads(json.dumps({'set': fixed.name, 'seed': fixed.seed} | scoring.summarise(records)))
   assert figures == result['tests']['test']
   assert len(set(texts(run, records))) > 5  # or equal figures would say little
 
 
 @pytest.mark.slow
 def test_png_files_of_the_same_numbers_give_the_same_texts(run, own, stored, tmp_path):
-  batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
+  batch = sources.draw_examples(own[0], np.arange(EXAMPLES))
   path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))
   again = evaluation.score(run, evaluation.labelled_set(run, path))
   assert texts(run, again) == texts(run, stored)
@@ -135,8 +135,8 @@ def test_png_files_of_the_same_numbers_give_the_same_texts(run, own, stored, tmp
 def test_images_of_another_size_are_placed_as_the_reader_does(run, tmp_path):
   config = tiny(**{'tests.test.synth.layout.height': 48, 'tests.test.synth.layout.width': 80})
   fixed = evaluation.config_sets(run, config)['test']
-  drawn = evaluate.draw_examples(evaluate.FixedSet('', own_source(config), 2, 4), np.arange(4))
-  placed = evaluate.draw_examples(fixed, np.arange(4))
+  drawn = sources.draw_examples(sources.FixedSet('', own_source(config), 2, 4), np.arange(4))
+  placed = sources.draw_examples(fixed, np.arange(4))
   assert drawn.images.shape[1:3] == (48, 80) and placed.images.shape[1:] == run.canvas.shape
   for image, small in zip(drawn.images, placed.images, strict=True):
     np.testing.assert_allclose(small, canvas.load(image, run.canvas)[0], atol=1e-5)
@@ -160,7 +160,7 @@ def test_labels_become_the_runs_classes(run, own):
   config = tiny(alphabet='9876543210')
   # Both eight at a time: one image at a time is another program, which differs in the last bit on some CPUs.
   ours = evaluation.config_sets(run, config)['test'].source.feed(0, 0, 8)
-  theirs = evaluate.draw_examples(evaluate.FixedSet('', own_source(config), 2, 8), np.arange(8))
+  theirs = sources.draw_examples(sources.FixedSet('', own_source(config), 2, 8), np.arange(8))
   assert labels_of(run.alphabet, ours) == labels_of(Alphabet('9876543210'), theirs)
   assert (ours.labels != theirs.labels).any()
   run.alphabet.check(ours.labels, ours.label_lengths)
@@ -189,14 +189,14 @@ def call(monkeypatch, capsys):
 
 
 def test_the_command(call, finished, run, own, stored, tmp_path):
-  batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
+  batch = sources.draw_examples(own[0], np.arange(EXAMPLES))
   path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))
   out, sheet = tmp_path / 'figures.json', tmp_path / 'sheet.png'
   code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', f'--out={out}', f'--sheet={sheet}')
   assert code == 0, complaint
   written = json.loads(out.read_text())
   assert (written['step'], written['temperature'], written['zooms']) == (0, run.temperature, [])
-  figures, wanted = written['tests']['labels'], json.loads(json.dumps(evaluate.summarise(stored)))
+  figures, wanted = written['tests']['labels'], json.loads(json.dumps(scoring.summarise(stored)))
   assert figures['set'] == str(path)
   for name in ('sequence_accuracy', 'character_error_rate', 'by_length', 'n_best_accuracy', 'loss', 'examples'):
     assert figures[name] == wanted[name], name
@@ -232,8 +232,8 @@ def test_the_validation_set_is_that_of_training(call, finished, run, tmp_path):
   code, said, complaint = call(f'--workdir={finished}', '--validation', f'--out={tmp_path / "figures.json"}')
   assert code == 0, complaint
   built = experiment.build(run.config)
-  score = evaluate.make_scorer(run.task, built.validation, batch_size=run.config.evaluation.batch_size)
-  wanted = json.loads(json.dumps(evaluate.summarise(score(run.params, run.temperature))))
+  score = scoring.make_scorer(run.task, built.validation, batch_size=run.config.evaluation.batch_size)
+  wanted = json.loads(json.dumps(scoring.summarise(score(run.params, run.temperature))))
   figures = json.loads((tmp_path / 'figures.json').read_text())['tests']
   assert figures == {'validation': {'set': 'validation', 'seed': 1} | wanted}
   assert said.startswith('validation (validation): ')
@@ -245,7 +245,7 @@ def test_greedy_reading_of_a_run_that_was_scored_by_the_beam_search(call, finish
   assert code == 0, complaint
   written = json.loads(out.read_text())
   figures = written['tests']['test']
-  batch = evaluate.draw_examples(own[0], np.arange(EXAMPLES))
+  batch = sources.draw_examples(own[0], np.arange(EXAMPLES))
   paths = np.asarray(run.task.predict(run.params, batch.images)['logits']).argmax(-1)  # [20, T]
   merged = [[c for c, before in zip(path, [0, *path[:-1]], strict=True) if c and c != before] for path in paths]
   found = [run.alphabet.decode(np.array(classes), len(classes)) for classes in merged]

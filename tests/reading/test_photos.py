@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from configs import fonts
-from digits_jax.data import image_files
+from digits_jax.data import image_files, sources
 from digits_jax.reading import evaluation, reader, trained
-from digits_jax.training import evaluate
 from tests.reading import runs
 
 SIZE = 32
@@ -37,7 +36,7 @@ def test_files_arrays_and_labelled_files(run, tmp_path):
 
 
 def test_grey_numbers_of_another_config_are_shown_in_colour(run):
-  batch = evaluate.draw_examples(evaluation.config_sets(run, fonts.get_config('tiny'))['test'], np.arange(3))
+  batch = sources.draw_examples(evaluation.config_sets(run, fonts.get_config('tiny'))['test'], np.arange(3))
   assert batch.images.shape == (3, SIZE, SIZE, 3)
   np.testing.assert_array_equal(batch.images[..., 0], batch.images[..., 2])
   assert batch.images.std() > 0.05 and batch.labels.any(1).all()

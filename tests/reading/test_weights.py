@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from digits_jax import Reader
+from digits_jax.data import sources
 from digits_jax.errors import InputError
 from digits_jax.export import writing
 from digits_jax.reading import evaluation, trained
@@ -125,14 +126,14 @@ def test_files_of_another_kind(tmp_path, written, monkeypatch):
 @pytest.mark.slow
 def test_the_shipped_one_reads_house_numbers():
   from configs import street
-  from digits_jax.training import evaluate, experiment
+  from digits_jax.training import experiment
 
   shipped = Reader.load()
   assert weights.SHIPPED.stat().st_size < 4e6
   config = street.get_config()
   assert shipped.run.canvas.shape == (config.scene.size, config.scene.size, 3)
   fixed = experiment.build(config).tests['test']  # shipped faces, numbers never trained on
-  batch = evaluate.draw_examples(fixed, np.arange(64))
+  batch = sources.draw_examples(fixed, np.arange(64))
   labels = zip(batch.labels, batch.label_lengths, strict=True)
   right = sum(
     reading.text == shipped.run.alphabet.decode(*label)

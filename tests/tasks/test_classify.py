@@ -10,7 +10,7 @@ from digits_jax import confidence, metrics, structs
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.tasks import classify
-from digits_jax.training import evaluate
+from digits_jax.training import scoring
 
 ALPHABET = Alphabet()
 RNG = np.random.default_rng(0)
@@ -62,7 +62,7 @@ def test_score():
   np.testing.assert_allclose(records['confidence'], 0.4, rtol=1e-5)
   np.testing.assert_allclose(np.exp(-records['loss']), [0.4, 0.3, 0.1, 0.08, 0.03], rtol=1e-5)
   assert set(metrics.RECORDS) | set(confidence.RECORDS) <= set(records) | {'mask', 'label_length'}
-  summary = evaluate.summarise(records | {'mask': np.ones(5, bool), 'label_length': np.ones(5, int)})
+  summary = scoring.summarise(records | {'mask': np.ones(5, bool), 'label_length': np.ones(5, int)})
   assert summary['sequence_accuracy'] == 0.2 and summary['interval'] == list(metrics.wilson(1, 5))
   assert summary['top_5_accuracy'] == 0.8 and summary['n_best_accuracy'] == {'1': 0.2, '2': 0.4, '3': 0.6}
 

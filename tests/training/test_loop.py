@@ -12,7 +12,7 @@ import pytest
 from digits_jax import drawing
 from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, evaluate, loop, parallel, states
+from digits_jax.training import checkpoint, loop, parallel, scoring, states
 from tests.training import runs, toy
 
 
@@ -182,8 +182,8 @@ def test_the_best_checkpoint_is_the_best_by_validation_and_the_test_uses_it(tmp_
   assert (params is state.averaged) == bool(decay)
   stored = checkpoint.Checkpoints(tmp_path).restore_best(params)
   jax.tree.map(np.testing.assert_array_equal, stored, params)
-  records = evaluate.make_scorer(built.task, built.tests['test'], batch_size=7)(params, result['temperature'])
-  figures = evaluate.summarise(records)
+  records = scoring.make_scorer(built.task, built.tests['test'], batch_size=7)(params, result['temperature'])
+  figures = scoring.summarise(records)
   assert result['tests']['test']['loss'] == pytest.approx(figures.pop('loss'))
   assert {name: result['tests']['test'][name] for name in figures} == json.loads(json.dumps(figures))
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from configs import fonts, own, street, svhn
-from digits_jax.data import image_files, svhn_builder
+from digits_jax.data import image_files, sources, svhn_builder
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, evaluate, experiment, finish, logbook, loop, rundir
+from digits_jax.training import checkpoint, experiment, finish, logbook, loop, rundir
 from tests.data import made_svhn
 from tests.training import runs, toy
 
@@ -55,7 +55,7 @@ def test_the_real_model_in_two_parts_equals_a_whole_one(tmp_path):
   for synth in (config.synth, config.tests.test.synth):
     synth.number.update(min_length=1, max_length=2)
     synth.layout.update(height=32, width=64)
-  validation = evaluate.FixedSet('validation', toy.source(side=32), 1, 12)
+  validation = sources.FixedSet('validation', toy.source(side=32), 1, 12)
   assert_two_parts_equal_a_whole(tmp_path, dataclasses.replace(experiment.build(config), validation=validation))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, stopping
+from digits_jax.training import scoring, stopping
 
 OPTIONS = {
   'metric': 'sequence_accuracy',
@@ -16,7 +16,7 @@ OPTIONS = {
 
 
 # What validation says of three readings, by the code that a run evaluates with.
-SUMMARY = evaluate.summarise(
+SUMMARY = scoring.summarise(
   {'mask': np.ones(3, bool), 'label_length': np.ones(3, int), 'is_right': np.array([True, True, False])}
   | {'edit_distance': np.array([0, 0, 1]), 'position_hits': np.array([1, 1, 0]), 'is_empty': np.zeros(3, bool)}
   | {'is_feasible': np.ones(3, bool), 'loss': np.ones(3), 'confidence': np.array([0.9, 0.8, 0.3])}

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from digits_jax.training import evaluate, parallel, temperature
+from digits_jax.data import sources
+from digits_jax.training import parallel, scoring, temperature
 from tests.training import toy
 
 
@@ -55,7 +56,7 @@ TASK = dataclasses.replace(toy.build(toy.get_config()).task, predict=predict)
 
 
 def fixed(examples, share_masked=0.0):
-  return evaluate.FixedSet('toy', toy.source(share_masked), seed=1, examples=examples)
+  return sources.FixedSet('toy', toy.source(share_masked), seed=1, examples=examples)
 
 
 @pytest.mark.parametrize('sureness', [0.5, 3.0])
@@ -69,8 +70,8 @@ def test_the_fit_finds_how_much_too_sure_outputs_are(sureness):
 def test_the_fit_is_the_lowest_mean_loss_of_the_examples_that_count(batch_size):
   some = fixed(11, share_masked=0.5)
   found = temperature.fit(TASK, some, np.float32(3), batch_size=batch_size)
-  score = evaluate.make_scorer(TASK, some, batch_size=4)
-  loss = lambda t: evaluate.summarise(score(np.float32(3), t))['loss']
+  score = scoring.make_scorer(TASK, some, batch_size=4)
+  loss = lambda t: scoring.summarise(score(np.float32(3), t))['loss']
   assert found.loss_before == pytest.approx(loss(1.0), rel=1e-6)
   assert found.loss_after == pytest.approx(loss(found.temperature), rel=1e-6)
   assert found.loss_after < min(loss(found.temperature * factor) for factor in (0.2, 0.98, 1.02, 5))

@@ -15,9 +15,10 @@ import optax
 from configs import fonts
 from digits_jax import metrics, structs
 from digits_jax.alphabet import Alphabet
+from digits_jax.data import sources
 from digits_jax.data.sources import Source
 from digits_jax.tasks.base import Task
-from digits_jax.training import evaluate, optim
+from digits_jax.training import optim
 from digits_jax.training.experiment import Experiment
 
 SLOTS, SIDE = 2, 6
@@ -46,8 +47,8 @@ def build(config) -> Experiment:
     alphabet=Alphabet(config.alphabet),
     task=Task(init, loss, predict, score, table),
     train=source(0.3, feed=_announced),
-    validation=evaluate.FixedSet('validation', source(), 1, config.validation.examples),
-    tests={'test': evaluate.FixedSet('toy-v1', source(), 2, config.tests.test.examples)},
+    validation=sources.FixedSet('validation', source(), 1, config.validation.examples),
+    tests={'test': sources.FixedSet('toy-v1', source(), 2, config.tests.test.examples)},
     schedule=schedule,
     optimiser=optimiser,
   )

@@ -13,10 +13,10 @@ from ml_collections import ConfigDict
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import collection, epochs
 from digits_jax.data.canvas import CanvasSpec
-from digits_jax.data.sources import Source
+from digits_jax.data.sources import FixedSet, Source
 from digits_jax.errors import InputError
 from digits_jax.synth import clutter, jitter, photo, warp
-from digits_jax.training.evaluate import FixedSet
+from digits_jax.training.feeds import common
 
 
 def canvas(config: ConfigDict) -> CanvasSpec:
@@ -51,9 +51,8 @@ def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
 
 def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
   """At most config.tests.test.examples of the images for the test."""
-  if list(config.tests) != ['test']:
-    raise InputError(f'config.tests: source folder has one test set, `test`, not {", ".join(config.tests)}')
-  return {'test': _fixed(config, alphabet, 'test', config.tests.test.name, config.tests.test)}
+  test = common.only_test(config)
+  return {'test': _fixed(config, alphabet, 'test', test.name, test)}
 
 
 def _fixed(config, alphabet, split, name, fields):

@@ -12,10 +12,11 @@ from ml_collections import ConfigDict
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import fields, sources
 from digits_jax.data.canvas import CanvasSpec
+from digits_jax.data.sources import FixedSet
 from digits_jax.errors import InputError
 from digits_jax.synth import background, camera, number, paint, scene
 from digits_jax.synth.augment import AugmentSpec
-from digits_jax.training.evaluate import FixedSet
+from digits_jax.training.feeds import common
 
 
 def canvas(config: ConfigDict) -> CanvasSpec:
@@ -42,9 +43,7 @@ def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
 
 def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
   """The same from the faces and numbers of the test."""
-  if list(config.tests) != ['test']:
-    raise InputError(f'config.tests: source street has one test set, `test`, not {", ".join(config.tests)}')
-  test = config.tests.test
+  test = common.only_test(config)
   source = _source(config, alphabet, 'test', AugmentSpec())
   return {'test': FixedSet(test.name, source, test.seed, test.examples)}
 

@@ -12,10 +12,10 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.data import epochs, svhn, svhn_crops
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.data.crop import CropSpec
-from digits_jax.data.sources import Source
+from digits_jax.data.sources import FixedSet, Source
 from digits_jax.errors import InputError
 from digits_jax.synth.augment import AugmentSpec, augment
-from digits_jax.training.evaluate import FixedSet
+from digits_jax.training.feeds import common
 
 
 def canvas(config: ConfigDict) -> CanvasSpec:
@@ -43,9 +43,7 @@ def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
 
 def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
   """SVHN's test split, or the first config.tests.test.examples of it by their hashes."""
-  if list(config.tests) != ['test']:
-    raise InputError(f'config.tests: source svhn has one test set, `test`, not {", ".join(config.tests)}')
-  test = config.tests.test
+  test = common.only_test(config)
   return {'test': _fixed(config, alphabet, test.name, 'all', test)}
 
 

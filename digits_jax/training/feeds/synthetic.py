@@ -9,9 +9,9 @@ from ml_collections import ConfigDict
 from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.data import glyphs, sources
 from digits_jax.data.canvas import CanvasSpec
+from digits_jax.data.sources import FixedSet
 from digits_jax.errors import InputError
 from digits_jax.synth import clutter, layout, number, photo, sequence, warp
-from digits_jax.training.evaluate import FixedSet
 
 # Height of a digit, least and greatest, as a part of a font's em (old-style digits too), or of MNIST's box for digits,
 # which your own digits are brought to.

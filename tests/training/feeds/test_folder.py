@@ -7,9 +7,9 @@ from ml_collections import ConfigDict
 
 from configs import own as own_config
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import image_files
+from digits_jax.data import image_files, sources
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, feeds
+from digits_jax.training import feeds
 
 
 def own(**changes):
@@ -49,7 +49,7 @@ def test_batches_of_your_own_images(images):
   feed, alphabet = feeds.of(config), Alphabet()
   test, train = feed.tests(config, alphabet)['test'], feed.train(config, alphabet)
   assert test.name == 'own' and feed.validation(config, alphabet).examples == 2
-  drawn = evaluate.draw_examples(test, np.arange(test.examples))  # as the files are
+  drawn = sources.draw_examples(test, np.arange(test.examples))  # as the files are
   texts = [alphabet.decode(*row) for row in zip(drawn.labels, drawn.label_lengths, strict=True)]
   assert 0 < len(set(texts)) == test.examples < 30
   for text, image in zip(texts, drawn.images, strict=True):

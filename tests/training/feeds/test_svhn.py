@@ -12,7 +12,7 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.data import sources, svhn, svhn_builder, svhn_crops
 from digits_jax.data.crop import CropSpec
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, feeds
+from digits_jax.training import feeds
 from tests.data import made_svhn
 
 
@@ -46,7 +46,7 @@ def test_photos(data_dir):
   assert validation.examples == validation.source.limit == len(svhn.select(data_dir, ('train',), 'validation').texts)
   assert len(jax.tree.leaves(train.constants)[0]) + validation.examples == 40
   # The test is the middle of each crop, as it is.
-  batch = evaluate.draw_examples(test, np.arange(12))
+  batch = sources.draw_examples(test, np.arange(12))
   selection = svhn.select(data_dir, ('test',), 'all')
   crops = svhn_crops.cached(data_dir, 'test', CropSpec(size=32))[list(selection.rows)]['image']
   for image, crop, row, length, text in zip(
@@ -77,7 +77,7 @@ def test_extra_photos_leave_validation_of_the_others_as_it_was(data_dir):
     wanted = svhn.select(data_dir, tuple(config.data.svhn_splits), 'validation', validation_frac=0.3).texts
     texts.append(wanted)
     fixed = feeds.of(config).validation(config, Alphabet())
-    batch = evaluate.draw_examples(fixed, np.arange(fixed.examples))
+    batch = sources.draw_examples(fixed, np.arange(fixed.examples))
     assert tuple(map(Alphabet().decode, batch.labels, batch.label_lengths)) == wanted
   assert set(texts[1]) < set(texts[0])
 

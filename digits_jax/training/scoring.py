@@ -1,26 +1,14 @@
-"""Evaluation on a fixed, seeded set: exact at any batch size and device count."""
+"""Scoring on a fixed, seeded set: exact at any batch size and device count."""
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from digits_jax import confidence, metrics, structs
-from digits_jax.data import sources
-from digits_jax.data.sources import Source
+from digits_jax import confidence, metrics
+from digits_jax.data.sources import FixedSet
 from digits_jax.tasks.base import Task
 from digits_jax.training import parallel
-
-
-@dataclasses.dataclass(frozen=True)
-class FixedSet:
-  """A set that anyone can make again: example i is drawn from fold_in(fold_in(key(seed), 0), i)."""
-
-  name: str
-  source: Source
-  seed: int
-  examples: int
 
 
 def make_scorer(task: Task, fixed: FixedSet, *, batch_size: int) -> Callable:
@@ -64,14 +52,3 @@ def errors_first(records: dict[str, np.ndarray]) -> np.ndarray:
   """The order int[examples] of a sheet: errors first, among equals the most confident first, where that is known."""
   is_right = np.asarray(records['is_right'])
   return np.lexsort((-records.get('confidence', np.zeros(len(is_right))), is_right))
-
-
-def draw_examples(fixed: FixedSet, indices: np.ndarray) -> structs.Batch:
-  """The examples at `indices` int[n] of the set, as NumPy arrays: the very ones that were scored."""
-  indices = np.asarray(indices, np.int32)
-  items = [fixed.source.feed(0, int(i), 1) for i in indices]
-  items = jax.tree.map(lambda *leaves: np.concatenate(leaves), *items)
-  draw = lambda constants, items, indices: sources.draw_batch(
-    fixed.source, jax.random.key(fixed.seed), constants, 0, items, indices
-  )
-  return jax.device_get(jax.jit(draw)(fixed.source.constants, items, indices))

@@ -8,8 +8,9 @@ import pytest
 
 from configs import fonts
 from digits_jax.alphabet import Alphabet
+from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.training import evaluate, experiment, feeds, parallel
+from digits_jax.training import experiment, feeds, parallel, scoring
 from tests.training import toy
 
 EXAMPLES = 11
@@ -22,11 +23,11 @@ def task():
 
 @pytest.fixture(scope='module')
 def params(task):
-  return task.init(jax.random.key(3), evaluate.draw_examples(fixed(), [0]))
+  return task.init(jax.random.key(3), sources.draw_examples(fixed(), [0]))
 
 
 def fixed(share_masked=0.0):
-  return evaluate.FixedSet('toy', toy.source(share_masked), seed=5, examples=EXAMPLES)
+  return sources.FixedSet('toy', toy.source(share_masked), seed=5, examples=EXAMPLES)
 
 
 @pytest.fixture(scope='module')
@@ -34,16 +35,16 @@ def alone(task, params):
   """The records of each example, computed by itself on one device."""
   rows = []
   for i in range(EXAMPLES):
-    batch = evaluate.draw_examples(fixed(), [i])
+    batch = sources.draw_examples(fixed(), [i])
     rows.append(jax.device_get(task.score(task.predict(params, batch.images), batch)))
   return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 @pytest.mark.parametrize('batch_size', [1, 2, 4, 5, 10, 11, 12, 1000])
 def test_records_are_the_same_at_any_batch_size(task, params, alone, batch_size):
-  records = evaluate.make_scorer(task, fixed(), batch_size=batch_size)(params)
+  records = scoring.make_scorer(task, fixed(), batch_size=batch_size)(params)
   assert records['mask'].tolist() == [True] * EXAMPLES
-  np.testing.assert_array_equal(records['labels'], evaluate.draw_examples(fixed(), range(EXAMPLES)).labels)
+  np.testing.assert_array_equal(records['labels'], sources.draw_examples(fixed(), range(EXAMPLES)).labels)
   for name, want in alone.items():
     if name == 'loss':  # sums in another order
       np.testing.assert_allclose(records[name], want, rtol=1e-6)
@@ -59,28 +60,28 @@ def test_the_padding_of_a_batch_is_masked(task, params):
 
 
 def test_drawn_examples_are_those_that_were_scored(task, params, alone):
-  some = evaluate.draw_examples(fixed(), np.array([7, 0, 10]))
+  some = sources.draw_examples(fixed(), np.array([7, 0, 10]))
   np.testing.assert_array_equal(some.images, alone['images'][[7, 0, 10]])
 
 
 def test_examples_that_the_source_masks_do_not_count(task, params):
-  records = evaluate.make_scorer(task, fixed(share_masked=0.5), batch_size=4)(params)
+  records = scoring.make_scorer(task, fixed(share_masked=0.5), batch_size=4)(params)
   kept = records['mask']
   assert 0 < kept.sum() < EXAMPLES
-  summary = evaluate.summarise(records)
+  summary = scoring.summarise(records)
   assert summary['examples'] == kept.sum()
   assert summary['loss'] == pytest.approx(records['loss'][kept].mean(dtype=np.float64))
 
 
 def test_seeds_and_sets_differ(task, params):
   other = dataclasses.replace(fixed(), seed=6)
-  ours, theirs = (evaluate.draw_examples(one, [0, 1]).images for one in (fixed(), other))
+  ours, theirs = (sources.draw_examples(one, [0, 1]).images for one in (fixed(), other))
   assert (ours[0] != ours[1]).any() and (ours[0] != theirs[0]).any()
 
 
 def test_no_batch_is_an_error(task):
   with pytest.raises(InputError, match='evaluation batch=0'):
-    evaluate.make_scorer(task, fixed(), batch_size=0)
+    scoring.make_scorer(task, fixed(), batch_size=0)
 
 
 def test_synthesised_numbers_have_the_same_bits_on_one_device_and_on_two():
@@ -95,8 +96,8 @@ def test_synthesised_numbers_have_the_same_bits_on_one_device_and_on_two():
     predict=lambda params, images: None,
     score=lambda outputs, batch: {'images': batch.images, 'boxes': batch.boxes},
   )
-  records = evaluate.make_scorer(show, numbers, batch_size=4)(np.zeros(()))
-  batch = evaluate.draw_examples(numbers, np.arange(12))
+  records = scoring.make_scorer(show, numbers, batch_size=4)(np.zeros(()))
+  batch = sources.draw_examples(numbers, np.arange(12))
   np.testing.assert_array_equal(records['images'], batch.images)
   np.testing.assert_array_equal(records['boxes'], batch.boxes)
   np.testing.assert_array_equal(records['labels'], batch.labels)
