@@ -20,6 +20,7 @@ from absl import logging
 from tqdm import tqdm
 
 from digits_jax.conventions import SPLITS
+from digits_jax.data import places
 from digits_jax.errors import InputError
 
 VERSION = '3.0.1'
@@ -51,7 +52,7 @@ def load(data_dir: str | None, split: str) -> tuple[np.ndarray, np.ndarray]:
     raise InputError(f'MNIST has no split {split!r}, only {", ".join(SPLITS)}')
   part = 'test' if split == 'test' else 'train'
   files = _files(data_dir, part)
-  cache = os.path.join(cache_folder(), f'mnist-{part}-{_checksum(files)}.npz')
+  cache = os.path.join(places.cache_folder(), f'mnist-{part}-{_checksum(files)}.npz')
   bank = _read_cache(cache)
   if bank is None:
     bank = _decode(data_dir, part)
@@ -64,22 +65,9 @@ def load(data_dir: str | None, split: str) -> tuple[np.ndarray, np.ndarray]:
   return images[chosen], labels[chosen]
 
 
-def root(data_dir: str | None) -> str:
-  """The folder of data sets: data_dir, or TFDS's default."""
-  default = os.environ.get('TFDS_DATA_DIR') or os.path.join('~', 'tensorflow_datasets')
-  return os.path.expanduser(data_dir or default)
-
-
 def folder(data_dir: str | None) -> str:
   """Where the prepared MNIST lies, or would lie, under data_dir."""
-  return os.path.join(root(data_dir), 'mnist', VERSION)
-
-
-def cache_folder() -> str:
-  """Where decoded arrays are kept; safe to delete at any time."""
-  base = os.environ.get('XDG_CACHE_HOME', '')
-  base = base if os.path.isabs(base) else os.path.expanduser(os.path.join('~', '.cache'))
-  return os.path.join(base, 'digits_jax')
+  return os.path.join(places.data_folder(data_dir), 'mnist', VERSION)
 
 
 def _remedy(data_dir):
@@ -126,7 +114,7 @@ def _decode(data_dir, part):
     source = tfds.data_source(
       f'mnist:{VERSION}',
       split=part,
-      data_dir=root(data_dir),
+      data_dir=places.data_folder(data_dir),
       download=False,
       decoders={'image': tfds.decode.SkipDecoding()},  # TFDS's own decoding takes 10 times as long
     )

@@ -20,7 +20,7 @@ from absl import logging
 from PIL import Image
 from tqdm import tqdm
 
-from digits_jax.data import download, mnist
+from digits_jax.data import download, mnist, places
 from digits_jax.data.download import Archive
 from digits_jax.errors import InputError
 
@@ -118,7 +118,7 @@ def prepare(
       aside = next(path for n in itertools.count(1) if not os.path.exists(path := f'{folder}.damaged-{n}'))
       os.rename(folder, aside)
       logging.warning('%s; what was there is now %s', error, aside)
-  downloads = os.path.expanduser(downloads or os.path.join(mnist.root(data_dir), 'downloads', 'mnist'))
+  downloads = os.path.expanduser(downloads or os.path.join(places.data_folder(data_dir), 'downloads', 'mnist'))
   archives = ARCHIVES if archives is None else archives
   wanted = [archive for pair in archives.values() for archive in pair]
   paths = iter(download.fetch_all(wanted, downloads, mirrors=mirrors))
@@ -164,8 +164,8 @@ def _read_idx(path, item_shape):
 def _write(arrays, data_dir):
   tfds.disable_progress_bar()  # its bars have no totals; ours have
   try:
-    os.makedirs(mnist.root(data_dir), exist_ok=True)
-    builder = Mnist(arrays=arrays, data_dir=mnist.root(data_dir))
+    os.makedirs(places.data_folder(data_dir), exist_ok=True)
+    builder = Mnist(arrays=arrays, data_dir=places.data_folder(data_dir))
     # TFDS makes a downloads folder whether or not it downloads, and prints that all sizes are unknown.
     with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(io.StringIO()):
       builder.download_and_prepare(download_dir=unused)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from digits_jax.data import mnist
+from digits_jax.data import places
 from digits_jax.errors import InputError
 
 NAME = 'svhn_numbers'
@@ -36,7 +36,7 @@ class ChosenPhotos:
 
 def folder(data_dir: str | None) -> str:
   """Where the prepared data set lies, or would lie, in the folder of data sets; None: TFDS's default."""
-  return os.path.join(mnist.root(data_dir), NAME, VERSION)
+  return os.path.join(places.data_folder(data_dir), NAME, VERSION)
 
 
 def shard(split: str, number: int, count: int) -> str:

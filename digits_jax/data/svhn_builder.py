@@ -18,7 +18,7 @@ from absl import logging
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from digits_jax.data import digit_struct, download, image_files, mnist, svhn, svhn_archive, svhn_shards
+from digits_jax.data import digit_struct, download, image_files, places, svhn, svhn_archive, svhn_shards
 from digits_jax.data.download import Archive
 from digits_jax.errors import InputError
 
@@ -60,7 +60,7 @@ def prepare(
   if not wanted or not set(wanted) <= set(svhn.SPLITS):
     raise InputError(f'SVHN has the splits {", ".join(svhn.SPLITS)}, not {",".join(wanted) or "an empty list"!r}')
   official = ARCHIVES if official is None else official
-  archives = os.path.expanduser(archives or os.path.join(mnist.root(data_dir), 'downloads', 'svhn'))
+  archives = os.path.expanduser(archives or os.path.join(places.data_folder(data_dir), 'downloads', 'svhn'))
   folder = svhn.folder(data_dir)
   with _disk_explained(folder):
     os.makedirs(folder, exist_ok=True)

@@ -22,7 +22,7 @@ from absl import logging
 from tqdm import tqdm
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import image_files, mnist, svhn
+from digits_jax.data import image_files, places, svhn
 from digits_jax.data.crop import CropSpec, crop
 from digits_jax.errors import InputError
 
@@ -45,7 +45,7 @@ class Crops:
     self._photos = tfds.data_source(
       f'{svhn.NAME}:{svhn.VERSION}',
       split=split,
-      data_dir=mnist.root(data_dir),
+      data_dir=places.data_folder(data_dir),
       download=False,
       decoders={'image': tfds.decode.SkipDecoding()},  # image_files.decode_png looks at size and checksums first
     )
@@ -74,7 +74,7 @@ class Crops:
 def cached(data_dir: str | None, split: str, spec: CropSpec, workers: int = 0) -> np.ndarray:
   """All crops of a split as one array [n] of CropSpec.dtype, mapped from a file rather than read.
 
-  The file lies in mnist.cache_folder(), under a checksum of what it was made from. It is made where it is not there,
+  The file lies in places.cache_folder(), under a checksum of what it was made from. It is made where it is not there,
   some 1,000 photos a second and core, by this process or so many others; 12.4 KB a photo with crops of 64 pixels.
 
   Raises InputError as Crops does, and if the file cannot be written.
@@ -82,7 +82,7 @@ def cached(data_dir: str | None, split: str, spec: CropSpec, workers: int = 0) -
   record = svhn.check(data_dir, split)[split]
   made_from = [_CACHE_FORMAT, record['digest'], dataclasses.astuple(spec)]
   digest = hashlib.blake2b(json.dumps(made_from).encode(), digest_size=16).hexdigest()
-  path = os.path.join(mnist.cache_folder(), f'svhn-{split}-{digest}.npy')
+  path = os.path.join(places.cache_folder(), f'svhn-{split}-{digest}.npy')
   if not _is_whole(path, spec, record['photos']):
     try:
       _write_cache(path, (data_dir, split, spec), record['photos'], workers)

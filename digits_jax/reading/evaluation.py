@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import canvas, folder, image_files, sources
+from digits_jax.data import canvas, image_files, labelled_files, sources
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.reading.trained import Run
@@ -53,9 +53,9 @@ def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[st
 def labelled_set(run: Run, path: str) -> sources.FixedSet:
   """The images that a CSV file names, placed on the run's canvas as the reader does; loaded batch by batch.
 
-  Raises InputError where `data.folder.read_labels` does; so does `score`, on an image that cannot be read.
+  Raises InputError where `data.labelled_files.read_labels` does; so does `score`, on an image that cannot be read.
   """
-  files = folder.read_labels(path, run.alphabet)
+  files = labelled_files.read_labels(path, run.alphabet)
   examples = len(files.paths)
   labels, lengths = run.alphabet.pack(files.texts, max(map(len, files.texts)))
 

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import signal
 import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -48,14 +49,8 @@ def train(
   """
   config = experiment.config
   began = time.perf_counter()
-  state, progress = start(experiment, checkpoints)
-  checkpoints.tidy()
+  state, progress = resume(experiment, workdir, checkpoints)
   step = int(state.step)
-  if parallel.is_lead():
-    rundir.write_config(workdir, config)
-    logbook.cut_back(workdir / 'metrics.jsonl', step)
-  if step == int(progress.selection.best_step) != checkpoints.best_step():  # killed between the two saves
-    checkpoints.save_best(step, states.reading_params(state))
   if is_over(step, progress, config):
     if parallel.is_lead():
       why = f', after config.selection.patience={config.selection.patience} evaluations without improvement'
@@ -87,16 +82,12 @@ def train(
         trace.after_call(step, state)
         if waiting:  # the metrics of the call before, while the devices work on this one
           progress, is_interrupted = take_in(progress, book, waiting)
-        waiting = (step, count, rows, stop)
+        waiting = Dispatched(step, count, rows, stop)
       progress, is_stopping = take_in(progress, book, waiting)
       is_interrupted |= is_stopping
 
       if step % config.log_every == 0:
-        means = {name: float(total) / int(progress.summed_steps) for name, total in progress.sums.items()}
-        book.train(step, means)
-        if sentence := watch.see(step, means):
-          book.say(sentence)
-        progress = states.forget_sums(progress)
+        progress = log_means(progress, step, book, watch)
       is_best = False
       if step == pause and (step % config.eval_every == 0 or step == config.steps):
         summary = scoring.summarise(score(states.reading_params(state)))
@@ -117,6 +108,21 @@ def train(
         book.say(f'interrupted at step {step}; everything is saved, and the same command continues from there')
         return interrupts.received or signal.SIGTERM
   return None
+
+
+def resume(
+  experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints
+) -> tuple[states.TrainState, states.Progress]:
+  """What `start` gives, and a directory that says no more than that: later records and checkpoints are gone."""
+  state, progress = start(experiment, checkpoints)
+  checkpoints.tidy()
+  step = int(state.step)
+  if parallel.is_lead():
+    rundir.write_config(workdir, experiment.config)
+    logbook.cut_back(workdir / 'metrics.jsonl', step)
+  if step == int(progress.selection.best_step) != checkpoints.best_step():  # killed between the two saves
+    checkpoints.save_best(step, states.reading_params(state))
+  return state, progress
 
 
 def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.TrainState, states.Progress]:
@@ -169,18 +175,38 @@ def next_pause(step: int, config) -> int:
   return min(config.steps, *(following(e) for e in every))
 
 
-def take_in(progress: states.Progress, book: logbook.Logbook, call) -> tuple[states.Progress, bool]:
+class Dispatched(NamedTuple):
+  """A call of the training step whose results may not be there yet."""
+
+  step: int  # that it takes training to
+  count: int  # of its steps
+  rows: dict[str, jax.Array]  # metrics float32[steps_per_call], of which `count` are meant
+  stop: jax.Array  # int32[], above 0 where a process was asked to stop
+
+
+def take_in(
+  progress: states.Progress, book: logbook.Logbook, done: Dispatched
+) -> tuple[states.Progress, bool]:
   """Adds up the metrics of one call's steps; returns whether any process was asked to stop.
 
   Raises InputError on the first step whose loss, gradient or new parameters are not finite.
   """
-  step, count, rows, stop = call
-  rows = {name: np.asarray(row, np.float64)[:count] for name, row in jax.device_get(rows).items()}
+  step, count = done.step, done.count
+  rows = {name: np.asarray(row, np.float64)[:count] for name, row in jax.device_get(done.rows).items()}
   is_good = np.isfinite([rows[name] for name in ('loss', 'gradient_norm', 'parameter_norm')]).all(0)  # [count]
   if not is_good.all():
     raise _not_finite('the loss, its gradient or a parameter', step - count + int(np.argmin(is_good)) + 1)
   book.advance(step, float(rows['loss'][-1]))
-  return states.add_sums(progress, rows), int(stop) > 0
+  return states.add_sums(progress, rows), int(done.stop) > 0
+
+
+def log_means(progress: states.Progress, step: int, book: logbook.Logbook, watch: blanks.Watch) -> states.Progress:
+  """Writes the means of the metrics since the last time, and the warning of the blank trap; forgets their sums."""
+  means = {name: float(total) / int(progress.summed_steps) for name, total in progress.sums.items()}
+  book.train(step, means)
+  if sentence := watch.see(step, means):
+    book.say(sentence)
+  return states.forget_sums(progress)
 
 
 def decide(progress: states.Progress, step: int, summary: dict, config) -> tuple[states.Progress, bool]:

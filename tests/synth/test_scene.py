@@ -11,7 +11,7 @@ import pytest
 
 from configs import street
 from digits_jax.alphabet import DIGITS, Alphabet
-from digits_jax.data import fields
+from digits_jax.data import distance_fields
 from digits_jax.errors import InputError
 from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
 from digits_jax.synth import number, scene
@@ -25,7 +25,7 @@ SIZE, SLOTS = 54, 5
 
 @functools.cache
 def bank():
-  return fields.load(None, split='train', alphabet=Alphabet(DIGITS))
+  return distance_fields.load(None, split='train', alphabet=Alphabet(DIGITS))
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import collection, epochs
+from digits_jax.data import epochs, own_images
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.data.sources import FixedSet, Source
 from digits_jax.errors import InputError
@@ -61,7 +61,7 @@ def _fixed(config, alphabet, split, name, fields):
 
 
 def _source(config, alphabet, split, change, *, seed):
-  found = collection.load(
+  found = own_images.load(
     config.data.folder,
     canvas(config),
     alphabet=alphabet,
@@ -84,7 +84,7 @@ def _source(config, alphabet, split, change, *, seed):
     keep='host',
   )
   limit = len(images) if seed is None else None
-  return dataclasses.replace(source, limit=limit, report=collection.report(found, config.data.folder))
+  return dataclasses.replace(source, limit=limit, report=own_images.report(found, config.data.folder))
 
 
 class _Images:

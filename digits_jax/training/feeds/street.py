@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import fields, sources
+from digits_jax.data import distance_fields, sources
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.data.sources import FixedSet
 from digits_jax.errors import InputError
@@ -55,7 +55,7 @@ def _source(config, alphabet, split, changes):
       "config.data: source 'street' draws fonts, of one folder for all splits: leave glyphs at 'fonts' and "
       'test_font_dir empty, and name test_families'
     )
-  bank = fields.load(
+  bank = distance_fields.load(
     data.font_dir or None,
     split=split,
     alphabet=alphabet,

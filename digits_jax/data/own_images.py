@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from digits_jax.alphabet import Alphabet
 from digits_jax.conventions import SPLITS
-from digits_jax.data import canvas, folder, image_files
+from digits_jax.data import canvas, image_files, labelled_files
 from digits_jax.data.splits import check_held_out
 from digits_jax.errors import InputError
 
@@ -52,7 +52,7 @@ def load(
   held_out: Sequence[float],
   skips_unreadable: bool,
 ) -> Collection:
-  """The labelled images that `folder.find` finds at `path`, placed as a reader places them.
+  """The labelled images that `labelled_files.find` finds at `path`, placed as a reader places them.
 
   Args:
     path: a folder, or a CSV file.
@@ -62,12 +62,12 @@ def load(
     held_out: the shares (validation, test) of the images then.
     skips_unreadable: files that cannot be read are counted; else they are an error.
 
-  Raises InputError, naming the file, where `folder.find` does, on unreadable files, on an image with two labels, and
-  where a split has no image.
+  Raises InputError, naming the file, where `labelled_files.find` does, on unreadable files, on an image with two
+  labels, and where a split has no image.
   """
   if not path:
     raise InputError('which images? Give --config.data.folder=DIR, a folder of your own images')
-  files = folder.find(path, alphabet)
+  files = labelled_files.find(path, alphabet)
   stamp = tuple((stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, files.paths))
   found = _read(files, stamp, spec)
   unreadable = tuple(str(one) for one in found if isinstance(one, InputError))

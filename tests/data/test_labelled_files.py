@@ -3,7 +3,8 @@
 import pytest
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import folder
+from digits_jax.data import labelled_files
+from digits_jax.data.labelled_files import LabelledFiles
 from digits_jax.errors import InputError
 
 ALPHABET = Alphabet()
@@ -26,7 +27,7 @@ def write(tmp_path):
 
 def test_rows_in_their_order(write, tmp_path):
   path = write('filename,label\nmore/a.png,007\n"b, c.png",12\na.png,9\n')
-  files = folder.read_labels(path, ALPHABET)
+  files = labelled_files.read_labels(path, ALPHABET)
   assert files.paths == (tmp_path / 'more' / 'a.png', tmp_path / 'b, c.png', tmp_path / 'a.png')
   assert files.texts == ('007', '12', '9')
 
@@ -41,13 +42,13 @@ def test_rows_in_their_order(write, tmp_path):
   ],
 )
 def test_what_spreadsheets_write(write, tmp_path, content):
-  assert folder.read_labels(write(content), ALPHABET) == folder.LabelledFiles((tmp_path / 'a.png',), ('12',))
+  assert labelled_files.read_labels(write(content), ALPHABET) == LabelledFiles((tmp_path / 'a.png',), ('12',))
 
 
 def test_whole_paths_and_signs(write, tmp_path):
   path = write(f'filename,label\n{tmp_path}/a.png,-1.5\n')
-  files = folder.read_labels(str(path), Alphabet('0123456789.-'))
-  assert files == folder.LabelledFiles((tmp_path / 'a.png',), ('-1.5',))
+  files = labelled_files.read_labels(str(path), Alphabet('0123456789.-'))
+  assert files == LabelledFiles((tmp_path / 'a.png',), ('-1.5',))
 
 
 @pytest.mark.parametrize(
@@ -72,14 +73,14 @@ def test_whole_paths_and_signs(write, tmp_path):
 )
 def test_wrong_files(write, content, message):
   with pytest.raises(InputError, match=message):
-    folder.read_labels(write(content), ALPHABET)
+    labelled_files.read_labels(write(content), ALPHABET)
 
 
 def test_no_file(tmp_path):
   with pytest.raises(InputError, match=r'there is no file of labels .*none\.csv'):
-    folder.read_labels(tmp_path / 'none.csv', ALPHABET)
+    labelled_files.read_labels(tmp_path / 'none.csv', ALPHABET)
   with pytest.raises(InputError, match=r'the labels .* cannot be read: Is a directory'):
-    folder.read_labels(tmp_path, ALPHABET)
+    labelled_files.read_labels(tmp_path, ALPHABET)
 
 
 def make(folder, *names):
@@ -90,20 +91,20 @@ def make(folder, *names):
 
 def test_numbers_in_file_names(tmp_path):
   make(tmp_path, '12345.png', '12345_7.png', '007_a_b.JPG', '.hidden.png', 'notes.txt')
-  found = folder.find(tmp_path, ALPHABET)
+  found = labelled_files.find(tmp_path, ALPHABET)
   assert [path.name for path in found.paths] == ['007_a_b.JPG', '12345.png', '12345_7.png']
   assert found.texts == ('007', '12345', '12345') and found.splits == ()
   make(tmp_path / 'signs', '-1.5_2.png')
-  assert folder.find(tmp_path / 'signs', Alphabet('0123456789.-')).texts == ('-1.5',)
+  assert labelled_files.find(tmp_path / 'signs', Alphabet('0123456789.-')).texts == ('-1.5',)
 
 
 def test_a_file_of_labels_comes_before_names(write, tmp_path):
   path = write('filename,label,split\na.png,12,test\nmore/a.png,3,train\n')
-  expected = folder.LabelledFiles((tmp_path / 'a.png', tmp_path / 'more' / 'a.png'), ('12', '3'), ('test', 'train'))
-  assert folder.find(tmp_path, ALPHABET) == folder.find(path, ALPHABET) == expected
-  assert folder.read_labels(path, ALPHABET).splits == ()  # an evaluation takes all of them
+  expected = LabelledFiles((tmp_path / 'a.png', tmp_path / 'more' / 'a.png'), ('12', '3'), ('test', 'train'))
+  assert labelled_files.find(tmp_path, ALPHABET) == labelled_files.find(path, ALPHABET) == expected
+  assert labelled_files.read_labels(path, ALPHABET).splits == ()  # an evaluation takes all of them
   write('filename,label\na.png,12\n')
-  assert folder.find(tmp_path, ALPHABET).splits == ()
+  assert labelled_files.find(tmp_path, ALPHABET).splits == ()
 
 
 def test_folders_of_splits(tmp_path):
@@ -111,11 +112,11 @@ def test_folders_of_splits(tmp_path):
   make(tmp_path / 'validation', '3.png')
   make(tmp_path / 'test', 'a.png')
   (tmp_path / 'test' / 'labels.csv').write_text('filename,label\na.png,44\n')
-  found = folder.find(tmp_path, ALPHABET)
+  found = labelled_files.find(tmp_path, ALPHABET)
   assert found.texts == ('1', '2', '3', '44') and found.splits == ('train', 'train', 'validation', 'test')
   (tmp_path / 'validation').rename(tmp_path / 'valid')
   with pytest.raises(InputError, match='holds train and test and no folder validation: give all of train, validation'):
-    folder.find(tmp_path, ALPHABET)
+    labelled_files.find(tmp_path, ALPHABET)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,6 @@ def test_wrong_folders(tmp_path, names, content, message):
   if content:
     (tmp_path / 'labels.csv').write_text(content)
   with pytest.raises(InputError, match=message):
-    folder.find(tmp_path, ALPHABET)
+    labelled_files.find(tmp_path, ALPHABET)
   with pytest.raises(InputError, match='there is no folder of labelled images'):
-    folder.find(tmp_path / 'none', ALPHABET)
+    labelled_files.find(tmp_path / 'none', ALPHABET)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from digits_jax.alphabet import Alphabet
 from digits_jax.conventions import SPLITS
-from digits_jax.data import canvas, collection, image_files
+from digits_jax.data import canvas, image_files, own_images
 from digits_jax.errors import InputError
 
 SPEC = canvas.CanvasSpec(height=16, width=32, ink=1, ink_px=(4.0, 14.0))
@@ -40,7 +40,7 @@ def made(tmp_path_factory):
 
 
 def load(path, **changes):
-  return collection.load(str(path), SPEC, **(OPTIONS | changes))
+  return own_images.load(str(path), SPEC, **(OPTIONS | changes))
 
 
 def by_split(found):
@@ -77,17 +77,17 @@ def test_a_split_depends_on_pixels_and_seed_alone(made, tmp_path):
   after = load(other)
   for mine, theirs in zip(before, by_split(after), strict=True):
     assert mine <= theirs  # no image has changed sides for those that came
-  assert len(after.hashes) == COUNT + 40 and 'copies of another image: 20\n' in collection.report(after, 'DIR')
+  assert len(after.hashes) == COUNT + 40 and 'copies of another image: 20\n' in own_images.report(after, 'DIR')
   assert by_split(load(path, seed=1)) != before
 
 
 def test_shares(made):
   hashes = [i.to_bytes(4) for i in range(5000)]
-  counts = np.bincount(collection.split_by_hash(hashes, seed=3, held_out=(0.1, 0.3)))
+  counts = np.bincount(own_images.split_by_hash(hashes, seed=3, held_out=(0.1, 0.3)))
   np.testing.assert_allclose(counts, [3000, 500, 1500], atol=110)
   for wrong in ((0.5, 0.5), (0.0, 0.1), (0.1,)):
     with pytest.raises(InputError, match=r'config\.data\.held_out: .* must be two shares above 0'):
-      collection.split_by_hash(hashes, seed=3, held_out=wrong)
+      own_images.split_by_hash(hashes, seed=3, held_out=wrong)
 
 
 def test_given_splits_and_the_report(tmp_path):
@@ -106,7 +106,7 @@ def test_given_splits_and_the_report(tmp_path):
   assert [len(found.select(split)[1]) for split in SPLITS] == [50, 6, 5]
   assert set(found.select('validation')[1]) == {name.split('_')[0] for name in names[50:56]}
   texts = [name.split('_')[0] for name in names] + [names[0].split('_')[0]]
-  lines = collection.report(found, 'DIR').splitlines()
+  lines = own_images.report(found, 'DIR').splitlines()
   assert lines[0] == f'61 images with {len(set(texts))} different numbers: DIR'
   assert lines[1] == 'splits: train 50, validation 6, test 5'
   ones, twos, threes = (sum(len(text) == n for text in texts) for n in (1, 2, 3))
@@ -119,7 +119,7 @@ def test_given_splits_and_the_report(tmp_path):
   image_files.write_png(path / 'leak.png', images[names[50]])
   rows = (path / 'labels.csv').read_text()
   (path / 'labels.csv').write_text(rows.replace(f'leak.png,{texts[0]}', f'leak.png,{texts[50]}'))
-  said = collection.report(load(path, skips_unreadable=True), 'DIR')
+  said = own_images.report(load(path, skips_unreadable=True), 'DIR')
   assert 'WARNING: 1 images of test are in validation too' in said and said.count('WARNING') == 1
   assert lines[7] not in said  # another data set
 
