@@ -17,7 +17,7 @@ from digits_jax.data import image_files
 DPI = 100  # a font's point is 100 / 72 pixels
 _SHEET_WIDTH, _IMAGE_SIDE, _CAPTION_WIDTH = 1760, 320, 320  # at most, unless one image is larger already
 _MARGIN, _GAP, _LINE, _MARK = 20, 16, 22, 3
-_TILE, _BAR = (160, 320), 4  # a gallery's images, (height, width), and the bars beneath them
+TILE, _BAR = (160, 320), 4  # a gallery's images, (height, width), and the bars beneath them
 INK, GREY, _FRAME, _RED, BLUE, ORANGE = '#222222', '#666666', '#b8b8b8', '#c23b00', '#0072b2', '#d55e00'
 _NOTHING, _OURS = '(nothing)', 'digits_jax'
 
@@ -95,7 +95,7 @@ def gallery(path, images, captions, spans, *, columns=6, title=None):
   blocks = []
   for image, bars in zip(images, spans, strict=True):
     pixels = image if image.ndim == 3 else image[:, :, None]
-    scale = max(1, min(_TILE[0] // image.shape[0], _TILE[1] // image.shape[1]))
+    scale = max(1, min(TILE[0] // image.shape[0], TILE[1] // image.shape[1]))
     block = np.full((scale * image.shape[0] + 2 * _BAR, scale * image.shape[1], 3), 255, np.uint8)
     block[: -2 * _BAR] = pixels.repeat(scale, 0).repeat(scale, 1)
     for i, (left, right) in enumerate(bars):

@@ -47,7 +47,6 @@ _ZOOMS = command.zooms_flag()
 _GALLERY = command.path_flag('gallery', 'PNG file for a sheet of the first 60 images and what was read where.')
 
 DRAWN = 60  # images on the gallery at most
-_THUMBNAIL = (160, 320)  # height, width
 
 
 def main(arguments):
@@ -189,6 +188,7 @@ class Sheet:
 
   def add(self, record: dict) -> None:
     """Loads the image of a record once more, and keeps it while there is room; one without an image is left out."""
+    from digits_jax import drawing
     from digits_jax.data import image_files
 
     if len(self._images) == DRAWN or record['status'] == 'error':
@@ -197,7 +197,7 @@ class Sheet:
       image = image_files.read_image(record['path'])
     except InputError:  # gone since it was read
       return
-    small = image_files.thumbnail(image, *_THUMBNAIL)
+    small = image_files.thumbnail(image, *drawing.TILE)
     scale = small.shape[1] / image.shape[1]
     self._images.append(small)
     placed = [digit for digit in record['digits'] if digit['left'] is not None]

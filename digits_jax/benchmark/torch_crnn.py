@@ -14,7 +14,6 @@ from torch import nn
 from digits_jax.benchmark import networks
 
 VERSION = torch.__version__
-MODES = {'compiled': 'default', 'CUDA graphs': 'reduce-overhead'}  # of torch.compile
 
 
 def device() -> str:
@@ -80,9 +79,9 @@ class Stepper:
     trained = [leaf for leaf in self.model.parameters() if leaf.requires_grad]
     self.parameters = sum(leaf.numel() for leaf in trained)
     self._forward = self.model
-    if kind in MODES:
+    if kind == 'compiled':
       torch._dynamo.config.recompile_limit = 100  # of all models of this class; beyond it, it is eager and says nothing
-      self._forward = torch.compile(self.model, mode=MODES[kind])
+      self._forward = torch.compile(self.model)
     self._optimiser = torch.optim.AdamW(trained, lr=1e-3, weight_decay=1e-4, fused=self._device == 'cuda')
     self._criterion = nn.CTCLoss(blank=0, zero_infinity=True, reduction='sum')
     self._images = torch.from_numpy(np.moveaxis(images, 3, 1)).to(self._device).contiguous(memory_format=layout)
@@ -92,7 +91,6 @@ class Stepper:
     self._is_bfloat16 = dtype == 'bfloat16'
 
   def __call__(self) -> torch.Tensor:
-    torch.compiler.cudagraph_mark_step_begin()  # tells CUDA graphs that the step before is done with its memory
     precision = torch.autocast(self._device, torch.bfloat16) if self._is_bfloat16 else contextlib.nullcontext()
     with precision:
       logits = self._forward(self._images)

@@ -38,14 +38,14 @@ OUTPUTS = {
 }
 
 
-class Reader(NamedTuple):
+class Exported(NamedTuple):
   """A loaded file."""
 
   read: Callable[[jax.Array], dict[str, jax.Array]]  # float32[B, H, W, C] in [0, 1] -> arrays as in OUTPUTS
   metadata: dict[str, Any]
 
 
-def load(path: str | pathlib.Path) -> Reader:
+def load(path: str | pathlib.Path) -> Exported:
   """Opens what `write` wrote; needs no run directory.
 
       read, metadata = stablehlo.load('reader.zip')
@@ -76,7 +76,7 @@ def load(path: str | pathlib.Path) -> Reader:
       f'jax {jax.__version__} cannot read {path}: {reason[0]}; read it with jax {versions.get("jax")}, which wrote it, '
       'or export the run again'
     ) from error
-  return Reader(read, stored)
+  return Exported(read, stored)
 
 
 def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> None:

@@ -66,7 +66,7 @@ def test_a_file_that_fails_its_check_is_removed(workdir, tmp_path, monkeypatch, 
 
   def load_broken(path):
     read, stored = load(path)
-    return stablehlo.Reader(lambda images: read(images) | {'posteriors': read(images)['posteriors'] + 0.002}, stored)
+    return stablehlo.Exported(lambda images: read(images) | {'posteriors': read(images)['posteriors'] + 0.002}, stored)
 
   monkeypatch.setattr(stablehlo, 'load', load_broken)
   monkeypatch.setattr(check, 'BATCHES', (1,))
