@@ -12,6 +12,7 @@ from PIL import Image
 FIELDS = ('height', 'label', 'left', 'top', 'width')
 # What MATLAB writes before the HDF5 file: text, no subsystem, version 2.0, and 'MI' in the order of its bytes.
 HEADER = b'MATLAB 7.3 MAT-file, HDF5 schema 1.00 .'.ljust(116) + bytes(8) + b'\x00\x02IM'
+COUNTS = {'train': 60, 'extra': 30, 'test': 9}  # photos of the data set of `conftest.data_dir`
 
 
 def write_digit_struct(path, photos):
