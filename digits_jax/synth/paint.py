@@ -43,7 +43,7 @@ def paint(
   points: jax.Array,
   half: jax.Array,
   window: jax.Array,
-  rules: PaintSpec,
+  spec: PaintSpec,
   ground: background.GroundSpec,
 ) -> jax.Array:
   """The scene float32[3, S, S], as sharp as the canvas.
@@ -54,7 +54,7 @@ def paint(
     points: float32[2, S, S], where the pixels lie in the number's plane.
     half: float32[2], half the number's width and height there.
     window: float32[4], what the crop shows: left, top, width, height.
-    rules, ground: the ranges; static.
+    spec, ground: the ranges; static.
   """
   k_deck, k_edges, k_strokes, k_grain = jax.random.split(key, 4)
   deck, reach, size = Deck(k_deck, 128), half + 0.05, ink.shape[0]
@@ -62,17 +62,17 @@ def paint(
   under, around, on_top = background.textures(k_grain, deck, 3, size)
 
   # Two colours that differ in grey, and a third one.
-  contrast, is_dark = deck.skewed(rules.contrast, 1.5), deck.chance(0.5)
+  contrast, is_dark = deck.skewed(spec.contrast, 1.5), deck.chance(0.5)
   dark = deck.deal() * (1 - contrast)
-  paper = background.colour(deck, jnp.where(is_dark, dark + contrast, dark), rules.saturation)
-  pigment = background.colour(deck, jnp.where(is_dark, dark, dark + contrast), rules.saturation)
-  other = background.colour(deck, deck.deal(), rules.saturation)
+  paper = background.colour(deck, jnp.where(is_dark, dark + contrast, dark), spec.saturation)
+  pigment = background.colour(deck, jnp.where(is_dark, dark, dark + contrast), spec.saturation)
+  other = background.colour(deck, deck.deal(), spec.saturation)
 
   # What it stands on: a surface; others beyond their edges; a plate with its frame; lines.
   surface = background.surface(deck, under, points, ground)
   edges, beyond = Deck(k_edges, 12 * ground.edges), []
   for _ in range(ground.edges):
-    colour = background.colour(edges, edges.deal(), rules.saturation)
+    colour = background.colour(edges, edges.deal(), spec.saturation)
     share = cover(background.half_plane(edges, points, (1.05, 2.5), reach), pixel)
     beyond.append((share * edges.chance(0.4), colour))
   plate = half + deck.uniform(ground.plate_margin, (2,))
@@ -90,13 +90,13 @@ def paint(
   # The ink, with what stands beside it: shadow, outline, body, relief.
   both = jnp.maximum(ink, beside)
   body = cover(both, pixel)
-  fallen, lit, unlit = _moved(deck, body, window, rules)
-  shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(rules.shadow)
-  outline = cover(both + deck.uniform(rules.outline_width), pixel) * deck.chance(rules.outline)
-  is_raised, is_bare = deck.chance(rules.relief), deck.chance(rules.bare)
-  worn = on_top * deck.uniform(rules.worn)
+  fallen, lit, unlit = _moved(deck, body, window, spec)
+  shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(spec.shadow)
+  outline = cover(both + deck.uniform(spec.outline_width), pixel) * deck.chance(spec.outline)
+  is_raised, is_bare = deck.chance(spec.relief), deck.chance(spec.bare)
+  worn = on_top * deck.uniform(spec.worn)
   body = jnp.where(is_raised & is_bare, 0.0, body)
-  relief = deck.uniform(rules.relief_strength) * is_raised * (lit - unlit)
+  relief = deck.uniform(spec.relief_strength) * is_raised * (lit - unlit)
   light = background.light(deck, points, reach, ground)
 
   def paint_plane(colours):
@@ -117,11 +117,11 @@ def paint(
   return jax.lax.map(paint_plane, jnp.stack([paper, pigment, other, *(colour for _, colour in beyond)], 1))
 
 
-def _moved(deck, body, window, rules):
+def _moved(deck, body, window, spec):
   """Three of float32[S, S]: the ink as its shadow falls, and as moved a little towards the light and away from it."""
   size, angle = body.shape[0], deck.uniform((0.0, 2 * math.pi))
   aside = deck.uniform((0.02, 0.06)) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-  offsets = jnp.stack([deck.plus_minus(rules.shadow_reach, (2,)), aside, -aside])  # [3, 2]
+  offsets = jnp.stack([deck.plus_minus(spec.shadow_reach, (2,)), aside, -aside])  # [3, 2]
   blurs = jnp.stack([deck.uniform((0.0, 0.08)), jnp.float32(0.02), jnp.float32(0.02)])
   pixels = size / window[2:]  # canvas pixels a unit, (x, y)
 

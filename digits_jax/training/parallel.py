@@ -1,4 +1,4 @@
-"""Devices: the only module that says pmap, and what global batches and replicas mean.
+"""Devices and processes: the only module that says pmap, and what global batches and replicas mean.
 
 State and constants have no device axis; what is mapped is what the source feeds. Examples are drawn by their index in
 the global batch (`data.sources`), so no number depends on the device count.
