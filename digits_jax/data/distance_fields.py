@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from digits_jax import structs
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import fonts
+from digits_jax.data import boxes, fonts
 from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
 
 RENDERED_PX = 128  # em at which faces are drawn; fields are sampled from that
@@ -46,22 +46,18 @@ def of_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   images = np.pad(images, ((0, 0), (border, border), (border, border)))
   _, height, width = images.shape
   is_ink = images >= np.minimum(128, images.max((1, 2), keepdims=True) // 2 + 1)  # a hairline is grey at its darkest
-  rows, columns = is_ink.any(2), is_ink.any(1)
-  first = lambda held: held.argmax(1).astype(np.float32)
-  last = lambda held: held.shape[1] - held[:, ::-1].argmax(1).astype(np.float32)
-  boxes = np.stack([first(columns), first(rows), last(columns), last(rows)], 1)  # [A, 4]
-  boxes -= np.tile(np.float32([width / 2, height / 2]), 2)[None]
-  tall = float((boxes[:, 3] - boxes[:, 1]).max())
+  extents = boxes.of_mask(is_ink).astype(np.float32) - np.tile(np.float32([width / 2, height / 2]), 2)  # [A, 4]
+  tall = float((extents[:, 3] - extents[:, 1]).max())
   # The highest digit is 1 high, unless an ink would then leave the field.
   room = 0.5 * FIELD_PX / FIELD_UNIT - 0.05
-  unit = max(tall, float(np.abs(boxes).max()) / room)
+  unit = max(tall, float(np.abs(extents).max()) / room)
   # Signed distance to the edge, which runs half a pixel from the middle of the last pixel of ink.
   signed = np.stack([ndimage.distance_transform_edt(ink) - ndimage.distance_transform_edt(~ink) for ink in is_ink])
   signed = (signed - 0.5 * np.sign(signed)) / unit
   at = (np.arange(FIELD_PX) + 0.5 - FIELD_PX / 2) / FIELD_UNIT * unit  # image pixels from its centre
   fields = np.stack([_sample(each, at + height / 2 - 0.5, at + width / 2 - 0.5, -FIELD_REACH) for each in signed])
   fields = np.clip(np.round(128 + 127 * fields / FIELD_REACH), 0, 255).astype(np.uint8)
-  return fields, (boxes / unit).astype(np.float32)
+  return fields, (extents / unit).astype(np.float32)
 
 
 def _sample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, outside: float) -> np.ndarray:

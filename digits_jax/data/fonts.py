@@ -19,6 +19,7 @@ from fontTools import ttLib
 from PIL import Image, ImageDraw, ImageFont
 
 from digits_jax.alphabet import DIGITS, Alphabet
+from digits_jax.data import boxes
 from digits_jax.errors import InputError
 
 SUFFIXES = ('.ttf', '.otf', '.ttc')
@@ -148,8 +149,8 @@ def render_face(face: Face, *, size: int, alphabet: Alphabet) -> np.ndarray:
   for symbol, image in zip(alphabet.symbols, drawn, strict=True):
     if image.max() < INK:
       raise InputError(f'{face.name} leaves no ink for {symbol!r} at font size {size}; use larger sizes')
-  ink = np.array([_extent(image, INK) for image in drawn])  # [A, 4]
-  fringe = np.array([_extent(image, 1) for image in drawn])  # [A, 4]
+  ink = np.array([boxes.of_mask(image >= INK) for image in drawn])  # [A, 4]
+  fringe = np.array([boxes.of_mask(image >= 1) for image in drawn])  # [A, 4]
   digits = ink[: len(alphabet.digits)]
   centres = (ink[:, :2] + ink[:, 2:]) // 2  # [A, 2]
   centres[:, 1] = (digits[:, 1].min() + digits[:, 3].max()) // 2
@@ -198,12 +199,6 @@ def _draw(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
   return np.asarray(page)
 
 
-def _extent(image: np.ndarray, threshold: int) -> tuple[int, int, int, int]:
-  """(left, top, right, bottom), half-open, of the pixels from `threshold` on, of which there must be one."""
-  rows, columns = (np.flatnonzero((image >= threshold).any(axis)) for axis in (1, 0))
-  return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-
-
 def _family(path: pathlib.Path, alphabet: Alphabet) -> str:
   """The family of a usable face; raises InputError with the reason to refuse it."""
   found = path.stat()
@@ -233,7 +228,7 @@ def _examine(path, alphabet, _version):
     if image[[0, -1]].any() or image[:, [0, -1]].any():
       raise InputError(f'its {symbol!r} lies far outside its line')
   _check_digits({s: image for s, image in drawn.items() if s in DIGITS})
-  _check_marks({s: _extent(image, INK) for s, image in drawn.items()})
+  _check_marks({s: boxes.of_mask(image >= INK) for s, image in drawn.items()})
   return family_of(name or path.stem)
 
 
@@ -267,7 +262,7 @@ def _is_alike(one: np.ndarray, other: np.ndarray) -> bool:
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
   """The ink stretched to a square, as a vector of zero mean and unit length, float64[144]."""
-  left, top, right, bottom = _extent(image, INK)
+  left, top, right, bottom = boxes.of_mask(image >= INK)
   small = Image.fromarray(image[top:bottom, left:right]).resize((12, 12), Image.Resampling.BOX)
   vector = np.ravel(small) - np.mean(small)
   return vector / max(np.linalg.norm(vector), 1e-9)

@@ -11,7 +11,7 @@ import numpy as np
 from digits_jax import structs
 from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.conventions import SPLITS
-from digits_jax.data import fonts, own_digits
+from digits_jax.data import boxes, fonts, own_digits
 from digits_jax.errors import InputError, check_name
 
 
@@ -90,20 +90,10 @@ def assemble(
   return structs.GlyphBank(
     images=images[order],
     labels=labels[order].astype(np.int32),
-    boxes=_boxes(ink)[order],
+    boxes=boxes.of_mask(ink).astype(np.float32)[order],
     starts=(np.cumsum(counts) - counts).reshape(-1, symbols).astype(np.int32),
     counts=counts.reshape(-1, symbols).astype(np.int32),
   )
-
-
-def _boxes(ink: np.ndarray) -> np.ndarray:
-  """(left, top, right, bottom), half-open, of the True pixels of bool[G, h, w]: float32[G, 4]."""
-  edges = []
-  for axis in (1, 2):
-    is_held = ink.any(axis)  # [G, w], then [G, h]
-    edges.append((is_held.argmax(1), is_held.shape[1] - is_held[:, ::-1].argmax(1)))
-  (left, right), (top, bottom) = edges
-  return np.stack([left, top, right, bottom], 1).astype(np.float32)
 
 
 def _fonts(*, split, alphabet, font_dir, test_font_dir, sizes, validation_families, test_families, **_):

@@ -18,7 +18,7 @@ from PIL import Image
 
 from digits_jax.alphabet import DIGITS
 from digits_jax.conventions import SPLITS
-from digits_jax.data import canvas, image_files
+from digits_jax.data import boxes, canvas, image_files
 from digits_jax.data.splits import check_held_out
 from digits_jax.errors import InputError
 
@@ -113,9 +113,7 @@ def normalise(pixels: np.ndarray) -> np.ndarray:
 
 def _ink_box(ink):
   """(left, top, right, bottom), half-open, of what is a quarter as strong as the strongest."""
-  is_ink = ink >= _LIGHT / 255 * ink.max()
-  rows, columns = is_ink.any(1).nonzero()[0], is_ink.any(0).nonzero()[0]
-  return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+  return boxes.of_mask(ink >= _LIGHT / 255 * ink.max())
 
 
 def _stamp(path):
