@@ -38,12 +38,14 @@ def main(arguments):
   from matplotlib.figure import Figure
 
   scale = 100 if _VALUE.value.endswith('accuracy') else 1
-  figure = Figure(figsize=(7.2, 0.9 + 0.35 * len(found)), dpi=120)
+  labels = [textwrap.fill(label, 60, break_on_hyphens=False) for label, *_ in found]
+  lines = max(label.count('\n') + 1 for label in labels)
+  figure = Figure(figsize=(7.2, 0.9 + (0.17 + 0.18 * lines) * len(found)), dpi=120)
   axes = figure.subplots()
   for height, (_, value, low, high) in enumerate(found):
     axes.plot([scale * low, scale * high], [height, height], color='#9db8d2', linewidth=4, solid_capstyle='butt')
     axes.plot(scale * value, height, 'o', color='C0', markersize=5)
-  axes.set_yticks(range(len(found)), [textwrap.fill(label, 48) for label, *_ in found])
+  axes.set_yticks(range(len(found)), labels)
   axes.invert_yaxis()
   axes.set_xlabel(_VALUE.value.replace('_', ' ') + (' (%)' if scale == 100 else ''))
   if scale == 1:
