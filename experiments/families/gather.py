@@ -18,7 +18,7 @@ from fontTools import subset, ttLib
 from PIL import Image
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import fonts
+from digits_jax.data import boxes, fonts
 
 SYMBOLS = Alphabet('0123456789.-')
 LEFT_OUT = ('DejaVu', 'STIX', 'Computer Modern')  # matplotlib ships them
@@ -138,7 +138,7 @@ def digits_of(path):
   font, rows = fonts._open(path, 64), []
   for digit in SYMBOLS.digits:
     image = fonts._draw(font, digit)
-    left, top, right, bottom = fonts._extent(image, fonts.INK)
+    left, top, right, bottom = boxes.of_mask(image >= fonts.INK)
     small = Image.fromarray(image[top:bottom, left:right]).resize((16, 16), Image.Resampling.BOX)
     vector = np.ravel(small) - np.mean(small)
     rows.append(vector / max(np.linalg.norm(vector), 1e-9))
