@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from digits_jax.ctc import loss
 from digits_jax.ctc.loss import LOGIT_FLOOR, ctc_loss, is_feasible
 from tests.ctc import oracle
 
@@ -222,3 +223,19 @@ def test_matrix_products_keep_float32_on_accelerators():
   program = str(jax.make_jaxpr(jax.grad(lambda logits: ctc_loss(logits, *cases[1:]).loss.sum()))(cases[0]))
   products = program.split('dot_general[')[1:]
   assert products and all('precision=(Precision.HIGHEST' in product[:300] for product in products)
+
+
+@pytest.mark.parametrize(('cases', 'size'), [(96, 24), (70, None), (64, 16), (97, None), (20, None)])
+def test_a_large_batch_in_blocks_is_the_same(monkeypatch, cases, size):
+  """Of the largest size that divides the batch and fits; whole where it fits, and where no size of 16 and more does."""
+  given = random_cases(11, cases, 7, 5, 3, minus_inf=0.1)
+  anew = lambda: lambda *given: jax.grad(_total, has_aux=True)(*given)  # jax remembers what it traced
+  gradients, whole = jax.jit(anew())(*given)
+  monkeypatch.setattr(loss, '_CACHE_BYTES', 24 * 7 * 7 * 2 * 4)  # 24 sequences of 7 frames and 7 states, twice
+  program = str(jax.make_jaxpr(anew())(*given))
+  assert size is None or f'[{cases // size},{size},7,5]' in program
+  assert (program.count('scan[') > 1) == (size is not None)
+  found_gradients, found = jax.jit(anew())(*given)
+  np.testing.assert_array_equal(found.is_feasible, whole.is_feasible)
+  np.testing.assert_allclose(found.loss, whole.loss, rtol=1e-6)
+  np.testing.assert_allclose(found_gradients, gradients, atol=1e-6)
