@@ -71,10 +71,12 @@ def _in_blocks(function, logits, frame_mask, labels, lengths):
   gradient, 2 cores of an Intel Xeon with 2 MiB each, jax 0.10.2).
   """
   count, frames = frame_mask.shape
+  if jax.default_backend() != 'cpu' or not isinstance(count, int):  # an export's batch has no size yet
+    return function(logits, frame_mask, labels, lengths)
   states = 2 * labels.shape[1] + 1
   most = max(16, _CACHE_BYTES // (frames * states * 2 * 4))  # both directions, float32
   size = max((size for size in range(1, min(count, most) + 1) if count % size == 0), default=0)
-  if jax.default_backend() != 'cpu' or not 16 <= size < count:
+  if not 16 <= size < count:
     return function(logits, frame_mask, labels, lengths)
   blocks = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), (logits, frame_mask, labels, lengths))
   return jax.lax.map(lambda block: function(*block), blocks).reshape(count)
