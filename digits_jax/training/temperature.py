@@ -35,7 +35,9 @@ class Fit(NamedTuple):
 def fit(task: Task, fixed: sources.FixedSet, params: Params, *, batch_size: int) -> Fit:
   """The temperature that minimises the mean loss of a set. Outputs are computed once, on all devices.
 
-  Every process gets all outputs and searches for itself: same numbers, same search, same temperature.
+  1 where that would be the highest of BOUNDS: a set that is so badly read does not tell how sure to be, and what
+  softmax heads read depends on it. Every process gets all outputs and searches for itself: same numbers, same
+  temperature.
   """
   keep = dataclasses.replace(task, score=_keep)
   kept = scoring.make_scorer(keep, fixed, batch_size=batch_size)(params)
@@ -46,6 +48,8 @@ def fit(task: Task, fixed: sources.FixedSet, params: Params, *, batch_size: int)
     return scoring.mean_loss(np.asarray(losses), kept['mask'])
 
   temperature = minimise(mean_loss)
+  if temperature > 0.999 * BOUNDS[1]:  # sure and wrong nearly everywhere: no temperature mends that
+    temperature = 1.0
   return Fit(temperature, mean_loss(1.0), mean_loss(temperature))
 
 

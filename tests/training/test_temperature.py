@@ -66,6 +66,11 @@ def test_the_fit_finds_how_much_too_sure_outputs_are(sureness):
   assert found.loss_after < found.loss_before
 
 
+def test_a_set_that_is_read_wrong_throughout_leaves_it_at_1():
+  found = temperature.fit(TASK, fixed(50), np.float32(-300), batch_size=50)  # surer, the wronger
+  assert found.temperature == 1.0 and found.loss_after == found.loss_before > 100
+
+
 @pytest.mark.parametrize('batch_size', [4, 1000])
 def test_the_fit_is_the_lowest_mean_loss_of_the_examples_that_count(batch_size):
   some = fixed(11, share_masked=0.5)
