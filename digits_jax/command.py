@@ -167,7 +167,7 @@ def _program(script):
   spec = getattr(sys.modules['__main__'], '__spec__', None)
   if spec is not None and spec.origin == script:
     return f'python -m {spec.name.removesuffix(".__main__")}'
-  if os.path.dirname(script):
+  if os.path.isfile(script):
     return f'python {script}'
   return f'python -m digits_jax.{script.removesuffix(".py")}'
 

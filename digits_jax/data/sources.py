@@ -1,4 +1,4 @@
-"""The `Source` of each kind: what feeds a step, and how one fed item becomes one example.
+"""`Source`, what feeds a step and how one fed item becomes one example; fixed sets; the sources that are drawn.
 
 A batch is a pure function of (seed, step): example i of step s is drawn from fold_in(fold_in(key, s), i), i its index
 in the global batch.
