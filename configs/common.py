@@ -284,3 +284,8 @@ def choose(argument: str | None, variants: dict) -> str:
   if argument not in variants:
     raise InputError(f'this config has no argument {argument!r}; {suggest(argument, variants)}')
   return argument
+
+
+def run_name(file: str, variant: str) -> str:
+  """The name of the run of configs/<file>.py:<variant>."""
+  return file if variant == 'default' else f'{file}-{variant}'

@@ -21,7 +21,7 @@ def get_config(argument=None):
   """`default`: MNIST, 0.9 million parameters. `fonts`: printed digits, any place on 32x32. `tiny`: for tests."""
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
-  config.name = 'digit' if variant == 'default' else f'digit-{variant}'
+  config.name = common.run_name('digit', variant)
   config.task = 'classify'
   config.optim.average_decay = 0.998
   config.model.label_smoothing = 0.1

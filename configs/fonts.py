@@ -15,9 +15,6 @@ On one CPU core that other jobs shared five reads 99.92% of five-v1 and 99.74% o
 
 from configs import common, testsets
 
-VARIANTS = (
-  'default', 'plates', 'quick', 'five', 'transfer', 'twelve', 'lengths', 'families', 'families_shipped', 'tiny'
-)
 # Patches of 2x2 and a block more: it sees strokes of 2 pixels, and on a CPU a step takes less time than with 4x4.
 FINE = {'patch': (2, 2), 'widths': (32, 64, 96, 128), 'pools': ((2, 2), (2, 1), (2, 1), (2, 1))}
 
@@ -28,63 +25,108 @@ VALIDATION_FAMILIES = (
 
 
 def get_config(argument=None):
-  """Trained on 1 to 5 digits on 64x128, and tested on 5, and on 12 (never trained on) on 64x288.
-
-  `plates` (the `default` is the same): as good as it gets. `quick`: coarser, in minutes on two CPU cores. `five`:
-  half the training, on other numbers. `transfer`: a trained run's trunk, frozen, and a cyclic rate. `twelve`: a run of
-  plates, trained on to read canvases of 64x288, with 1 to 8 digits. `lengths`: plates, tested on 1 to 15 digits too.
-  `families`: trained on the 100 and more families in data.font_dir, tested on those in data.test_font_dir.
-  `families_shipped`: the same test, trained on the faces that matplotlib ships. `tiny`: 4 steps, for tests; reads
-  nothing well.
-  """
+  """Trained on 1 to 5 digits on 64x128, tested on 5; each variant below changes that. The default is `plates`."""
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
-  config.name = 'fonts' if variant == 'default' else f'fonts-{variant}'
+  config.name = common.run_name('fonts', variant)
   # Mixed lengths lead CTC off its plateaus; the test is 5 digits throughout.
   config.synth.number.update(min_length=1, max_length=5)
-  config.tests.test = testsets.five() if variant in ('five', 'transfer') else testsets.plates()
-  config.tests.twelve = testsets.twelve()
+  config.tests.test = testsets.plates()
   config.update(steps=5000, batch_size=256, eval_every=500, checkpoint_every=500)
   config.optim.update(warmup_steps=100, average_decay=0.998)
   config.model.update(**FINE)
   config.selection.metric = 'loss'  # near 100% it says more than numbers read right or not
   config.validation.examples = 5000  # of fewer, all are soon read rightly
-  if variant == 'five':
-    config.steps = 2500
-  if variant in ('transfer', 'twelve', 'quick', 'tiny'):  # made for CPUs
-    config.batch_size = 32
-    config.validation.examples = 1000
-    config.optim.update(warmup_steps=20, average_decay=0.99)
-  if variant == 'transfer':
-    config.steps = 2000
-    config.update(init_from='runs/digit-fonts', init_subtrees=('trunk',))
-    config.optim.update(frozen=('trunk',), schedule='triangular', cycle_steps=1000)
-  if variant == 'twelve':
-    config.update(init_from='runs/fonts-plates', steps=1000, eval_every=250, checkpoint_every=250)
-    config.synth.number.max_length = 8
-    config.synth.layout.width = 288
-    config.tests.test = testsets.twelve()
-    del config.tests.twelve
-  if variant == 'lengths':
-    config.tests.lengths = testsets.lengths()
-  if variant in ('families', 'families_shipped'):
-    config.model.widths = (48, 96, 128, 192)
-    config.synth.layout.width = 160  # so that the widest faces fit, distorted
-    # Shapes between and beyond the faces that there are.
-    config.synth.warp.update(scale=(0.85, 1.1), rotation_degrees=3.0, slant_degrees=8.0, elastic_px=0.4)
-    config.synth.warp.stroke_frac = (-0.3, 0.4)
-    config.steps = 6000
-    config.data.test_font_dir = 'fonts/test'
-    config.tests.test = testsets.families()
-    del config.tests.twelve
-  if variant == 'families':
-    config.data.update(font_dir='fonts/train', validation_families=VALIDATION_FAMILIES)
-  if variant in ('quick', 'tiny'):
-    config.update(steps=3000, eval_every=250, checkpoint_every=250)
-    config.model.update(patch=(4, 4), widths=(64, 64, 128), pools=((2, 1), (2, 1), (2, 1)))
-    del config.tests.twelve
-  if variant == 'tiny':
-    common.shrink(config)
-    config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
-    config.data.font_sizes = (20,)
+  VARIANTS[variant](config)
   return config
+
+
+def plates(config):
+  """As good as it gets; tested on 12 digits as well, which it never sees in training."""
+  config.tests.twelve = testsets.twelve()
+
+
+def quick(config):
+  """Coarser, in minutes on two CPU cores."""
+  for_cpu(config)
+  config.update(steps=3000, eval_every=250, checkpoint_every=250)
+  config.model.update(patch=(4, 4), widths=(64, 64, 128), pools=((2, 1), (2, 1), (2, 1)))
+
+
+def five(config):
+  """Half the training, on other numbers."""
+  config.steps = 2500
+  config.tests.test = testsets.five()
+  config.tests.twelve = testsets.twelve()
+
+
+def transfer(config):
+  """A trained run's trunk, frozen, and a cyclic rate."""
+  for_cpu(config)
+  config.steps = 2000
+  config.update(init_from='runs/digit-fonts', init_subtrees=('trunk',))
+  config.optim.update(frozen=('trunk',), schedule='triangular', cycle_steps=1000)
+  config.tests.test = testsets.five()
+  config.tests.twelve = testsets.twelve()
+
+
+def twelve(config):
+  """A run of plates, trained on to read canvases of 64x288, with 1 to 8 digits; tested on 12."""
+  for_cpu(config)
+  config.update(init_from='runs/fonts-plates', steps=1000, eval_every=250, checkpoint_every=250)
+  config.synth.number.max_length = 8
+  config.synth.layout.width = 288
+  config.tests.test = testsets.twelve()
+
+
+def lengths(config):
+  """Plates, tested on 1 to 15 digits too."""
+  plates(config)
+  config.tests.lengths = testsets.lengths()
+
+
+def families(config):
+  """Trained on the 100 and more families in data.font_dir, tested on those in data.test_font_dir."""
+  families_shipped(config)
+  config.data.update(font_dir='fonts/train', validation_families=VALIDATION_FAMILIES)
+
+
+def families_shipped(config):
+  """The same test, trained on the faces that matplotlib ships."""
+  config.steps = 6000
+  config.model.widths = (48, 96, 128, 192)
+  config.synth.layout.width = 160  # so that the widest faces fit, distorted
+  # Shapes between and beyond the faces that there are.
+  config.synth.warp.update(scale=(0.85, 1.1), rotation_degrees=3.0, slant_degrees=8.0, elastic_px=0.4)
+  config.synth.warp.stroke_frac = (-0.3, 0.4)
+  config.data.test_font_dir = 'fonts/test'
+  config.tests.test = testsets.families()
+
+
+def tiny(config):
+  """4 steps of `quick` on a smaller net, for tests; reads nothing well."""
+  quick(config)
+  common.shrink(config)
+  config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+  config.data.font_sizes = (20,)
+
+
+def for_cpu(config):
+  """Steps and evaluations that two CPU cores can do."""
+  config.batch_size = 32
+  config.validation.examples = 1000
+  config.optim.update(warmup_steps=20, average_decay=0.99)
+
+
+VARIANTS = {
+  'default': plates,
+  'plates': plates,
+  'quick': quick,
+  'five': five,
+  'transfer': transfer,
+  'twelve': twelve,
+  'lengths': lengths,
+  'families': families,
+  'families_shipped': families_shipped,
+  'tiny': tiny,
+}

@@ -16,7 +16,7 @@ def get_config(argument=None):
   """`default`: the experiment. `tiny`: 4 steps, so that a test sees in seconds that all of it works."""
   variant = common.choose(argument, VARIANTS)  # what stands behind the colon in --config=configs/forkme.py:tiny
   config = common.get_config()  # every field, its unit and its default; a field that is not there is an error
-  config.name = 'forkme' if variant == 'default' else 'forkme-tiny'  # of the run directory; yours needs its own
+  config.name = common.run_name('forkme', variant)  # of the run directory; yours needs its own
 
   # The question in one place: what is read. Lengths are mixed, because CTC learns 5 digits at once very slowly.
   config.alphabet = '0123456789'  # fonts also have '.' and '-': '0123456789.-'

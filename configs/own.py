@@ -22,7 +22,7 @@ def get_config(argument=None):
   """`default`: 8,000 steps of 32 images, a fifth of what `fonts.py:plates` sees. `tiny`: 4 steps, for tests."""
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
-  config.name = 'own' if variant == 'default' else 'own-tiny'
+  config.name = common.run_name('own', variant)
   config.data.source = 'folder'
   config.tests.test.update(name='own', examples=1_000_000)  # all images for the test
   config.validation.examples = 2000  # at most: each evaluation takes its time

@@ -18,61 +18,105 @@ of it. Figures: experiments/projects.
 
 from configs import common, fonts, testsets
 
-VARIANTS = ('default', 'seven', 'triplets', 'grid', 'transfer', 'drawn', 'plates', 'tiny')
-HANDWRITTEN = {'seven': testsets.seven, 'triplets': testsets.triplets, 'grid': testsets.grid}
-
 
 def get_config(argument=None):
-  """`seven` (the `default` is the same): 7 handwritten digits on 32x128, blobs and noise, a CRNN, Adam, a learning rate
-  that is lowered on plateaus, early stopping. `triplets`: three MNIST digits on 28x84, the image turned, zoomed and
-  shifted, a CNN with an LSTM, 8 epochs. `grid`: 1 to 5 MNIST digits in cells on 28x140, a CNN with one softmax a
-  position. `transfer`: 5 printed digits, a GRU on the frozen trunk of a classifier of single ones, a cyclic rate.
-  `plates`: 60,000 files of 5 printed digits, Adam at 3e-4, batches of 256, patience 5. `drawn`: plates, from the
-  generator that wrote the files. `tiny`: 4 steps of seven, for tests.
-  """
+  """The recipe that one of the variants below says; the default is `seven`."""
   variant = common.choose(argument, VARIANTS)
-  if variant == 'transfer':
-    config = fonts.get_config('transfer')
-    config.name = 'projects-transfer'
-    config.synth.number.min_length = 5
-    config.model.recurrent = 'gru'
-    config.optim.name, config.optim.weight_decay = 'adam', 0.0
-    return config
-  config = common.get_config()
-  config.name = 'projects' if variant == 'default' else f'projects-{variant}'
-  config.optim.update(name='adam', schedule='constant', weight_decay=0.0, learning_rate=1e-3, average_decay=0.0)
-  config.selection.metric = 'loss'
-  if variant in ('drawn', 'plates'):
-    config.synth = testsets.plates().synth  # 5 digits throughout, sizes 18 to 25, 22 faces, gaps of 0 to 8 pixels
-    config.optim.learning_rate = 3e-4
-    config.selection.patience = 5
-    config.validation.examples = 2000
-    config.update(batch_size=256, steps=3510, eval_every=234, checkpoint_every=234)  # 15 epochs at most
-    if variant == 'plates':
-      config.data.update(source='folder', folder='runs/plates-60000', hold_out_numbers=False)
-      config.tests.test.update(name='plates-60000', examples=5000)
-      config.synth.photo.noise = (0.0, 0.0)  # it is in the files
-    return config
+  config = VARIANTS[variant]()
+  config.name = common.run_name('projects', variant)
+  return config
+
+
+def seven():
+  """7 handwritten digits on 32x128, blobs and noise, a CRNN, Adam, a rate lowered on plateaus, early stopping."""
+  config = handwritten(testsets.seven())
+  config.synth.clutter.blobs = 2
+  config.optim.schedule = 'plateau'
+  config.selection.update(patience=5, plateau_patience=2)
+  config.update(steps=9400, eval_every=313, checkpoint_every=313)  # 30 epochs of 20,000 numbers at most
+  return config
+
+
+def triplets():
+  """Three MNIST digits on 28x84, the image turned, zoomed and shifted, a CNN with an LSTM, 8 epochs."""
+  config = handwritten(testsets.triplets())
+  config.synth.warp.update(turn_degrees=10.0, zoom=(0.9, 1.1), shift_px=2.0)
+  config.update(steps=2504, eval_every=313, checkpoint_every=313)  # 8 epochs of 20,000 numbers
+  return config
+
+
+def grid():
+  """1 to 5 MNIST digits in cells on 28x140, a CNN with one softmax a position."""
+  config = handwritten(testsets.grid())
+  config.task = 'read_multidigit'
+  config.model.dense_features = (256,)
+  config.update(steps=4695, eval_every=313, checkpoint_every=313)  # 15 epochs of 20,000 numbers
+  return config
+
+
+def transfer():
+  """5 printed digits, a GRU on the frozen trunk of a classifier of single ones, a cyclic rate."""
+  config = fonts.get_config('transfer')
+  config.synth.number.min_length = 5
+  config.model.recurrent = 'gru'
+  config.optim.name, config.optim.weight_decay = 'adam', 0.0
+  return config
+
+
+def drawn():
+  """`plates`, from the generator that wrote the files."""
+  config = by_adam()
+  config.synth = testsets.plates().synth  # 5 digits throughout, sizes 18 to 25, 22 faces, gaps of 0 to 8 pixels
+  config.optim.learning_rate = 3e-4
+  config.selection.patience = 5
+  config.update(batch_size=256, steps=3510, eval_every=234, checkpoint_every=234)  # 15 epochs at most
+  return config
+
+
+def plates():
+  """60,000 files of 5 printed digits, Adam at 3e-4, batches of 256, patience 5."""
+  config = drawn()
+  config.data.update(source='folder', folder='runs/plates-60000', hold_out_numbers=False)
+  config.tests.test.update(name='plates-60000', examples=5000)
+  config.synth.photo.noise = (0.0, 0.0)  # it is in the files
+  return config
+
+
+def tiny():
+  """4 steps of `seven`, for tests."""
+  config = seven()
+  common.shrink(config)
+  config.model.update(patch=(4, 4), widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+  return config
+
+
+def handwritten(test):
+  """MNIST's digits, drawn as `test` draws them; two convolutions from full resolution on, each pooled by 2x2."""
+  config = by_adam()
   config.data.update(glyphs='mnist', hold_out_numbers=False)
-  config.tests.test = HANDWRITTEN.get(variant, testsets.seven)()
-  config.synth = config.tests.test.synth.copy_and_resolve_references()
-  config.validation.examples = 2000
-  # Two convolutions, each pooled by 2x2, from full resolution on.
+  config.tests.test = test
+  config.synth = test.synth.copy_and_resolve_references()
   config.model.update(patch=(1, 1), widths=(32, 64), pools=((2, 2), (2, 2)), frame_features=64)
   config.model.update(recurrent='lstm', recurrent_features=128)
-  if variant in ('default', 'seven', 'tiny'):
-    config.synth.clutter.blobs = 2
-    config.optim.schedule = 'plateau'
-    config.selection.update(patience=5, plateau_patience=2)
-    config.update(steps=9400, eval_every=313, checkpoint_every=313)  # 30 epochs of 20,000 numbers at most
-  if variant == 'triplets':
-    config.synth.warp.update(turn_degrees=10.0, zoom=(0.9, 1.1), shift_px=2.0)
-    config.update(steps=2504, eval_every=313, checkpoint_every=313)  # 8 epochs of 20,000 numbers
-  if variant == 'grid':
-    config.task = 'read_multidigit'
-    config.model.dense_features = (256,)
-    config.update(steps=4695, eval_every=313, checkpoint_every=313)  # 15 epochs of 20,000 numbers
-  if variant == 'tiny':
-    common.shrink(config)
-    config.model.update(patch=(4, 4), widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
   return config
+
+
+def by_adam():
+  """Adam at a constant rate, no average, chosen by the validation loss."""
+  config = common.get_config()
+  config.optim.update(name='adam', schedule='constant', weight_decay=0.0, learning_rate=1e-3, average_decay=0.0)
+  config.selection.metric = 'loss'
+  config.validation.examples = 2000
+  return config
+
+
+VARIANTS = {
+  'default': seven,
+  'seven': seven,
+  'triplets': triplets,
+  'grid': grid,
+  'transfer': transfer,
+  'drawn': drawn,
+  'plates': plates,
+  'tiny': tiny,
+}

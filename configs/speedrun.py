@@ -15,7 +15,7 @@ def get_config(argument=None):
   """`default`: the race on CPUs. `gpu`: larger steps of a larger net. `tiny`: 4 steps, for tests."""
   variant = common.choose(argument, VARIANTS)
   config = mnist.get_config('grid_softmax')
-  config.name = 'speedrun' if variant == 'default' else f'speedrun-{variant}'
+  config.name = common.run_name('speedrun', variant)
   config.update(init_from='', init_subtrees=(), steps=5000, batch_size=64)
   config.model.update(patch=(2, 2), widths=(32, 64, 128), pools=((2, 2), (1, 1), (7, 7)))
   config.optim.update(learning_rate=4e-3, weight_decay=1e-2, warmup_steps=50, average_decay=0.995)

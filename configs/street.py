@@ -20,7 +20,7 @@ def get_config(argument=None):
   """
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
-  config.name = 'street' if variant == 'default' else f'street-{variant}'
+  config.name = common.run_name('street', variant)
   config.data.source = 'street'
   config.tests.test.update(name='street', examples=5000)
   # House numbers rarely begin with 0, and often with 1 (Benford's law, softened).

@@ -12,21 +12,15 @@ scenes, 167 photos are enough for 79.69% of 64 others (svhn.py:street_small; 68.
 
 from configs import common, street
 
-VARIANTS = ('default', 'extra', 'small', 'street', 'street_small', 'goodfellow', 'tiny')
-
 
 def get_config(argument=None):
-  """`default`: 16 epochs of train. `extra`: of train and extra. `small`: less than 1M parameters.
-  `street`, `street_small`: a run of street.py, or of street.py:small, trained on with photos, however few.
-
-  `goodfellow`: the network of Goodfellow et al. 2013, with a softmax for the length and one for each digit, on squares.
-  `tiny`: 4 steps, for tests.
+  """SVHN's numbers; each variant below says which net and which photos.
 
   A tenth of what is trained on, by the hash of a photo's name, is for validation; the test is SVHN's.
   """
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
-  config.name = 'svhn' if variant == 'default' else f'svhn-{variant}'
+  config.name = common.run_name('svhn', variant)
   config.data.source = 'svhn'
   config.tests.test.update(name='svhn-test', examples=13_068)
   # 54 pixels are 27 patches of 2, and 27 is pooled by 3 twice: 3 rows are left where columns become frames.
@@ -36,26 +30,65 @@ def get_config(argument=None):
   config.optim.update(learning_rate=1e-3, weight_decay=1e-2, clip_norm=5.0, warmup_steps=200, average_decay=0.999)
   config.update(eval_every=500, checkpoint_every=500)
   config.validation.examples = 30_000  # all there are
-  if variant == 'extra':
-    config.data.svhn_splits = ('train', 'extra')
-    config.steps = 53_000  # 16 epochs of 212,000
-    config.update(eval_every=2_000, checkpoint_every=2_000)
-  if variant == 'small':
-    config.model.update(widths=(32, 64, 128, 128, 192), pools=((1, 1), (3, 1), (1, 1), (3, 1), (1, 1)))
-    config.model.update(frame_features=128, recurrent_features=96)
-  if variant in ('street', 'street_small'):
-    begun = street.get_config('small' if variant == 'street_small' else None)
-    config.model, config.init_from = begun.model, f'runs/{begun.name}'
-    config.steps = 300
-    config.update(batch_size=32, eval_every=50, checkpoint_every=50)
-    config.optim.update(learning_rate=3e-4, warmup_steps=30, average_decay=0.98)
-  if variant == 'goodfellow':
-    config.task = 'read_multidigit'
-    config.photos.update(is_square=True, max_digits=5)  # which leaves out one photo of train
-    pools = ((2, 2), (1, 1), (3, 3), (1, 1), (1, 1), (3, 3), (1, 1), (1, 1))
-    config.model.update(common.goodfellow(), pools=pools)
-  if variant == 'tiny':
-    common.shrink(config)
-    config.photos.crop_px, config.augment.size = 32, 27
-    config.model.update(patch=(3, 1), widths=(8, 8), pools=((3, 1), (1, 1)), frame_features=16, recurrent_features=8)
+  VARIANTS[variant](config)
   return config
+
+
+def default(config):
+  """16 epochs of train."""
+
+
+def extra(config):
+  """16 epochs of train and extra."""
+  config.data.svhn_splits = ('train', 'extra')
+  config.steps = 53_000  # of 64 images: 16 epochs of 212,000
+  config.update(eval_every=2_000, checkpoint_every=2_000)
+
+
+def small(config):
+  """Less than 1M parameters."""
+  config.model.update(widths=(32, 64, 128, 128, 192), pools=((1, 1), (3, 1), (1, 1), (3, 1), (1, 1)))
+  config.model.update(frame_features=128, recurrent_features=96)
+
+
+def street_default(config):
+  """A run of street.py, trained on with photos, however few."""
+  fine_tuned(config, street.get_config())
+
+
+def street_small(config):
+  """A run of street.py:small, trained on with photos, however few."""
+  fine_tuned(config, street.get_config('small'))
+
+
+def goodfellow(config):
+  """The network of Goodfellow et al. 2013, a softmax for the length and one for each digit, on squares."""
+  config.task = 'read_multidigit'
+  config.photos.update(is_square=True, max_digits=5)  # which leaves out one photo of train
+  pools = ((2, 2), (1, 1), (3, 3), (1, 1), (1, 1), (3, 3), (1, 1), (1, 1))
+  config.model.update(common.goodfellow(), pools=pools)
+
+
+def tiny(config):
+  """4 steps, for tests."""
+  common.shrink(config)
+  config.photos.crop_px, config.augment.size = 32, 27
+  config.model.update(patch=(3, 1), widths=(8, 8), pools=((3, 1), (1, 1)), frame_features=16, recurrent_features=8)
+
+
+def fine_tuned(config, begun):
+  """Begun with the parameters of the run of config `begun`, whose model this one then has."""
+  config.model, config.init_from = begun.model, f'runs/{begun.name}'
+  config.update(steps=300, batch_size=32, eval_every=50, checkpoint_every=50)
+  config.optim.update(learning_rate=3e-4, warmup_steps=30, average_decay=0.98)
+
+
+VARIANTS = {
+  'default': default,
+  'extra': extra,
+  'small': small,
+  'street': street_default,
+  'street_small': street_small,
+  'goodfellow': goodfellow,
+  'tiny': tiny,
+}

@@ -178,7 +178,10 @@ def test_the_docstring_says_the_command(name):
   module = MODULES[name]
   assert f'python -m digits_jax.main --config=configs/{name}.py' in module.__doc__
   for argument in module.VARIANTS:
-    assert f'`{argument}`' in module.get_config.__doc__
+    if isinstance(module.VARIANTS, dict):  # each is a function
+      assert module.VARIANTS[argument].__doc__, argument
+    else:
+      assert f'`{argument}`' in module.get_config.__doc__
   for argument in re.findall(rf'configs/{name}\.py:(\w+)', module.__doc__):
     assert argument in module.VARIANTS
 
