@@ -13,7 +13,6 @@ from digits_jax.conventions import LUMA
 from digits_jax.data import crop, image_files
 from digits_jax.errors import InputError
 
-# Luminance of red, green, blue (ITU-R 601), as Pillow weighs them.
 _INK_WIDTH_FRAC = 0.95  # of the canvas that ink may take when it is scaled
 _SPECK_FRAC = 0.05  # of the fullest row or column, that one with ink holds at least
 _CLEAR = 0.7  # skewness of grey levels from which the ink's side is clear; noise alone seldom gets to 0.5

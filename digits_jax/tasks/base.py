@@ -41,13 +41,13 @@ class Task:
   score: (outputs, batch) -> {name: array[B, ...]}: per-example records, from which evaluation computes rates; among
     them `loss`, float32[B], which says how well the outputs, divided by a temperature or not, fit the batch.
   table: (key, batch) -> the layers with their shapes and parameters, as text for people.
-  read: (outputs, *, beams, n_best, min_length, max_length) -> Decoded, for readers; None where a task reads nothing.
-    At most n_best readings, of min_length to max_length symbols (None: no limit); beams are of a search, if there is
-    one. Raises InputError where no reading can have such a length.
+  read: (outputs, *, beams, n_best, min_length, max_length) -> Decoded, for readers. At most n_best readings, of
+    min_length to max_length symbols (None: no limit); beams are of a search, if there is one. Raises InputError where
+    no reading can have such a length.
   log_prob: (outputs, labels int32[B, N], lengths int32[B]) -> float32[B], exact, of each number; -inf where it is none
-    that the task can read. It goes with `read`.
+    that the task can read.
   locate: (outputs, labels int32[B, N], lengths int32[B]) -> (first, last, posteriors) of `Decoded`, of each number, as
-    if it had been read; N is that of `read`. It goes with `read`.
+    if it had been read; N is that of `read`.
   """
 
   init: Callable[[jax.Array, structs.Batch], Params]
@@ -55,41 +55,43 @@ class Task:
   predict: Callable[[Params, jax.Array], Any]
   score: Callable[[Any, structs.Batch], dict[str, jax.Array]]
   table: Callable[[jax.Array, structs.Batch], str]
-  read: Callable[..., Decoded] | None = None
-  log_prob: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = None
-  locate: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]] | None = None
+  read: Callable[..., Decoded]
+  log_prob: Callable[[Any, jax.Array, jax.Array], jax.Array]
+  locate: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
 
 
-def records(
-  batch: structs.Batch,
-  *,
-  labels: jax.Array,
-  lengths: jax.Array,
-  log_probs: jax.Array,
-  losses: jax.Array,
-  is_feasible: jax.Array,
-) -> dict[str, jax.Array]:
-  """The records of `score`: those of `metrics.sequence_records` and `confidence.RECORDS`, the loss, what was read.
+def make_score(
+  read: Callable[[Any], Decoded], log_prob: Callable[[Any, jax.Array, jax.Array], jax.Array]
+) -> Callable[[Any, structs.Batch], dict[str, jax.Array]]:
+  """`Task.score` of what a task reads.
+
+  Its records are those of `metrics.sequence_records` and `confidence.RECORDS`, `is_feasible`, `loss` (minus the
+  log-probability of the label; 0 where the task cannot read it), and what was read, `predicted` with
+  `predicted_length`.
 
   Args:
-    batch: the examples with their labels.
-    labels: int32[B, n, N], the readings of each example, best first.
-    lengths: int32[B, n].
-    log_probs: float32[B, n], -inf in unused slots.
-    losses: float32[B], 0 where a label does not fit the model.
-    is_feasible: bool[B], where it does.
+    read: (outputs) -> Decoded, the readings that are scored.
+    log_prob: as in `Task`.
   """
-  lengths = jnp.where(log_probs > -jnp.inf, lengths, -1)  # so that an unused slot is no empty number
-  predicted, predicted_lengths = labels[:, 0], lengths[:, 0]
-  return metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths) | {
-    'is_feasible': is_feasible,
-    'loss': losses,
-    'confidence': jnp.exp(log_probs[:, 0]),
-    'rank': jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, labels, lengths),
-    'n_best': jnp.full(labels.shape[0], labels.shape[1], jnp.int32),
-    'predicted': predicted,
-    'predicted_length': predicted_lengths,
-  }
+
+  def score(outputs, batch):
+    decoded = read(outputs)  # of which jit leaves out where the digits stand
+    log_probs = log_prob(outputs, batch.labels, batch.label_lengths)
+    is_feasible = ~jnp.isneginf(log_probs)  # NaN is not: it shall be seen in the loss
+    lengths = jnp.where(decoded.log_probs > -jnp.inf, decoded.lengths, -1)  # so that an unused slot is no empty number
+    predicted, predicted_lengths = decoded.labels[:, 0], lengths[:, 0]
+    ranks = jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, decoded.labels, lengths)
+    return metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths) | {
+      'is_feasible': is_feasible,
+      'loss': jnp.where(is_feasible, -log_probs, 0.0),
+      'confidence': jnp.exp(decoded.log_probs[:, 0]),
+      'rank': ranks,
+      'n_best': jnp.full(lengths.shape[0], lengths.shape[1], jnp.int32),
+      'predicted': predicted,
+      'predicted_length': predicted_lengths,
+    }
+
+  return score
 
 
 def tabulate(module: nn.Module) -> Callable[[jax.Array, structs.Batch], str]:

@@ -1,5 +1,7 @@
 """Naming single symbols: a classifier with label smoothing, the most probable symbols listed."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -7,11 +9,10 @@ import optax
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import digit
-from digits_jax.tasks.base import Decoded, Task, check_smoothing, records, tabulate
+from digits_jax.tasks.base import Decoded, Task, check_smoothing, make_score, tabulate
 
-OPTIONS = ('n_best',)  # of config.evaluation
-FIELDS = ('patch', 'widths', 'pools', 'groups', 'dense_features', 'dropout')  # of config.model
-FIELDS += ('label_smoothing', 'is_standardised', 'dtype')
+MODEL = digit.Digit
+OPTIONS = ('n_best', 'label_smoothing')  # beside the fields of MODEL
 TOP = 5  # of `is_in_top_5`
 
 
@@ -24,13 +25,13 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     model: the fields of `models.digit.Digit` but for its symbols.
 
   loss metrics: `infeasible` (1 where a label is no single symbol and costs nothing). Outputs of predict: {'logits':
-  float32[B, A]}. score gives `base.records` (a symbol is a number of length 1), the loss without smoothing, and
-  `is_in_top_5`.
+  float32[B, A]}. score is made by `base.make_score` (a symbol is a number of length 1), the loss without smoothing,
+  with `is_in_top_5`.
 
   Raises InputError on a label_smoothing outside [0, 1).
   """
   check_smoothing(label_smoothing)
-  module = digit.Digit(symbols=len(alphabet.symbols), **model)
+  module = MODEL(symbols=len(alphabet.symbols), **model)
   apply = lambda params, images, keys=None: module.apply({'params': params}, images, keys)
 
   def init(key, batch):
@@ -52,27 +53,27 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
   def predict(params, images):
     return {'logits': apply(params, images)}
 
+  score_reading = make_score(functools.partial(read, n_best=n_best), log_prob)
+
   def score(outputs, batch):
     targets, is_feasible = _targets(batch.labels, batch.label_lengths)
-    log_probs = jax.nn.log_softmax(outputs['logits'])  # [B, A]
-    count = log_probs.shape[1]
-    listed_log_probs, listed = jax.lax.top_k(log_probs, min(n_best, count))
-    losses = -jnp.take_along_axis(log_probs, targets[:, None], 1)[:, 0]
-    is_top = jnp.any(jax.lax.top_k(log_probs, min(TOP, count))[1] == targets[:, None], 1)
-    found = records(
-      batch,
-      labels=(listed + 1)[:, :, None],
-      lengths=jnp.ones_like(listed),
-      log_probs=listed_log_probs,
-      losses=jnp.where(is_feasible, losses, 0.0),
-      is_feasible=is_feasible,
-    )
-    return found | {'is_in_top_5': is_top & is_feasible}
+    _, top = jax.lax.top_k(outputs['logits'], min(TOP, outputs['logits'].shape[1]))
+    is_top = jnp.any(top == targets[:, None], 1)
+    return score_reading(outputs, batch) | {'is_in_top_5': is_top & is_feasible}
 
-  return Task(init, task_loss, predict, score, tabulate(module), read, log_prob, locate)
+  return Task(
+    init=init,
+    loss=task_loss,
+    predict=predict,
+    score=score,
+    table=tabulate(module),
+    read=read,
+    log_prob=log_prob,
+    locate=locate,
+  )
 
 
-def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
+def read(outputs, *, n_best: int, beams: int = 0, min_length: int = 0, max_length: int | None = None) -> Decoded:
   """The n most probable symbols, each a reading of length 1; nothing is said of where it stands."""
   del beams
   if min_length > 1 or max_length == 0:
@@ -80,8 +81,8 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
   logits = outputs['logits']
   log_probs, listed = jax.lax.top_k(jax.nn.log_softmax(logits), min(n_best, logits.shape[1]))
   labels, lengths = (listed + 1)[:, :, None], jnp.ones_like(listed)
-  located = locate(outputs, labels[:, 0], lengths[:, 0])
-  return Decoded(labels, lengths, log_probs, jnp.zeros(logits.shape[0]), *located)
+  first, last, posteriors = locate(outputs, labels[:, 0], lengths[:, 0])
+  return Decoded(labels, lengths, log_probs, jnp.zeros(logits.shape[0]), first, last, posteriors)
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:

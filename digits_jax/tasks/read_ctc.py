@@ -1,5 +1,7 @@
 """Reading a number as a sequence: CRNN, CTC loss, beam search or greedy decoding."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -7,11 +9,10 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.ctc import align, beam, greedy, lengths, loss
 from digits_jax.errors import InputError, check_name
 from digits_jax.models import crnn
-from digits_jax.tasks.base import Decoded, Task, records, tabulate
+from digits_jax.tasks.base import Decoded, Task, make_score, tabulate
 
-OPTIONS = ('decoder', 'beams', 'n_best')  # of config.evaluation
-FIELDS = ('patch', 'widths', 'pools', 'groups', 'frame_features', 'recurrent', 'recurrent_features')  # of config.model
-FIELDS += ('recurrent_layers', 'is_bidirectional', 'dropout', 'is_standardised', 'dtype')
+MODEL = crnn.CRNN
+OPTIONS = ('decoder', 'beams', 'n_best')  # beside the fields of MODEL
 DECODERS = ('beam', 'greedy')
 
 
@@ -24,7 +25,8 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
     model: the fields of `models.crnn.CRNN` but for its classes.
 
   loss metrics: `infeasible` (1 where a label does not fit its frames and costs nothing), `empty` (1 where
-  greedy decoding reads nothing). Outputs of predict: {'logits': float32[B, T, K]}. score gives `base.records`.
+  greedy decoding reads nothing). Outputs of predict: {'logits': float32[B, T, K]}. score is made by
+  `base.make_score`.
 
   Raises InputError on an unknown decoder, and where beams do not suffice for n_best.
   """
@@ -33,7 +35,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
     raise InputError(
       f'config.evaluation.n_best={n_best} must be at least 1 and at most config.evaluation.beams={beams}'
     )
-  module = crnn.CRNN(classes=alphabet.classes, **model)
+  module = MODEL(classes=alphabet.classes, **model)
   apply = lambda params, images, keys=None: module.apply({'params': params}, images, keys)
 
   def init(key, batch):
@@ -59,29 +61,17 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
   def predict(params, images):
     return {'logits': apply(params, images)}
 
-  def score(outputs, batch):
-    logits, mask = outputs['logits'], _all_frames(outputs['logits'])
-    labels, found_lengths, log_probs = candidates(logits, mask)
-    ctc = loss.ctc_loss(logits, mask, batch.labels, batch.label_lengths)
-    return records(
-      batch,
-      labels=labels,
-      lengths=found_lengths,
-      log_probs=log_probs,
-      losses=ctc.loss,
-      is_feasible=ctc.is_feasible,
-    )
-
-  def candidates(logits, mask):
-    """The readings, best first: labels int32[B, n, T], lengths int32[B, n], log_probs [B, n], -inf in unused slots."""
-    if decoder == 'greedy':
-      read = greedy.greedy_decode(logits, mask)
-      log_probs = align.sequence_log_prob(logits, mask, read.labels, read.lengths)
-      return read.labels[:, None], read.lengths[:, None], log_probs[:, None]
-    read = beam.rescore(beam.beam_search(logits, mask, beams=beams, n_best=n_best), logits, mask)
-    return read.labels, read.lengths, read.log_probs
-
-  return Task(init, task_loss, predict, score, tabulate(module), read, log_prob, locate)
+  read_to_score = functools.partial(read, beams=beams, n_best=n_best) if decoder == 'beam' else read_greedily
+  return Task(
+    init=init,
+    loss=task_loss,
+    predict=predict,
+    score=make_score(read_to_score, log_prob),
+    table=tabulate(module),
+    read=read,
+    log_prob=log_prob,
+    locate=locate,
+  )
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
@@ -98,7 +88,16 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
     allowed = lengths.length_log_prob(logits, mask, min_length=min_length, max_length=max_length)
   else:
     allowed = jnp.zeros(logits.shape[0])
-  return Decoded(*ranked, allowed, *locate(outputs, ranked.labels[:, 0], ranked.lengths[:, 0]))
+  return _decoded(outputs, *ranked, allowed)
+
+
+def read_greedily(outputs) -> Decoded:
+  """The one reading that greedy decoding gives, scored exactly."""
+  logits = outputs['logits']
+  found = greedy.greedy_decode(logits, _all_frames(logits))
+  log_probs = log_prob(outputs, found.labels, found.lengths)
+  free = jnp.zeros(logits.shape[0])
+  return _decoded(outputs, found.labels[:, None], found.lengths[:, None], log_probs[:, None], free)
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:
@@ -112,6 +111,12 @@ def locate(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Ar
   logits = outputs['logits']
   located = align.align(logits, _all_frames(logits), labels, label_lengths)
   return located.first, located.last, located.posteriors
+
+
+def _decoded(outputs, labels, label_lengths, log_probs, allowed_log_prob) -> Decoded:
+  """Readings, and where the digits of the best one stand."""
+  first, last, posteriors = locate(outputs, labels[:, 0], label_lengths[:, 0])
+  return Decoded(labels, label_lengths, log_probs, allowed_log_prob, first, last, posteriors)
 
 
 def _all_frames(logits):

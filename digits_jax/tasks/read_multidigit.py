@@ -9,11 +9,10 @@ from digits_jax import positions
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import multidigit
-from digits_jax.tasks.base import Decoded, Task, check_smoothing, records, tabulate
+from digits_jax.tasks.base import Decoded, Task, check_smoothing, make_score, tabulate
 
-OPTIONS = ('n_best',)  # of config.evaluation
-FIELDS = ('patch', 'widths', 'pools', 'groups', 'kernel', 'maxout', 'dense_features', 'positions')  # of model
-FIELDS += ('is_aligned', 'dropout', 'label_smoothing', 'is_standardised', 'dtype')
+MODEL = multidigit.MultiDigit
+OPTIONS = ('n_best', 'label_smoothing')  # beside the fields of MODEL
 
 
 def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) -> Task:
@@ -25,13 +24,13 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     model: the fields of `models.multidigit.MultiDigit` but for its symbols.
 
   loss metrics: `infeasible` (1 where a label has more symbols than positions and costs nothing), `empty` (1 where the
-  likeliest length is 0). Outputs of predict: `multidigit.Heads`. score gives `base.records`, the loss without
-  smoothing.
+  likeliest length is 0). Outputs of predict: `multidigit.Heads`. score is made by `base.make_score`, the
+  loss without smoothing.
 
   Raises InputError on a label_smoothing outside [0, 1).
   """
   check_smoothing(label_smoothing)
-  module = multidigit.MultiDigit(symbols=len(alphabet.symbols), **model)
+  module = MODEL(symbols=len(alphabet.symbols), **model)
   apply = lambda params, images, keys=None: module.apply({'params': params}, images, keys)
 
   def init(key, batch):
@@ -55,18 +54,21 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
       'empty': (jnp.argmax(heads.lengths, -1) == 0).astype(jnp.float32),
     }
 
-  def score(outputs, batch):
-    log_probs, is_feasible = positions.log_prob(*outputs, batch.labels, batch.label_lengths)
-    found = positions.n_best(*outputs, n=n_best)
-    return records(batch, **found._asdict(), losses=-log_probs, is_feasible=is_feasible)
-
-  read_so = functools.partial(read, is_aligned=module.is_aligned)
-  locate_so = functools.partial(locate, is_aligned=module.is_aligned)
-  return Task(init, task_loss, apply, score, tabulate(module), read_so, log_prob, locate_so)
+  read_here = functools.partial(read, is_aligned=module.is_aligned)
+  return Task(
+    init=init,
+    loss=task_loss,
+    predict=apply,
+    score=make_score(functools.partial(read_here, n_best=n_best), log_prob),
+    table=tabulate(module),
+    read=read_here,
+    log_prob=log_prob,
+    locate=functools.partial(locate, is_aligned=module.is_aligned),
+  )
 
 
 def read(
-  outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None, is_aligned: bool = False
+  outputs, *, n_best: int, beams: int = 0, min_length: int = 0, max_length: int | None = None, is_aligned: bool = False
 ) -> Decoded:
   """The n best, exactly; no search. Of an aligned model the frames are its strips; others know none."""
   del beams
@@ -75,8 +77,8 @@ def read(
     raise InputError(f'this model reads at most {slots} digits, and min_length is {min_length}')
   found = positions.n_best(*outputs, n=n_best, min_length=min_length, max_length=max_length)
   allowed = jax.nn.logsumexp(positions.allowed(outputs.lengths, min_length, max_length), -1)
-  located = locate(outputs, found.labels[:, 0], found.lengths[:, 0], is_aligned=is_aligned)
-  return Decoded(*found, allowed, *located)
+  first, last, posteriors = locate(outputs, found.labels[:, 0], found.lengths[:, 0], is_aligned=is_aligned)
+  return Decoded(found.labels, found.lengths, found.log_probs, allowed, first, last, posteriors)
 
 
 def log_prob(outputs, labels, label_lengths) -> jax.Array:

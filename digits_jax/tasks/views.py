@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.tasks.base import Decoded, Task, records
+from digits_jax.tasks.base import Decoded, Task, make_score
 
 WIDEST = 2.0
 LISTED = 5  # readings of each view at least, among which the best ones of the mixture are looked for
@@ -30,7 +30,7 @@ def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> 
     zooms: sides of what is seen, as multiples of the image's: above 1 up to WIDEST, the image in the middle.
     beams, n_best: of `score`, which lists readings by `read`.
 
-  Leaves of outputs have the axes [B, 1 + zooms, ...]. `score` gives `base.records` and nothing else.
+  Leaves of outputs have the axes [B, 1 + zooms, ...]. `score` is made by `base.make_score`.
 
   Raises InputError on other zooms, and on more readings than beams.
   """
@@ -44,19 +44,6 @@ def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> 
     outputs = task.predict(params, seen.reshape(-1, *images.shape[1:]))
     return jax.tree.map(lambda leaf: leaf.reshape(*seen.shape[:2], *leaf.shape[1:]), outputs)
 
-  def score(outputs, batch):
-    found = read(outputs, beams=beams, n_best=n_best)
-    log_probs = log_prob(outputs, batch.labels, batch.label_lengths)
-    is_feasible = log_probs > -jnp.inf
-    return records(
-      batch,
-      labels=found.labels,
-      lengths=found.lengths,
-      log_probs=found.log_probs,
-      losses=jnp.where(is_feasible, -log_probs, 0.0),
-      is_feasible=is_feasible,
-    )
-
   def read(outputs, *, beams, n_best, min_length=0, max_length=None):
     look = functools.partial(task.read, beams=beams, min_length=min_length, max_length=max_length)
     seen = jax.vmap(functools.partial(look, n_best=min(beams, max(n_best, LISTED))), 1, 1)(outputs)
@@ -68,8 +55,8 @@ def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> 
     is_used = log_probs > -jnp.inf
     labels = jnp.where(is_used[:, :, None], jnp.take_along_axis(labels, chosen[:, :, None], 1), 0)
     lengths = jnp.where(is_used, jnp.take_along_axis(lengths, chosen, 1), 0)
-    located = locate(outputs, labels[:, 0], lengths[:, 0])
-    return Decoded(labels, lengths, log_probs, _log_mean(seen.allowed_log_prob), *located)
+    first, last, posteriors = locate(outputs, labels[:, 0], lengths[:, 0])
+    return Decoded(labels, lengths, log_probs, _log_mean(seen.allowed_log_prob), first, last, posteriors)
 
   def log_prob(outputs, labels, lengths):
     return _log_mean(jax.vmap(task.log_prob, (1, None, None), 1)(outputs, labels, lengths))
@@ -78,6 +65,7 @@ def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> 
     first, last, posteriors = jax.vmap(task.locate, (1, None, None), 1)(outputs, labels, lengths)
     return first[:, 0], last[:, 0], jnp.mean(posteriors, 1)  # the image as it is knows the image's columns
 
+  score = make_score(functools.partial(read, beams=beams, n_best=n_best), log_prob)
   return dataclasses.replace(task, predict=predict, score=score, read=read, log_prob=log_prob, locate=locate)
 
 

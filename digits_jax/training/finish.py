@@ -54,9 +54,7 @@ def draw(experiment: Experiment, workdir: pathlib.Path, records: dict[str, dict[
   config, plots = experiment.config, workdir / 'plots'
   plots.mkdir(exist_ok=True)
   charts.curves(plots / 'curves.png', logbook.read_metrics(workdir / 'metrics.jsonl'))
-  curves = {name: scoring.accuracy_coverage(of_set) for name, of_set in records.items() if 'confidence' in of_set}
-  if curves:
-    charts.coverage(plots / 'coverage.png', curves)
+  charts.coverage(plots / 'coverage.png', {name: scoring.accuracy_coverage(of_set) for name, of_set in records.items()})
   for name, of_set in records.items():
     draw_sheet(plots / f'{name}.png', experiment.tests[name], of_set, experiment.alphabet, config.evaluation.sheet)
 

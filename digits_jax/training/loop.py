@@ -215,7 +215,7 @@ def decide(progress: states.Progress, step: int, summary: dict, config) -> tuple
   Raises InputError on a loss that is not finite.
   """
   selection = config.selection
-  if not np.isfinite(summary.get('loss', 0.0)):
+  if not np.isfinite(summary['loss']):
     raise _not_finite('the validation loss', step)
   updated, is_best = stopping.update(
     progress.selection,

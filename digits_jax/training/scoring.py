@@ -49,6 +49,5 @@ def accuracy_coverage(records: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
 
 
 def errors_first(records: dict[str, np.ndarray]) -> np.ndarray:
-  """The order int[examples] of a sheet: errors first, among equals the most confident first, where that is known."""
-  is_right = np.asarray(records['is_right'])
-  return np.lexsort((-records.get('confidence', np.zeros(len(is_right))), is_right))
+  """The order int[examples] of a sheet: errors first, among equals the most confident first."""
+  return np.lexsort((-records['confidence'], records['is_right']))

@@ -129,12 +129,14 @@ def test_an_unused_slot_is_no_empty_number():
   batch = batch_of(['', '', '7'])
   labels = np.zeros((3, 2, 4), np.int32)
   labels[:, 0, 0] = 8, 0, 8
-  found = base.records(
-    batch,
+  found = base.Decoded(
     labels=jnp.asarray(labels),
     lengths=jnp.array([[1, 0], [0, 0], [1, 0]]),
     log_probs=jnp.array([[-0.1, -jnp.inf], [-0.1, -jnp.inf], [-0.1, -jnp.inf]]),
-    losses=jnp.zeros(3),
-    is_feasible=jnp.ones(3, bool),
+    allowed_log_prob=jnp.zeros(3),
+    first=jnp.zeros((3, 4)),
+    last=jnp.zeros((3, 4)),
+    posteriors=jnp.zeros((3, 4)),
   )
-  assert found['rank'].tolist() == [2, 0, 0] and found['is_right'].tolist() == [False, True, True]
+  records = base.make_score(lambda _: found, lambda *_: jnp.zeros(3))(None, batch)
+  assert records['rank'].tolist() == [2, 0, 0] and records['is_right'].tolist() == [False, True, True]

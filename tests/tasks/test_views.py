@@ -165,6 +165,20 @@ def test_what_a_task_says_of_its_own_readings(name, task):
   assert (np.asarray(too_long) == -np.inf).all()
 
 
+@pytest.mark.parametrize(('name', 'task'), [('ctc', CTC), ('heads', HEADS), ('single', SINGLE)])
+@pytest.mark.parametrize('has_views', [False, True])
+def test_a_loss_that_is_not_finite_is_seen(name, task, has_views):
+  """NaN is no label that the task cannot read, whose loss would be 0."""
+  if has_views and name == 'single':
+    pytest.skip('a classifier looks once')
+  outputs = jax.tree.map(lambda leaf: leaf.at[0].set(jnp.nan), jax.tree.map(jnp.asarray, random_outputs(name)))
+  if has_views:
+    task, outputs = of_views(task, 2), jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], 1), outputs)
+  scored = jax.jit(task.score)(outputs, batch_of([[1]] * 5, [1] * 5))
+  assert np.isnan(scored['loss']).tolist() == [True, False, False, False, False]
+  assert scored['is_feasible'].all()
+
+
 def test_records():
   task = of_views(CTC, 2)
   logits = RNG.normal(0, 2, (3, 2, 4, 11)).astype(np.float32)

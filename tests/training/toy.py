@@ -13,11 +13,11 @@ import numpy as np
 import optax
 
 from configs import fonts
-from digits_jax import metrics, structs
+from digits_jax import structs
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import sources
 from digits_jax.data.sources import Source
-from digits_jax.tasks.base import Task
+from digits_jax.tasks.base import Decoded, Task, make_score
 from digits_jax.training import optim
 from digits_jax.training.experiment import Experiment
 
@@ -45,7 +45,7 @@ def build(config) -> Experiment:
   return Experiment(
     config=config,
     alphabet=Alphabet(config.alphabet),
-    task=Task(init, loss, predict, score, table),
+    task=Task(init, loss, predict, score, table, read, log_prob, locate),
     train=source(0.3, feed=_announced),
     validation=sources.FixedSet('validation', source(), 1, config.validation.examples),
     tests={'test': sources.FixedSet('toy-v1', source(), 2, config.tests.test.examples)},
@@ -117,14 +117,24 @@ def loss(params, batch, keys):
   return losses, {'empty': (logits.argmax(-1) == 0).all(1).astype(jnp.float32), 'luck': luck}
 
 
+def read(outputs, *, n_best=1, **_):
+  """The likeliest symbol at each slot."""
+  log_probs = jax.nn.log_softmax(outputs['logits'])
+  labels = log_probs.argmax(-1).astype(jnp.int32)
+  lengths = (labels > 0).sum(1)
+  best, free = log_probs.max(-1).sum(1), jnp.zeros(len(labels))
+  return Decoded(labels[:, None], lengths[:, None], best[:, None], free, *locate(outputs, labels, lengths))
+
+
+def log_prob(outputs, labels, lengths):
+  return -optax.softmax_cross_entropy_with_integer_labels(outputs['logits'], labels).sum(1)
+
+
+def locate(outputs, labels, lengths):
+  nowhere = jnp.full(labels.shape, -1)
+  return nowhere, nowhere, jnp.zeros(labels.shape)
+
+
 def score(outputs, batch):
   """The records of a reader, and the images themselves."""
-  read = outputs['logits'].argmax(-1).astype(jnp.int32)
-  lengths = (read > 0).sum(1)
-  return metrics.sequence_records(batch.labels, batch.label_lengths, read, lengths) | {
-    'is_feasible': jnp.ones(len(read), bool),
-    'loss': optax.softmax_cross_entropy_with_integer_labels(outputs['logits'], batch.labels).sum(1),
-    'predicted': read,
-    'predicted_length': lengths,
-    'images': batch.images,
-  }
+  return make_score(read, log_prob)(outputs, batch) | {'images': batch.images}
