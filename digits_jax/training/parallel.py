@@ -12,13 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from digits_jax.data import sources
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
-from digits_jax.tasks.base import Task, divide
-from digits_jax.training import states
-
-AXIS = 'batch'
+from digits_jax.tasks.base import Task
+from digits_jax.training.step import AXIS, make_score_step, make_train_step
 
 
 def check_batch_size(batch_size: int, name: str) -> None:
@@ -92,52 +89,28 @@ def make_train_call(
   `count` <= steps_per_call steps from `step` on. metrics are {name: float32[steps_per_call]}, means over the
   valid examples of each global batch; rows from `count` on are zeros. constants are (key, source.constants). The
   state given is donated. is_stopping int32[] is above 0 when any process passed wants_stop. One program serves
-  every count, so that a run interrupted anywhere computes the same bits as one that was not. Of the subtrees of the
-  parameters named in `frozen` no gradient is made, so that the backward pass ends where they begin.
+  every count, so that a run interrupted anywhere computes the same bits as one that was not. The other arguments are
+  those of `step.make_train_step`.
   """
   check_batch_size(batch_size, 'config.batch_size')
   share = batch_size // jax.device_count()
-
-  @jax.jit  # traced once, for its shapes and in the loop
-  def one_step(state, constants, items, rate_scale):
-    key, source_constants = constants
-    indices = jax.lax.axis_index(AXIS) * share + jnp.arange(share)
-    batch = sources.draw_batch(source, key, source_constants, state.step, items, indices)
-    model_key = jax.random.fold_in(key, 2**31 - 1)  # no step has this number
-    valid = jax.lax.psum(jnp.sum(batch.mask, dtype=jnp.float32), AXIS)
-    keep = lambda value: jnp.where(batch.mask, value, 0.0)
-
-    def mean_loss(trained):
-      params = states.join(state.params, trained, frozen)
-      losses, metrics = task.loss(params, batch, sources.example_keys(model_key, state.step, indices))
-      metrics = {name: jnp.sum(keep(value)) / valid for name, value in metrics.items()}
-      return jnp.sum(keep(losses)) / valid, metrics
-
-    (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(states.trained(state.params, frozen))
-    loss, metrics, gradients = jax.lax.psum((loss, metrics, gradients), AXIS)
-    new = states.apply_gradients(
-      state, gradients, optimiser, rate_scale=rate_scale, decay=average_decay, frozen=frozen
-    )
-    metrics |= {
-      'loss': loss,
-      'gradient_norm': optax.tree.norm(gradients),
-      'parameter_norm': optax.tree.norm(new.params),
-      'learning_rate': jnp.asarray(schedule(state.step), jnp.float32) * rate_scale,
-    }
-    return new, metrics
+  train_step = make_train_step(
+    task, source, optimiser, schedule, share=share, average_decay=average_decay, frozen=frozen
+  )
+  one_step = jax.jit(train_step)  # traced once, for its shapes and in the loop
 
   def call(state, constants, count, rate_scale, wants_stop, fed):
     at = lambda i: jax.tree.map(lambda leaf: leaf[i], fed)
     is_stopping = jax.lax.psum(wants_stop[0], AXIS)
     if steps_per_call == 1:
-      state, metrics = one_step(state, constants, at(0), rate_scale)
+      state, metrics = one_step(state, *constants, at(0), rate_scale)
       return state, jax.tree.map(lambda value: value[None], metrics), is_stopping
-    shapes = jax.eval_shape(one_step, state, constants, at(0), rate_scale)[1]
+    shapes = jax.eval_shape(one_step, state, *constants, at(0), rate_scale)[1]
     rows = jax.tree.map(lambda shape: jnp.zeros((steps_per_call,), shape.dtype), shapes)
 
     def body(i, carry):
       state, rows = carry
-      state, metrics = one_step(state, constants, at(i), rate_scale)
+      state, metrics = one_step(state, *constants, at(i), rate_scale)
       return state, jax.tree.map(lambda row, value: row.at[i].set(value), rows, metrics)
 
     state, rows = jax.lax.fori_loop(0, count, body, (state, rows))
@@ -155,24 +128,18 @@ def make_train_call(
 
 
 def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
-  """Scores one batch of a fixed set (which is step 0 of its source) on all devices.
+  """Scores one batch of a fixed set on all devices.
 
-  Returns call(params, constants, first, examples, temperature=1.0) -> records {name: array[batch_size, ...]} of the
-  examples `first` ..., in order, on every process; those from `examples` on have a False `mask`. The task's outputs
-  are divided by the temperature.
+  Returns call(params, constants, first, examples, temperature=1.0) -> records {name: array[batch_size, ...]}, as
+  `step.make_score_step` has them, on every process. constants are (key, source.constants).
   """
   check_batch_size(batch_size, 'the evaluation batch')
   share = batch_size // jax.device_count()
+  score_step = make_score_step(task, source, share=share)
 
   def call(params, constants, first, examples, temperature, fed):
-    key, source_constants = constants
-    indices = first + jax.lax.axis_index(AXIS) * share + jnp.arange(share)
-    batch = sources.draw_batch(source, key, source_constants, 0, jax.tree.map(lambda leaf: leaf[0], fed), indices)
-    batch = batch.replace(mask=batch.mask & (indices < examples))
-    records = task.score(divide(task.predict(params, batch.images), temperature), batch)
-    records |= {'mask': batch.mask, 'label_length': batch.label_lengths, 'labels': batch.labels}
-    gathered = jax.lax.all_gather(records, AXIS)  # [devices, share, ...]
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), gathered)
+    items = jax.tree.map(lambda leaf: leaf[0], fed)
+    return score_step(params, *constants, first, examples, temperature, items)
 
   mapped = _pmap(call, in_axes=(None, None, None, None, None, 0))
 
