@@ -56,20 +56,33 @@ def cut(photo: np.ndarray, low: np.ndarray, side: np.ndarray, shape: tuple[int, 
   """
   reach = np.ceil(np.maximum(side / shape[::-1], 1)).astype(int)  # of the filter, beyond the rectangle
   first, last = np.floor(low).astype(int) - reach, np.ceil(low + side).astype(int) + reach
-  rows = np.clip(np.arange(first[1], last[1]), 0, photo.shape[0] - 1)
-  columns = np.clip(np.arange(first[0], last[0]), 0, photo.shape[1] - 1)
-  (x, y), (right, bottom) = low - first, low + side - first
-  if len(rows) * len(columns) <= _MOST:
+  if np.prod(last - first) <= _MOST:
+    rows = np.clip(np.arange(first[1], last[1]), 0, photo.shape[0] - 1)
+    columns = np.clip(np.arange(first[0], last[0]), 0, photo.shape[1] - 1)
+    (x, y), (right, bottom) = low - first, low + side - first
     around = Image.fromarray(np.ascontiguousarray(photo[rows[:, None], columns]))
     return np.asarray(around.resize(shape[::-1], _FILTER, box=(x, y, right, bottom)))
 
   # A strip with its edges repeated would be as high as it is long: one axis after the other, the long one first.
-  def across(image):
-    image = Image.fromarray(np.ascontiguousarray(image[:, columns]))
-    return np.asarray(image.resize((shape[1], image.height), _FILTER, box=(x, 0, right, image.height)))
+  down = lambda image: _resize_rows(image, shape[0], low[1], low[1] + side[1])
+  across = lambda image: _resize_rows(image.swapaxes(0, 1), shape[1], low[0], low[0] + side[0]).swapaxes(0, 1)
+  found = down(across(photo)) if photo.shape[1] > photo.shape[0] else across(down(photo))
+  return np.rint(found).astype(np.uint8)
 
-  def down(image):
-    image = Image.fromarray(np.ascontiguousarray(image[rows]))
-    return np.asarray(image.resize((image.width, shape[0]), _FILTER, box=(0, y, image.width, bottom)))
 
-  return down(across(photo)) if photo.shape[1] > photo.shape[0] else across(down(photo))
+def _resize_rows(image: np.ndarray, size: int, low: float, high: float) -> np.ndarray:
+  """float64[size, m, c]: the rows from low to high of an image [n, m, c], as Pillow's bilinear filter resizes them.
+
+  No more than what one row of the result is made of is copied; rows outside of the image repeat its edge.
+  """
+  scale = (high - low) / size
+  support = max(scale, 1.0)  # half the base of a triangle, which smooths as it shrinks
+  lines = []
+  for i in range(size):
+    centre = low + (i + 0.5) * scale
+    near = np.arange(np.floor(centre - support + 0.5), np.floor(centre + support + 0.5))
+    weights = np.maximum(1 - np.abs(near + 0.5 - centre) / support, 0.0)
+    rows = np.clip(near, 0, len(image) - 1).astype(np.int64)
+    weights = np.bincount(rows - rows[0], weights / weights.sum())  # of each row once
+    lines.append(np.tensordot(weights, image[rows[0] : rows[0] + len(weights)], 1))
+  return np.stack(lines)

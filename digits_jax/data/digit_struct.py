@@ -6,6 +6,7 @@ each digit. That is some 18 objects a photo: h5py's low-level calls read them fo
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,6 +19,7 @@ _FIELDS = (b'label', b'left', b'top', b'width', b'height')
 _LABELS = {float(label): str(label % 10) for label in range(1, 11)}  # the file's number of a digit
 _ROWS = 4096  # photos whose references are held at a time
 _CACHE = 1 << 20  # bytes of descriptions: everything is read once, and HDF5's own 32 MB of them take 500 in memory
+_MOST_LETTERS, _MOST_DIGITS = 4096, 64  # of a photo; SVHN's own have 10 letters and 6 digits
 _STEEPNESS = 3  # a number that falls more than this times as far as it moves sideways is stacked
 
 
@@ -157,6 +159,8 @@ class _Reader:
   def text(self, reference):
     """The string in the dataset that is referred to."""
     dataset = self._dereference(reference, self._file)
+    if math.prod(dataset.shape) > _MOST_LETTERS:
+      raise ValueError(f'a name has more than {_MOST_LETTERS} letters')
     letters = np.empty(dataset.shape, np.uint16)
     dataset.read(self._all, self._all, letters, self._letter)
     return ''.join(map(chr, letters.flat))
@@ -168,6 +172,8 @@ class _Reader:
     if first.get_type().get_class() != self._is_reference:
       return [[self._number(field)] for field in (first, *others)]
     rows = first.shape[0]
+    if rows > _MOST_DIGITS:
+      raise ValueError(f'a photo has {rows:,} digits, more than the {_MOST_DIGITS} that are read')
     numbers = []
     for field in (first, *others):
       found = self.references(field, rows)

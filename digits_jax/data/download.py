@@ -16,6 +16,7 @@ from typing import NamedTuple
 from absl import logging
 from tqdm import tqdm
 
+from digits_jax.data import places
 from digits_jax.errors import InputError
 
 _TIMEOUT_SECONDS = 30
@@ -65,7 +66,8 @@ def fetch(
     size: its bytes, where known: more are never written.
     progress: draw a progress bar when stderr is a terminal.
 
-  Raises InputError if no mirror delivers the right file: it says why, and where to put a copy by hand.
+  Raises InputError if no mirror delivers the right file: it says why, and where to put a copy by hand; and while
+  another process downloads it.
   """
   urls = [url] if isinstance(url, str) else list(url)
   failures = []
@@ -78,6 +80,17 @@ def fetch(
     logging.warning(failures[-1])
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   part = path + '.part'
+  with places.locked(part, f'downloading {path}'):
+    try:
+      if not (os.path.exists(path) and _fault(path, sha256, size) is None):  # by another process, meanwhile
+        _fetch(urls, path, part, sha256, size, progress, failures)
+    finally:
+      if os.path.exists(part) and not _length(part):
+        os.remove(part)
+
+
+def _fetch(urls, path, part, sha256, size, progress, failures):
+  """As `fetch`, of a file that is not there; failures: what was met so far."""
   for address in urls:
     for _ in range(2):
       was_resumed = _length(part) > 0
@@ -92,7 +105,7 @@ def fetch(
       if fault is None:
         os.replace(part, path)
         return
-      os.remove(part)
+      os.truncate(part, 0)
       if not was_resumed:
         failures.append(f'the file from {address} {fault} and was removed')
         break

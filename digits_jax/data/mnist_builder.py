@@ -104,26 +104,29 @@ def prepare(
     mirrors: addresses of folders that hold the four files.
     archives: what to download for each split: (images, labels); None: ARCHIVES.
 
-  Raises InputError if a file cannot be had or is not what it should be, or if the folder holds an MNIST of
-  another file format (mnist.ForeignFormatError).
+  Raises InputError if a file cannot be had or is not what it should be, if another process prepares it, or if the
+  folder holds an MNIST of another file format (mnist.ForeignFormatError).
   """
-  folder = mnist.folder(data_dir)
-  if os.path.exists(folder):
-    try:
-      _verify(data_dir)
-      return False
-    except mnist.ForeignFormatError:
-      raise
-    except InputError as error:
-      aside = next(path for n in itertools.count(1) if not os.path.exists(path := f'{folder}.damaged-{n}'))
-      os.rename(folder, aside)
-      logging.warning('%s; what was there is now %s', error, aside)
-  downloads = os.path.expanduser(downloads or os.path.join(places.data_folder(data_dir), 'downloads', 'mnist'))
-  archives = ARCHIVES if archives is None else archives
-  wanted = [archive for pair in archives.values() for archive in pair]
-  paths = iter(download.fetch_all(wanted, downloads, mirrors=mirrors))
-  _write({split: read_pair(next(paths), next(paths)) for split in archives}, data_dir)
-  _verify(data_dir)
+  folder, parent = mnist.folder(data_dir), places.data_folder(data_dir)
+  with _disk_explained(folder):
+    os.makedirs(parent, exist_ok=True)
+  with places.locked(parent, f'preparing a data set in {parent}'):
+    if os.path.exists(folder):
+      try:
+        _verify(data_dir)
+        return False
+      except mnist.ForeignFormatError:
+        raise
+      except InputError as error:
+        aside = next(path for n in itertools.count(1) if not os.path.exists(path := f'{folder}.damaged-{n}'))
+        os.rename(folder, aside)
+        logging.warning('%s; what was there is now %s', error, aside)
+    downloads = os.path.expanduser(downloads or os.path.join(parent, 'downloads', 'mnist'))
+    archives = ARCHIVES if archives is None else archives
+    wanted = [archive for pair in archives.values() for archive in pair]
+    paths = iter(download.fetch_all(wanted, downloads, mirrors=mirrors))
+    _write({split: read_pair(next(paths), next(paths)) for split in archives}, data_dir)
+    _verify(data_dir)
   return True
 
 
@@ -164,15 +167,21 @@ def _read_idx(path, item_shape):
 def _write(arrays, data_dir):
   tfds.disable_progress_bar()  # its bars have no totals; ours have
   try:
-    os.makedirs(places.data_folder(data_dir), exist_ok=True)
-    builder = Mnist(arrays=arrays, data_dir=places.data_folder(data_dir))
-    # TFDS makes a downloads folder whether or not it downloads, and prints that all sizes are unknown.
-    with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(io.StringIO()):
-      builder.download_and_prepare(download_dir=unused)
-  except (OSError, RuntimeError) as error:  # of a full disk array_record makes a RuntimeError
-    raise InputError(f'cannot write MNIST into {mnist.folder(data_dir)}: {" ".join(str(error).split())}') from error
+    with _disk_explained(mnist.folder(data_dir)):
+      builder = Mnist(arrays=arrays, data_dir=places.data_folder(data_dir))
+      # TFDS makes a downloads folder whether or not it downloads, and prints that all sizes are unknown.
+      with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare(download_dir=unused)
   finally:
     tfds.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _disk_explained(folder):
+  try:
+    yield
+  except (OSError, RuntimeError) as error:  # of a full disk array_record makes a RuntimeError
+    raise InputError(f'cannot write MNIST into {folder}: {" ".join(str(error).split())}') from error
 
 
 def _verify(data_dir):

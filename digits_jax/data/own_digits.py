@@ -26,6 +26,7 @@ SIZE, INK = 28, 20  # of an image and of its ink's longer side, as MNIST has the
 _NEAR = (18, 22)  # longer sides that are left as they are: MNIST's own, by the threshold of `_ink_box`
 _FAINT = 0.75  # ink weaker than this share of black on white, before or after it is shrunk, is made as strong
 _LIGHT = 64  # of 255: a pixel from here on belongs to the stroke
+_LARGE = 512  # pixels of a longer side from which ink is first averaged, whole pixels into one
 
 
 class Digits(NamedTuple):
@@ -92,7 +93,7 @@ def normalise(pixels: np.ndarray) -> np.ndarray:
   paper = canvas.paper_of(grey)
   ink = grey - paper if grey.max() - paper >= paper - grey.min() else paper - grey
   ink = np.maximum(ink, 0)
-  if ink.max() < 1 / 255:
+  if ink.max() < 0.5 / 255:
     raise InputError('shows nothing: all of it has one grey level')
   if ink.max() < _FAINT:
     ink /= ink.max()
@@ -101,8 +102,12 @@ def normalise(pixels: np.ndarray) -> np.ndarray:
   longer = max(right - left, bottom - top)
   if (height, width) == (SIZE, SIZE) and _NEAR[0] <= longer <= _NEAR[1]:
     return np.rint(255 * ink).astype(np.uint8)
+  drawn = Image.fromarray(np.ascontiguousarray(ink[top:bottom, left:right]))
+  if longer > _LARGE:  # the page below takes memory with the square of its side
+    drawn = drawn.reduce(longer // (_LARGE // 2))
+    longer = max(drawn.size)
   margin = -(-4 * longer // 5)  # so that a window of 1.4 times that side lies on the page
-  page = Image.fromarray(np.pad(ink[top:bottom, left:right], margin))
+  page = Image.fromarray(np.pad(np.asarray(drawn), margin))
   x, y, half = page.width / 2, page.height / 2, longer * SIZE / INK / 2
   resized = np.asarray(page.resize((SIZE, SIZE), Image.Resampling.BICUBIC, (x - half, y - half, x + half, y + half)))
   resized = resized.clip(0.0, 1.0)

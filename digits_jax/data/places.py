@@ -1,6 +1,11 @@
-"""Where data sets and caches lie on this machine."""
+"""Where data sets and caches lie on this machine, and how one process at a time writes them."""
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
+
+from digits_jax.errors import InputError
 
 
 def data_folder(data_dir: str | None) -> str:
@@ -14,3 +19,28 @@ def cache_folder() -> str:
   base = os.environ.get('XDG_CACHE_HOME', '')
   base = base if os.path.isabs(base) else os.path.expanduser(os.path.join('~', '.cache'))
   return os.path.join(base, 'digits_jax')
+
+
+@contextlib.contextmanager
+def locked(path: str, doing: str) -> Iterator[None]:
+  """Keeps other processes out of a folder, or a file that is made if need be, while it is entered.
+
+  doing: what another process is then told that this one does.
+
+  Raises InputError where another process is in, and on a file that cannot be made. On a file system without locks it
+  keeps nobody out.
+  """
+  try:
+    handle = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR | os.O_CREAT, 0o666)
+  except OSError as error:
+    raise InputError(f'cannot write {path}: {error.strerror}') from error
+  try:
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise InputError(f'another process is {doing}: wait for it') from error
+    except OSError:  # no locks here
+      pass
+    yield
+  finally:
+    os.close(handle)

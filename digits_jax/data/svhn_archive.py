@@ -16,6 +16,19 @@ from digits_jax.errors import InputError
 
 DIGIT_STRUCT = 'digitStruct.mat'
 _MOST_BYTES = 64 << 20  # of a photo; SVHN's largest has less than 4 MB
+_MOST_ABOUT = 1 << 20  # bytes of what an archive says about a file, long names and the like: tarfile reads them whole
+_ABOUT = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+
+class _Member(tarfile.TarInfo):
+  """A member of an archive. What is said about a file in more than _MOST_ABOUT bytes is refused before it is read."""
+
+  @classmethod
+  def frombuf(cls, buf, encoding, errors):
+    member = super().frombuf(buf, encoding, errors)
+    if member.type in _ABOUT and member.size > _MOST_ABOUT:
+      raise tarfile.ReadError(f'it says {member.size:,} bytes about one file')
+    return member
 
 
 def find(archives: str, split: str) -> str | None:
@@ -70,7 +83,7 @@ def _members(archive, split):
   with contextlib.ExitStack() as stack:
     with _explained(archive):
       content = stack.enter_context(gzip.open(archive))
-      tar = stack.enter_context(tarfile.open(fileobj=content, mode='r|'))
+      tar = stack.enter_context(tarfile.open(fileobj=content, mode='r|', tarinfo=_Member))
     while member := _next(archive, tar):
       path = pathlib.PurePosixPath(member.name)
       if path.is_absolute() or '..' in path.parts or '\\' in member.name or '\0' in member.name:

@@ -6,7 +6,6 @@ last file to be replaced.
 
 import collections
 import contextlib
-import fcntl
 import os
 import pathlib
 import shutil
@@ -64,7 +63,9 @@ def prepare(
   folder = svhn.folder(data_dir)
   with _disk_explained(folder):
     os.makedirs(folder, exist_ok=True)
-  with _locked(folder), _disk_explained(folder):
+  with places.locked(folder, f'preparing SVHN in {folder}'), _disk_explained(folder):
+    for left in pathlib.Path(folder).glob('incomplete.*'):  # by a process that was killed
+      shutil.rmtree(left)
     records = svhn.records(data_dir)
     missing = [split for split in dict.fromkeys(wanted) if not _is_there(data_dir, split, records, max_digits)]
     absent = [official[split] for split in missing if svhn_archive.find(archives, split) is None]
@@ -81,7 +82,7 @@ def prepare(
 def _is_there(data_dir, split, records, max_digits):
   if split not in records:
     return False
-  if records[split]['most_digits'] != max_digits:
+  if split != 'test' and records[split]['most_digits'] != max_digits:  # nothing is left out of the test
     raise InputError(
       f'the {split} split of SVHN in {svhn.folder(data_dir)} was prepared with '
       f'--max_digits={records[split]["most_digits"]}: say so too, or give another --data_dir'
@@ -193,24 +194,6 @@ def _commit(folder, work, split, records):
   svhn_shards.describe(folder, records, described)
   for name in sorted(os.listdir(described), key=lambda name: name == 'dataset_info.json'):
     os.replace(os.path.join(described, name), os.path.join(folder, name))
-
-
-@contextlib.contextmanager
-def _locked(folder):
-  """Keeps other processes out, and removes what a killed one left."""
-  handle = os.open(folder, os.O_RDONLY)
-  try:
-    try:
-      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise InputError(f'another process is preparing SVHN in {folder}: wait for it') from error
-    except OSError:  # a file system without locks keeps nobody out
-      pass
-    for left in pathlib.Path(folder).glob('incomplete.*'):
-      shutil.rmtree(left)
-    yield
-  finally:
-    os.close(handle)
 
 
 @contextlib.contextmanager

@@ -134,8 +134,9 @@ def _write_cache(path, opened, count, workers):
 def _remove_leftovers(folder):
   """What was left a day ago or more by processes that were killed."""
   for entry in os.scandir(folder):
-    if entry.name.startswith('svhn.') and entry.is_dir() and entry.stat().st_mtime < time.time() - 86_400:
-      shutil.rmtree(entry.path, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):  # it has just ended, and removed its own
+      if entry.name.startswith('svhn.') and entry.is_dir() and entry.stat().st_mtime < time.time() - 86_400:
+        shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _open_crops(*arguments):

@@ -41,7 +41,10 @@ class GroundSpec:
 
 
 def colour(deck: Deck, grey: jax.Array, saturation: float) -> jax.Array:
-  """A colour float32[3] of luma `grey`; its chroma has a random direction and up to `saturation`, mostly less."""
+  """A colour float32[3] of luma `grey`; its chroma has a random direction and up to `saturation`, mostly less.
+
+  What leaves [0, 1] is cut off, and the luma then changes: by more than 0.02 in some 4% of colours of saturation 0.3.
+  """
   red, green, blue = (deck.normal() for _ in range(3))
   luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
   red, green, blue = red - luma, green - luma, blue - luma
@@ -79,6 +82,7 @@ def textures(key: jax.Array, deck: Deck, count: int, size: int, waves: int = 16)
   """Noise float32[count, size, size] of standard deviation about 1, fine or coarse.
 
   Sums of waves (a cosine series) of random heights, which fall with the frequency to a power that is drawn from 0 to 2.
+  All waves are highest at the sides: there, and more so in the corners, it is stronger than in the middle.
   """
   frequency = np.arange(waves, dtype=np.float32)
   basis = np.cos(math.pi * (np.arange(size, dtype=np.float32)[:, None] + 0.5) / size * frequency[None])  # [S, waves]

@@ -16,7 +16,11 @@ from digits_jax.synth.draw import Deck, check_between, check_ranges
 
 @dataclasses.dataclass(frozen=True)
 class PaintSpec:
-  """Ranges of colours; every field is a static Python value, grey levels in [0, 1], lengths in digit heights."""
+  """Ranges of colours; every field is a static Python value, grey levels in [0, 1], lengths in digit heights.
+
+  Colours that would leave [0, 1] are cut off, which changes their grey: of 1% of numbers the contrast is smaller than
+  the smallest of `contrast`.
+  """
 
   contrast: tuple[float, float]  # difference of ink and ground in grey, small ones more often
   saturation: float  # of either, at most; mostly less

@@ -24,7 +24,10 @@ NEIGHBOURS = 2  # digits beside the number that do not belong to it
 
 @dataclasses.dataclass(frozen=True)
 class ShapeSpec:
-  """Ranges of a number's geometry; every field is a static Python value, lengths in digit heights."""
+  """Ranges of a number's geometry; every field is a static Python value, lengths in digit heights.
+
+  Digits are stretched as drawn: what `weight`, and outlines, are across is multiplied by `stretch`.
+  """
 
   lengths: tuple[float, ...]  # shares of numbers of 1, 2, ... digits
   stretch: tuple[float, float]  # width of digits, a factor, one value a number
@@ -88,7 +91,8 @@ def example(key: jax.Array, bank: structs.FieldBank, *, spec: SceneSpec) -> stru
   labels = number.draw_of_length(k_number, length, spec.number)
   one_of = lambda count, shape=(): jnp.minimum(deck.deal(shape) * count, count - 1).astype(jnp.int32)
   style = one_of(bank.fields.shape[0])
-  symbols = jnp.concatenate([jnp.maximum(labels - 1, 0), one_of(bank.fields.shape[1], (NEIGHBOURS,))])  # [N + 2]
+  others = one_of(len(spec.number.alphabet.digits), (NEIGHBOURS,))
+  symbols = jnp.concatenate([jnp.maximum(labels - 1, 0), others])  # [N + 2]
   with jax.default_matmul_precision('highest'):
     placed = arrange(deck, bank.boxes[style, symbols], length, slots, spec.shape)
     window = choose_window(deck, placed, length, spec.shape)

@@ -40,6 +40,10 @@ def test_a_long_strip_takes_little_memory(monkeypatch):
     tracemalloc.start()
     crop.cut(tall, np.array([-6950.0, 0.0]), np.full(2, 14_000.0), (54, 54))
     assert tracemalloc.get_traced_memory()[1] < 50e6
+    line = np.full((1, 2_000_000, 3), 7, np.uint8)
+    tracemalloc.reset_peak()
+    found = crop.cut(line, np.array([0.0, -1e6]), np.full(2, 2e6), (54, 54))
+    assert tracemalloc.get_traced_memory()[1] < line.nbytes + 20e6 and (found == 7).all()
     tracemalloc.stop()
 
 

@@ -200,3 +200,13 @@ def test_a_name_that_is_none(path):
     file['digitStruct/name'][1, 0] = file['digitStruct'].ref
   with pytest.raises(InputError, match=r'digitStruct\.mat: the name of its photo 2 cannot be read'):
     all_of(path)
+
+
+@pytest.mark.parametrize('photos, problem', [
+  ([('n' * 5000 + '.png', svhn_files.row('12'))], 'a name has more than 4096 letters'),
+  ([('1.png', svhn_files.row('1' * 65))], 'a photo has 65 digits, more than the 64 that are read'),
+])  # fmt: skip
+def test_what_a_photo_may_have_is_bounded(tmp_path, photos, problem):
+  svhn_files.write_digit_struct(tmp_path / 'digitStruct.mat', photos)
+  with pytest.raises(InputError, match=problem):
+    all_of(tmp_path / 'digitStruct.mat')

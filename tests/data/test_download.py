@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from digits_jax.data import download
+from digits_jax.data import download, places
 from digits_jax.errors import InputError
 
 os.environ['no_proxy'] = '127.0.0.1'  # a proxy that the machine may have is not for these tests
@@ -144,7 +144,7 @@ def test_wrong_checksum_leaves_nothing(server, path, part):
 def test_never_more_than_the_size(server, path):
   with pytest.raises(InputError, match='more than the 1,000 bytes'):
     download.fetch(server.url + 'file.gz', path, sha256=SHA256, size=1000, progress=False)
-  assert not os.path.exists(path) and os.path.getsize(path + '.part') <= 1000
+  assert os.listdir(os.path.dirname(path)) == []
 
 
 def test_mirrors_in_turn(server, path):
@@ -192,3 +192,26 @@ def test_fetch_all_names_every_missing_file(server, tmp_path):
   paths = download.fetch_all(archives, str(tmp_path), mirrors=[server.url.rstrip('/')], progress=False)
   assert [os.path.basename(path) for path in paths] == ['file.gz', 'b.gz', 'c.gz']
   assert all(_read(path) == CONTENT for path in paths)
+
+
+def test_one_process_downloads_a_file_at_a_time(server, path):
+  os.makedirs(os.path.dirname(path))
+  refused = pytest.raises(InputError, match=r'^another process is downloading .*file\.gz: wait for it$')
+  with places.locked(path + '.part', 'something else'), refused:
+    _fetch(server.url + 'file.gz', path)
+  assert server.requests == [] and not os.path.exists(path)
+  _fetch(server.url + 'file.gz', path)
+  assert _read(path) == CONTENT and os.listdir(os.path.dirname(path)) == ['file.gz']
+
+
+def test_what_another_process_has_brought_meanwhile_is_taken(server, path, monkeypatch):
+  os.makedirs(os.path.dirname(path))
+  locked = places.locked
+
+  def finish_first(*arguments):
+    _leave(path, CONTENT)
+    return locked(*arguments)
+
+  monkeypatch.setattr(places, 'locked', finish_first)
+  _fetch(server.url + 'file.gz', path)
+  assert server.requests == [] and os.listdir(os.path.dirname(path)) == ['file.gz']

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from digits_jax.data import mnist, mnist_builder
+from digits_jax.data import mnist, mnist_builder, places
 from digits_jax.data.download import Archive
 from digits_jax.errors import InputError
 from tests.data.test_download import serving
@@ -186,6 +186,12 @@ def test_damaged_is_named_and_prepared_again(copied, name, is_cut):
   assert len(mnist.load(str(copied), 'train')[1]) == 55
   assert (copied / 'mnist' / '3.0.1.damaged-1').is_dir()
   assert prepare(tiny(), copied) == (False, [])
+
+
+def test_one_process_prepares_at_a_time(tmp_path):
+  with places.locked(str(tmp_path), 'something else'), pytest.raises(InputError, match='another process is prep'):
+    prepare(tiny(), tmp_path)
+  assert prepare(tiny(), tmp_path)[0]
 
 
 def test_tfrecord_is_refused_and_kept(tmp_path):

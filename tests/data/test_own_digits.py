@@ -1,5 +1,7 @@
 """Your own digits: MNIST's form, splits that share no image, and each wrong file by its name and row."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -153,6 +155,31 @@ def test_no_image_changes_sides_when_others_are_added():
     for count in (30, 40, 60):
       found = split(count, held_out)
       assert all(set(found[labels[:count] == digit]) == {0, 1, 2} for digit in range(10))
+
+
+def test_ink_of_any_size_takes_little_memory():
+  bar = np.zeros((40, 60_000), np.uint8)
+  bar[10:30, 100:-100] = 255
+  tracemalloc.start()
+  found = own_digits.normalise(bar)
+  assert tracemalloc.get_traced_memory()[1] < 100e6  # of some ten floats a pixel
+  tracemalloc.stop()
+  assert found.shape == (28, 28) and (found[14, 5:23] > 150).all() and found[:12].max() == found[17:].max() == 0
+
+
+def test_ink_that_is_averaged_first_is_as_it_was(monkeypatch):
+  large = np.kron(scan(5, 1, is_dark=False, size=(100, 80)), np.ones((20, 20), np.uint8))
+  found = own_digits.normalise(large).astype(int)
+  monkeypatch.setattr(own_digits, '_LARGE', 10_000)
+  assert abs(found - own_digits.normalise(large)).max() <= 12
+
+
+def test_the_faintest_ink_is_read():
+  """Two neighbouring grey levels, whose difference as floats may be below a level."""
+  for level in range(255):
+    image = np.full((40, 40), level, np.uint8)
+    image[10:30, 15:25] += 1
+    assert own_digits.normalise(image).max() > 200
 
 
 @pytest.mark.parametrize(

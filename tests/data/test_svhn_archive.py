@@ -143,3 +143,25 @@ def test_nothing_is_remembered(tmp_path):
     patch.setattr(tarfile.TarFile, 'next', spy)
     assert len(read(archive)) == 50
   assert max(kept) <= 1 and os.path.getsize(archive) > 0
+
+
+@pytest.mark.parametrize('kind', [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_what_is_said_about_a_file_is_bounded(folder, tmp_path, kind):
+  """tarfile reads it whole, and zeros take no room in an archive."""
+  path = tmp_path / 'train.tar.gz'
+  with gzip.open(path, 'wb') as file:
+    info, _ = member('train/1.png', kind=kind)
+    info.size = 1 << 30
+    file.write(info.tobuf(tarfile.USTAR_FORMAT))
+    file.write(bytes(1 << 20))
+  with pytest.raises(InputError, match=r'is damaged or incomplete \(it says 1,073,741,824 bytes about one file\)'):
+    read(path)
+
+
+def test_long_names_are_read(folder, tmp_path):
+  name = 'train/' + 'n' * 300 + '.png'
+  for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+    with tarfile.open(tmp_path / 'train.tar.gz', 'w:gz', format=form) as tar:
+      info, content = member(name, b'abc')
+      tar.addfile(info, io.BytesIO(content))
+    assert read(tmp_path / 'train.tar.gz') == [(name.removeprefix('train/'), b'abc')]

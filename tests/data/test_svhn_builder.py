@@ -430,3 +430,10 @@ def test_a_disk_that_fails_is_named(made, tmp_path, monkeypatch):
   monkeypatch.setattr(os, 'fsync', fail)
   with pytest.raises(InputError, match=r'cannot prepare SVHN in .*: No space left on device'):
     prepare(made, tmp_path)
+
+
+def test_the_test_does_not_ask_for_max_digits(tmp_path):
+  """It is the same whatever they are."""
+  made_svhn.write(tmp_path / 'made', {'train': 20, 'test': 20})
+  assert prepare(tmp_path / 'made', tmp_path, 'test') == ['test']
+  assert prepare(tmp_path / 'made', tmp_path, 'train', 'test', max_digits=1) == ['train']
