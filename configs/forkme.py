@@ -4,7 +4,8 @@ cp configs/forkme.py configs/mine.py  # then change what your question is about,
 python -m digits_jax.main --config=configs/forkme.py --workdir=runs/forkme
 
 Here belongs what you ask and what came out: the command, the result with its interval, seeds, hardware, minutes. As it
-stands: 1 to 5 printed digits on 64x128, the task of fonts.py; not yet run.
+stands: 1 to 5 printed digits on 64x128, the task of fonts.py. One seed: 99.28% of plates-v1 (99.00% to 99.48%), 9.8
+minutes on one core of a 2-core CPU (AMD EPYC), beside other jobs, revision 5e453d2.
 """
 
 from configs import common, testsets
