@@ -1,9 +1,8 @@
-"""Glyph banks by name: the images of single symbols that numbers are synthesised from, checked.
+"""Glyph banks: the images of single symbols that numbers are synthesised from, checked.
 
 Assumes bright ink on dark paper. Banks are NumPy arrays on the host; whoever trains puts them on the device.
 """
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,47 +14,61 @@ from digits_jax.data import boxes, fonts, own_digits
 from digits_jax.errors import InputError, check_name
 
 
-def load(
-  name: str,
-  *,
+def of_fonts(
   split: str,
   alphabet: Alphabet,
-  data_dir: str | None = None,
+  *,
+  sizes: Sequence[int],
   font_dir: str | None = None,
   test_font_dir: str | None = None,
-  sizes: Sequence[int] = (),
   validation_families: Sequence[str] = (),
   test_families: Sequence[str] = (),
-  path: str = '',
-  split_seed: int = 0,
-  held_out: Sequence[float] = (),
 ) -> structs.GlyphBank:
-  """The glyphs of one split of the source `name`: 'fonts', 'mnist', or your own digits, 'folder' or 'csv'.
+  """The faces of `font_dir` (None: those that matplotlib ships) at `sizes` pixels, a style for each face and size.
 
-  Fonts: the faces of `font_dir` (None: those that matplotlib ships), rendered at `sizes` pixels, a style for
-  each face at each size. Families named in `validation_families` and `test_families` are in that split alone;
-  with `test_font_dir` the test split has that folder's faces. A split for which nothing is held out has the
-  training faces. MNIST: what `python -m digits_jax.prepare mnist` put into `data_dir`, all of it one style.
-  Your own digits: what `data.own_digits` finds at `path`, split by `split_seed` and `held_out`, all of it one style.
+  Families named in `validation_families` and `test_families` are in that split alone; with `test_font_dir` the test
+  split has that folder's faces. A split for which nothing is held out has the training faces.
 
-  Raises InputError for an unknown name or split, missing or unusable data, symbols that the source lacks, and
-  test faces whose family is also trained on.
+  Raises InputError for an unknown split, missing or unusable fonts, symbols that they lack, and test faces whose family
+  is also trained on.
   """
-  check_name('config.data.glyphs', name, _SOURCES)
   check_name('split', split, SPLITS)
-  return _SOURCES[name](
-    split=split,
-    alphabet=alphabet,
-    data_dir=data_dir,
-    font_dir=font_dir,
-    test_font_dir=test_font_dir,
-    sizes=sizes,
-    validation_families=validation_families,
-    test_families=test_families,
-    path=path,
-    split_seed=split_seed,
-    held_out=held_out,
-  )
+  if test_font_dir and test_families:
+    raise InputError('test_font_dir and test_families both name the test fonts; give one of them')
+  faces = fonts.list_faces(font_dir, alphabet=alphabet, warns=split == 'train')
+  splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
+  if test_font_dir:
+    splits['test'] = fonts.list_faces(test_font_dir, alphabet=alphabet, warns=split == 'test')
+    seen = {face.family.casefold() for face in splits['train'] + splits['validation']}
+    if leaks := sorted({face.family for face in splits['test'] if face.family.casefold() in seen}):
+      raise InputError(f'font families {leaks} are in test_font_dir and in training; remove one side')
+  return assemble(*fonts.render(splits[split], sizes=sizes, alphabet=alphabet), alphabet=alphabet)
+
+
+def of_mnist(split: str, alphabet: Alphabet, *, data_dir: str | None = None) -> structs.GlyphBank:
+  """What `python -m digits_jax.prepare mnist` put into `data_dir`, all of it one style.
+
+  Raises InputError for an unknown split, symbols that are no digits, and where nothing readable is there.
+  """
+  from digits_jax.data import mnist
+
+  check_name('split', split, SPLITS)
+  _check_digits('MNIST', alphabet)
+  return _pool(*mnist.load(data_dir, split), alphabet=alphabet)
+
+
+def of_own_digits(
+  split: str, alphabet: Alphabet, *, kind: str, path: str, held_out: Sequence[float], split_seed: int = 0
+) -> structs.GlyphBank:
+  """Your own digits, as `own_digits.load` finds them at `path`, all of them one style.
+
+  Raises InputError for an unknown split, symbols that are no digits, and as `own_digits.load` does.
+  """
+  check_name('split', split, SPLITS)
+  _check_digits(f'a bank of the kind {kind!r}', alphabet)
+  options = {'kind': kind, 'split': split, 'digits': alphabet.digits, 'seed': split_seed, 'held_out': held_out}
+  found = own_digits.load(path, **options)
+  return _pool(found.images, found.labels, alphabet=alphabet)
 
 
 def assemble(
@@ -96,33 +109,6 @@ def assemble(
   )
 
 
-def _fonts(*, split, alphabet, font_dir, test_font_dir, sizes, validation_families, test_families, **_):
-  if test_font_dir and test_families:
-    raise InputError('test_font_dir and test_families both name the test fonts; give one of them')
-  faces = fonts.list_faces(font_dir, alphabet=alphabet, warns=split == 'train')
-  splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
-  if test_font_dir:
-    splits['test'] = fonts.list_faces(test_font_dir, alphabet=alphabet, warns=split == 'test')
-    seen = {face.family.casefold() for face in splits['train'] + splits['validation']}
-    if leaks := sorted({face.family for face in splits['test'] if face.family.casefold() in seen}):
-      raise InputError(f'font families {leaks} are in test_font_dir and in training; remove one side')
-  return assemble(*fonts.render(splits[split], sizes=sizes, alphabet=alphabet), alphabet=alphabet)
-
-
-def _mnist(*, split, alphabet, data_dir, **_):
-  from digits_jax.data import mnist
-
-  _check_digits('MNIST', alphabet)
-  return _pool(*mnist.load(data_dir, split), alphabet=alphabet)
-
-
-def _own(kind, *, split, alphabet, path, split_seed, held_out, **_):
-  _check_digits(f'a bank of the kind {kind!r}', alphabet)
-  options = {'kind': kind, 'split': split, 'digits': alphabet.digits, 'seed': split_seed, 'held_out': held_out}
-  found = own_digits.load(path, **options)
-  return _pool(found.images, found.labels, alphabet=alphabet)
-
-
 def _pool(images, digits, *, alphabet):
   """One style of images uint8[n, h, w] of digits int[n], those of the alphabet alone."""
   classes = np.array([alphabet.symbols.find(digit) + 1 for digit in DIGITS], np.int32)  # 0 for those left out
@@ -134,7 +120,3 @@ def _pool(images, digits, *, alphabet):
 def _check_digits(what, alphabet):
   if alphabet.symbols != alphabet.digits:
     raise InputError(f'{what} has digits alone, the alphabet is {alphabet.symbols!r}; fonts have more')
-
-
-_SOURCES = {'fonts': _fonts, 'mnist': _mnist}
-_SOURCES |= {kind: functools.partial(_own, kind) for kind in ('folder', 'csv')}

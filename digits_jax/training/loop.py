@@ -135,22 +135,29 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.Trai
   """
   config, shapes = experiment.config, jax.eval_shape(experiment.initial_state)
   progress = states.create_progress(metric_names(experiment, shapes))
-  if checkpoints.latest_step() is None:
-    state = experiment.initial_state()
-    if config.optim.frozen and not config.init_from and parallel.is_lead():
-      print(f'frozen at a random start: {", ".join(config.optim.frozen)} (config.init_from is empty)', flush=True)
-    if config.init_from:  # 2, 3
-      state = transfer.begin(state, config.init_from, tuple(config.init_subtrees), frozen=tuple(config.optim.frozen))
-    return state, progress
-  state, progress = checkpoints.restore_latest(shapes, progress)  # 1
-  if int(state.step) > config.steps:
+  if checkpoints.latest_step() is not None:
+    return restore(checkpoints, shapes, progress, config.steps)  # 1
+  state, frozen = experiment.initial_state(), tuple(config.optim.frozen)
+  if config.init_from:
+    state = transfer.begin(state, config.init_from, tuple(config.init_subtrees), frozen=frozen)  # 2, 3
+  elif frozen and parallel.is_lead():
+    print(f'frozen at a random start: {", ".join(frozen)} (config.init_from is empty)', flush=True)
+  return state, progress
+
+
+def restore(
+  checkpoints: Checkpoints, shapes: states.TrainState, progress: states.Progress, steps: int
+) -> tuple[states.TrainState, states.Progress]:
+  """The newest checkpoint. Raises InputError where it is past `steps`, or at that step and not evaluated."""
+  state, progress = checkpoints.restore_latest(shapes, progress)
+  step = int(state.step)
+  if step > steps:
     raise InputError(
-      f'this run is at step {int(state.step)} already and config.steps is {config.steps}: '
-      'raise config.steps, or choose another --workdir'
+      f'this run is at step {step} already and config.steps is {steps}: raise config.steps, or choose another --workdir'
     )
-  if int(state.step) == config.steps != int(progress.selection.last_step):
+  if step == steps != int(progress.selection.last_step):
     raise InputError(
-      f'this run was stopped at step {config.steps}, which was not evaluated: config.steps must be larger to go on'
+      f'this run was stopped at step {steps}, which was not evaluated: config.steps must be larger to go on'
     )
   return state, progress
 

@@ -130,9 +130,9 @@ def free_port():
 
 def _main(*, workdir, changes, die, stop_at, process):
   if process:
-    from digits_jax import main
+    from digits_jax import processes
 
-    main.join(*process)
+    processes.join(*process)
   kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
   event, text = die or (None, None)
 

@@ -10,7 +10,7 @@ from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.data import glyphs, sources
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.data.sources import FixedSet
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, check_name
 from digits_jax.synth import clutter, layout, number, photo, sequence, warp
 
 # Height of a digit, least and greatest, as a part of a font's em (old-style digits too), or of MNIST's box for digits,
@@ -108,19 +108,22 @@ def _reported(config, split, source):
 
 
 def _load_bank(config, alphabet, split):
+  """The glyphs of a split, as config.data.glyphs names them. Raises InputError for an unknown name."""
   data = config.data
-  bank = glyphs.load(
-    data.glyphs,
-    split=split,
-    alphabet=alphabet,
-    data_dir=data.data_dir or None,
-    font_dir=data.font_dir or None,
-    test_font_dir=data.test_font_dir or None,
-    sizes=tuple(data.font_sizes),
-    validation_families=tuple(data.validation_families),
-    test_families=tuple(data.test_families),
-    path=data.glyph_path,
-    split_seed=data.split_seed,
-    held_out=tuple(data.held_out),
-  )
+  check_name('config.data.glyphs', data.glyphs, _DIGIT_FRAC)
+  if data.glyphs == 'fonts':
+    bank = glyphs.of_fonts(
+      split,
+      alphabet,
+      sizes=tuple(data.font_sizes),
+      font_dir=data.font_dir or None,
+      test_font_dir=data.test_font_dir or None,
+      validation_families=tuple(data.validation_families),
+      test_families=tuple(data.test_families),
+    )
+  elif data.glyphs == 'mnist':
+    bank = glyphs.of_mnist(split, alphabet, data_dir=data.data_dir or None)
+  else:
+    own = {'kind': data.glyphs, 'path': data.glyph_path, 'held_out': tuple(data.held_out)}
+    bank = glyphs.of_own_digits(split, alphabet, split_seed=data.split_seed, **own)
   return jax.tree.map(np.asarray, bank)

@@ -20,7 +20,8 @@ def stored(config):
 
 
 def test_synthetic_numbers(monkeypatch):
-  monkeypatch.setattr(glyphs, 'load', lambda *_, **__: pytest.fail('data was loaded'))
+  for name in ('of_fonts', 'of_mnist'):
+    monkeypatch.setattr(glyphs, name, lambda *_, **__: pytest.fail('data was loaded'))
   canvas_of = lambda config: feeds.of(config).canvas(stored(config))
   assert canvas_of(fonts.get_config()) == (64, 128, 1, (0.6 * 18, 0.8 * 25), 'paper')
   assert canvas_of(fonts.get_config()).shape == (64, 128, 1)
@@ -73,3 +74,17 @@ def test_an_unknown_kind():
   config.data.source = 'sinthetic'
   with pytest.raises(InputError, match=r"config\.data\.source: there is no 'sinthetic'; did you mean 'synthetic'\?"):
     feeds.of(config)
+
+
+@pytest.mark.parametrize(
+  ('name', 'message'),
+  [
+    ('font', "config.data.glyphs: there is no 'font'; did you mean 'fonts'"),
+    ('zzz', 'one of fonts, mnist, folder, csv$'),
+  ],
+)
+def test_an_unknown_kind_of_glyphs(name, message):
+  config = fonts.get_config('tiny')
+  config.data.glyphs = name
+  with pytest.raises(InputError, match=message):
+    feeds.of(config).train(config, Alphabet())
