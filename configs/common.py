@@ -112,6 +112,7 @@ def get_config() -> ConfigDict:
   config.evaluation.sheet = 48  # test images on the sheet of readings
   config.lock()  # a config file that sets a field which does not exist fails, with a suggestion
   config.tests.unlock()  # but for further test sets
+  config.tests.test.lock()
   return config
 
 
@@ -179,7 +180,7 @@ def synth() -> ConfigDict:
   config.photo.contrast = (1.0, 1.0)  # ink minus background
   config.photo.inversion = 0.0  # share of images with dark ink on bright paper
   config.photo.noise = (0.05, 0.05)  # standard deviation of each pixel
-  return config
+  return config.lock()
 
 
 def scene() -> ConfigDict:
@@ -206,7 +207,7 @@ def scene() -> ConfigDict:
   config.shape.loose_y = (-0.03, 0.08)  # the same, above and below
   config.shape.margin = (0.0, 0.35)  # by how much the crop is larger than the box, each axis; SVHN's centre: 0.097
   config.shape.shift = 1.0  # 1 the box stands anywhere within the margin, 0 in its middle
-  config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them, half of them out of the crop
+  config.shape.neighbours = 0.1  # share of numbers with a digit of another beside them, many of them out of the crop
 
   config.paint = ConfigDict()  # colours
   config.paint.contrast = (0.12, 0.85)  # difference of ink and ground in grey, small ones more often
@@ -272,7 +273,8 @@ def test_set(
   draw: 'numbers', as synth_config says; or 'glyphs', each glyph of the bank once and as it is, in the middle of the
   canvas (of synth_config only its height and width count; with fewer examples, evenly spread over the bank).
   """
-  return ConfigDict({'name': name, 'seed': seed, 'examples': examples, 'draw': draw, 'synth': synth_config})
+  fields = {'name': name, 'seed': seed, 'examples': examples, 'draw': draw, 'synth': synth_config}
+  return ConfigDict(fields).lock()
 
 
 def choose(argument: str | None, variants: dict) -> str:

@@ -36,7 +36,7 @@ def get_config(argument=None):
 
   # The test: a named set that never changes, so that figures compare. Validation is drawn as it is, with other seeds.
   config.tests.test = testsets.plates()
-  # config.tests.mine = common.test_set('mine-v1', config.synth.copy_and_resolve_references())  # a second one
+  # config.tests.mine = common.test_set('mine-v1', config.synth.copy_and_resolve_references(), seed=5)  # a second
 
   # The model. 328,139 parameters: the trunk sees 4x4 patches, three convolution blocks halve the height only, so that
   # each of 32 columns is a frame; a label of L digits with R doubled neighbours needs L + R frames.

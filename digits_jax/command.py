@@ -10,6 +10,7 @@ import errno
 import functools
 import glob
 import os
+import pathlib
 import re
 import sys
 import traceback
@@ -181,6 +182,7 @@ def _parse(argv, program):
     print(flags.FLAGS.module_help(sys.modules[__name__]))
     return None
   _check_config_file(argv)
+  sys.path.append(str(pathlib.Path(__file__).parents[1]))  # a config anywhere may import those of this checkout
   try:
     return flags.FLAGS(argv)[1:]
   except flags.UnrecognizedFlagError as error:
@@ -230,12 +232,17 @@ def _explain(error, argv):
   if isinstance(cause, InputError):
     return f'--config={_config_argument(argv)}: {cause}'
   if isinstance(cause, SyntaxError):
-    return f'{cause.filename}, line {cause.lineno}: {cause.msg}'
+    if os.path.isfile(cause.filename or ''):
+      return f'{cause.filename}, line {cause.lineno}: {cause.msg}'
+    return f'{str(error).strip().splitlines()[0].removeprefix("flag ")} ({cause.msg})'  # of a flag's value
   lines = [f.lineno for e in chain for f in traceback.extract_tb(e.__traceback__) if path and f.filename == path]
   if lines:
     near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', str(chain))
-    reason = f'{type(cause).__name__}: {str(cause).split(". Other fields")[0]}'
-    reason = f'there is no config field {near[2]!r}; did you mean {near[1]!r}?' if near else reason
+    unknown = re.search(r'Key "(\w+)" does not exist', str(cause))
+    reason = f'{type(cause).__name__}: {cause}'
+    if near or unknown:
+      hint = f'did you mean {near[1]!r}?' if near else 'configs/common.py has all fields'
+      reason = f'there is no config field {near[2] if near else unknown[1]!r}; {hint}'
     return f'{path}, line {lines[-1]}: {reason}'
   if 'get_config() takes' in str(cause):
     return f'{path} takes no argument after a colon'

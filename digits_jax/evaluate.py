@@ -54,6 +54,9 @@ def main(arguments):
   else:
     config = opened.config if _CONFIG.value is None else _CONFIG.value
     sets = evaluation.config_sets(opened, config, split='validation' if _VALIDATION.value else 'test')
+    if config is opened.config:
+      report = ''.join(fixed.source.report for fixed in sets.values())
+      rundir.check_test_data(pathlib.Path(_WORKDIR.value), report)
   tests = {}
   for name, fixed in sets.items():
     records = evaluation.score(opened, fixed)

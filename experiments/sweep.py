@@ -167,7 +167,8 @@ def train(out, name, arguments, changes, extra):
 
 def revision():
   """The commit of the code, with a + where files differ from it; '' outside a git checkout."""
-  git = lambda *words: subprocess.run(['git', *words], capture_output=True, text=True, check=False)
+  where = pathlib.Path(__file__).parent
+  git = lambda *words: subprocess.run(['git', *words], cwd=where, capture_output=True, text=True, check=False)
   try:
     commit = git('rev-parse', '--short', 'HEAD').stdout.strip()
     return commit + '+' * bool(git('status', '--porcelain', '--untracked-files=no').stdout.strip())

@@ -78,6 +78,7 @@ def call(monkeypatch, capfd, tmp_path):
     ([TINY, '--config.optim.learning_rate=fast'], ['--config.optim.learning_rate=fast: it takes a number']),
     ([TINY, '--config.model.is_bidirectional=maybe'], ['it takes true or false']),
     ([TINY, '--config.model=1'], ['--config.model=1: it is a group of fields']),
+    ([TINY, '--config.synth.photo.noise=(0.1,0.2'], ['--config.synth.photo.noise=(0.1,0.2', 'was never closed']),
     (['--workdr=x'], ["Unknown command line flag 'workdr'", 'workdir', '(see python -m digits_jax.main --help)']),
     ([TINY, 'steps=3'], ["unexpected argument 'steps=3'", '--config.steps=500']),
     ([TINY, '--cpu_devices=0'], ['--cpu_devices=0: 0 is not a positive integer']),
@@ -111,6 +112,7 @@ def test_a_port_that_is_taken():
     ('config.steps = stepz', ["line 4: NameError: name 'stepz' is not defined"]),
     ('config.steps = (3', ["line 4: '(' was never closed"]),
     ('import nowhere', ["line 4: ModuleNotFoundError: No module named 'nowhere'"]),
+    ('config.optim.lr = 3', ["line 4: there is no config field 'lr'; configs/common.py has all fields"]),
   ],
 )
 def test_a_config_file_with_a_mistake_names_the_line(tmp_path, line, parts):
@@ -118,6 +120,16 @@ def test_a_config_file_with_a_mistake_names_the_line(tmp_path, line, parts):
   head = 'from configs import common\ndef get_config():\n  config = common.get_config()\n'
   file.write_text(f'{head}  {line}\n  return config\n')
   assert_one_sentence(*start('main', f'--config={file}'), str(file), *parts)
+
+
+def test_a_config_anywhere_imports_those_of_the_project(tmp_path):
+  """From another folder, where the package is installed and `configs` is not."""
+  (tmp_path / 'mine.py').write_text('from configs import fonts\nget_config = lambda: fonts.get_config("tinny")\n')
+  line = [sys.executable, '-c', 'from digits_jax import command, main; command.run(main.main)', '--config=mine.py']
+  startup = f'import sys; sys.path.insert(0, {str(ROOT)!r})'  # as an editable installation has it, but behind all else
+  line[2] = f'{startup}; import digits_jax; sys.path.remove({str(ROOT)!r}); {line[2]}'
+  done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {'PYTHONPATH': ''})
+  assert done.returncode == 2 and "this config has no argument 'tinny'" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(

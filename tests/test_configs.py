@@ -203,10 +203,24 @@ def test_every_default_has_a_comment():
 
 def test_a_misspelt_field_in_a_config_file_fails():
   config = common.get_config()
-  for group, field in ((config, 'batchsize'), (config.model, 'width'), (config.synth.layout, 'hight')):
+  config.tests.seven = testsets.seven()  # test sets may be added
+  config.synth = config.tests.seven.synth.copy_and_resolve_references()
+  groups = {'batchsize': config, 'width': config.model, 'hight': config.synth.layout, 'noize': config.synth.photo}
+  groups |= {'example': config.tests.test, 'minlength': config.tests.seven.synth.number, 'sead': config.tests.seven}
+  for field, group in groups.items():
     with pytest.raises((AttributeError, KeyError), match='Did you mean'):
       setattr(group, field, 3)
-  config.tests.seven = testsets.seven()  # but test sets may be added
+
+
+def test_what_is_no_value_and_no_test_set():
+  config = common.get_config()
+  config.synth.number.max_length = None
+  with pytest.raises(InputError, match=r'config\.synth\.number\.max_length is None: give it a value'):
+    experiment.build(config)
+  config = common.get_config()
+  config.tests.mine = testsets.plates
+  with pytest.raises(InputError, match=r'config\.tests\.mine is no test set, as common\.test_set'):
+    experiment.build(config)
 
 
 def test_the_sets_of_twelve_and_five_digits():

@@ -116,7 +116,12 @@ def _read_rows(path):
       reader = csv.DictReader(file, skipinitialspace=True, strict=True)
       columns = [name.strip() for name in reader.fieldnames or ()]
       if missing := [name for name in COLUMNS if name not in columns]:
-        raise InputError(f'{path} lacks the column {missing[0]}: its first line is filename,label')
+        raise InputError(
+          f'{path} lacks the column {missing[0]}: its first line must be filename,label, with commas, and is '
+          f'{",".join(columns)!r}'
+        )
+      if twice := [name for name in (*COLUMNS, SPLIT_COLUMN) if columns.count(name) > 1]:
+        raise InputError(f'{path} has the column {twice[0]} more than once')
       reader.fieldnames = columns
       strip = lambda field: (field or '').strip()
       split_of = lambda row: strip(row[SPLIT_COLUMN]) if SPLIT_COLUMN in columns else None
@@ -125,5 +130,7 @@ def _read_rows(path):
     raise InputError(f'there is no file of labels {path}') from error
   except OSError as error:
     raise InputError(f'the labels {path} cannot be read: {error.strerror or error}') from error
-  except (UnicodeDecodeError, csv.Error) as error:
-    raise InputError(f'{path} is no CSV file in UTF-8: {error}') from error
+  except UnicodeDecodeError as error:
+    raise InputError(f'{path} is not in UTF-8: {error}') from error
+  except csv.Error as error:
+    raise InputError(f'{path}, line {reader.reader.line_num}: not as CSV has it: {error}') from error

@@ -108,7 +108,7 @@ class Reader:
     if not 1 <= n_best <= self.beams:
       raise InputError(f'n_best={n_best} must be from 1 to the {self.beams} beams of this reader; raise beams')
     if min_length < 0 or (max_length is not None and max_length < min_length):
-      raise InputError(f'no number has at least {min_length} and at most {max_length} digits')
+      raise InputError(f'min_length={min_length}, max_length={max_length}: no number has such a length')
     run, options = self.run, (n_best, min_length, max_length)
     if options not in self._programs:
       program = jax.jit(

@@ -40,8 +40,8 @@ class NumberSpec:
     shares = self.first_digits
     if shares and (len(shares) != len(self.alphabet.digits) or not (min(shares) >= 0 and 0 < sum(shares) < math.inf)):
       raise InputError(
-        f'synth.number.first_digits: {shares} is not a share of at least 0 for each of the '
-        f'{len(self.alphabet.digits)} digits {self.alphabet.digits!r}'
+        f'synth.number.first_digits: {shares} is not a share of at least 0, and above 0 in all, for '
+        f'each of the {len(self.alphabet.digits)} digits {self.alphabet.digits!r}'
       )
     if self.split is not None and len(self.alphabet.digits) < len(SPLITS):
       raise InputError('held-out numbers need an alphabet of at least 3 digits: set data.hold_out_numbers=False')

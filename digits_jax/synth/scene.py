@@ -47,7 +47,7 @@ class ShapeSpec:
   loose_y: tuple[float, float]  # the same, above and below
   margin: tuple[float, float]  # by how much the crop is larger than the box, each axis
   shift: float  # 1 the box stands anywhere within the margin, 0 in its middle
-  neighbours: float  # share of numbers with a digit of another beside them, half of them out of the crop
+  neighbours: float  # share of numbers with a digit of another beside them, many of them out of the crop
 
   def __post_init__(self):
     check_ranges(self, 'scene.shape', ('stretch', 'gap', 'weight', 'loose_x', 'loose_y', 'margin'))

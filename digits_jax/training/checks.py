@@ -25,19 +25,24 @@ def check(config: ConfigDict) -> None:
   """Raises InputError, naming the field, on a value that makes no sense."""
   if config.schema_version != SCHEMA_VERSION:
     raise InputError(f'this config has schema_version {config.schema_version}; this code reads {SCHEMA_VERSION}')
-  check_tuples(config)
+  check_values(config)
   check_counts(config)
   check_model(config.model)
   check_training(config)
   check_seeds(config)
 
 
-def check_tuples(fields: ConfigDict, prefix: str = 'config') -> None:
-  """Raises InputError on a tuple that holds text for numbers, or numbers for text: no flag parser looks inside them."""
+def check_values(fields: ConfigDict, prefix: str = 'config') -> None:
+  """Raises InputError on a field without a value, and on a tuple that holds text for numbers, or numbers for text.
+
+  No flag parser looks inside of tuples, and a config file may set any field to None.
+  """
   for name, value in fields.items():
     where = f'{prefix}.{name}'
+    if value is None:
+      raise InputError(f'{where} is None: give it a value, of the kind that its default has')
     if isinstance(value, ConfigDict):
-      check_tuples(value, where)
+      check_values(value, where)
     elif isinstance(value, tuple | list):
       kind, noun = (str, 'a name') if name.endswith(OF_NAMES) else (int | float, 'a number')
       for leaf in jax.tree.leaves(value):
@@ -47,6 +52,9 @@ def check_tuples(fields: ConfigDict, prefix: str = 'config') -> None:
 
 def check_counts(config: ConfigDict) -> None:
   """Raises InputError on a count below its least, and where there is no test set to draw validation as."""
+  for name, test in config.tests.items():
+    if not isinstance(test, ConfigDict):
+      raise InputError(f'config.tests.{name} is no test set, as common.test_set makes one, but {test!r}')
   tests = {f'tests.{name}.examples': 1 for name in config.tests}
   for name, least in (LEAST | tests).items():
     value = functools.reduce(lambda group, part: group[part], name.split('.'), config)

@@ -78,16 +78,32 @@ def _open(workdir, config):
 
 
 def check_data(workdir: pathlib.Path, report: str) -> None:
-  """Raises InputError where the directory's run was trained on other data than this report tells of, by its checksums.
-  """
-  path = workdir / 'data.txt'
-  checksum = lambda text: [line for line in text.splitlines() if line.startswith('checksum')]
-  before = checksum(path.read_text(errors='replace')) if path.is_file() else []
-  if before and before != checksum(report):
+  """Raises InputError where the directory's run was trained on other data than this report tells of (its checksums)."""
+  before = _checksums_of_data(workdir)
+  if before and before != _checksums(report):
     raise InputError(
       f'{workdir} holds a run that was trained on other data: images, glyphs, numbers or splits have changed since. '
       'Choose another --workdir, with --config.init_from to begin with what this run learnt, or bring the data back'
     )
+
+
+def check_test_data(workdir: pathlib.Path, report: str) -> None:
+  """Raises InputError where this report, of some of the run's sets, has checksums that the run did not meet."""
+  before = _checksums_of_data(workdir)
+  if before and not set(_checksums(report)) <= set(before):
+    raise InputError(
+      f'{workdir} holds a run of other data: images, glyphs, numbers or splits have changed since it was trained. '
+      'Bring them back, or score what there is now by --labels=FILE.csv or --config=FILE'
+    )
+
+
+def _checksums_of_data(workdir):
+  path = workdir / 'data.txt'
+  return _checksums(path.read_text(errors='replace')) if path.is_file() else []
+
+
+def _checksums(report):
+  return [line for line in report.splitlines() if line.startswith('checksum')]
 
 
 def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:

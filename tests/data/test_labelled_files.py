@@ -54,9 +54,11 @@ def test_whole_paths_and_signs(write, tmp_path):
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
-    ('', 'labels.csv lacks the column filename: its first line is filename,label'),
+    ('', "labels.csv lacks the column filename: its first line must be filename,label, with commas, and is ''"),
     ('a.png,12\n', 'lacks the column filename'),
-    ('filename;label\na.png;12\n', 'lacks the column filename'),
+    ('filename;label\na.png;12\n', "with commas, and is 'filename;label'"),
+    ('filename,label,label\na.png,12,3\n', 'has the column label more than once'),
+    ('filename,label,split,split\na.png,12,test,train\n', 'has the column split more than once'),
     ('filename,text\na.png,12\n', 'lacks the column label'),
     ('filename,label\n', 'labels.csv holds no row'),
     ('filename,label\n\n\n', 'holds no row'),
@@ -67,8 +69,9 @@ def test_whole_paths_and_signs(write, tmp_path):
     ('filename,label\na.png, \n', 'line 2: the label is empty'),
     ('filename,label\n,12\n', 'line 2: the filename is empty'),
     ('filename,label\na.png,1\nmore/a.png,1\nmore/../a.png,2\n', 'line 4: more/../a.png has a row before'),
-    (b'filename,label\na.png,\xff\n', 'labels.csv is no CSV file in UTF-8'),
-    ('filename,label\na.png,"12\n', 'labels.csv is no CSV file in UTF-8: unexpected end'),
+    (b'filename,label\na.png,\xff\n', 'labels.csv is not in UTF-8'),
+    ('filename,label\na.png,"12\n', 'labels.csv, line 2: not as CSV has it: unexpected end'),
+    ('filename,label\na.png,1\n"a.png" ,"12"\n', 'labels.csv, line 3: not as CSV has it'),
   ],
 )
 def test_wrong_files(write, content, message):

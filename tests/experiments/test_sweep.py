@@ -246,3 +246,12 @@ def test_a_sweep_of_tiny_runs(tmp_path):
     result = json.loads((out / f'seed={seed},evaluation.beams=5' / 'result.json').read_text())
     assert float(row['sequence_accuracy']) == result['tests']['test']['sequence_accuracy'] and row['steps'] == '4'
   assert start(*arguments, *extra)[1].count('finished before') == 2
+
+
+def test_the_revision_is_that_of_the_code(tmp_path, monkeypatch):
+  """Not that of a repository that one starts it in."""
+  here = sweep.revision()
+  for words in (['init', '-q'], ['-c', 'user.name=a', '-c', 'user.email=a', 'commit', '-qm', 'a', '--allow-empty']):
+    subprocess.run(['git', *words], cwd=tmp_path, check=True)
+  monkeypatch.chdir(tmp_path)
+  assert sweep.revision() == here

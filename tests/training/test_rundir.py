@@ -164,3 +164,11 @@ def test_a_run_without_a_checkpoint_is_named(tmp_path):
   with pytest.raises(InputError, match='best holds no complete checkpoint'):
     checkpoints.restore_best({})
   checkpoints.close()
+
+
+def test_the_data_of_some_sets(tmp_path):
+  (tmp_path / 'data.txt').write_text('train: 3\nchecksum of train: a\ntest: 2\nchecksum of test: b\n')
+  rundir.check_test_data(tmp_path, 'test: 2\nchecksum of test: b\n')
+  rundir.check_test_data(tmp_path / 'none', 'checksum of test: c\n')
+  with pytest.raises(InputError, match=r'holds a run of other data: .* have changed since it was trained'):
+    rundir.check_test_data(tmp_path, 'checksum of test: c\n')

@@ -1,6 +1,8 @@
 """Numbers that are drawn from glyphs: config.synth and config.tests.NAME.synth, with the glyphs of config.data."""
 
 import dataclasses
+import hashlib
+import json
 
 import jax
 import numpy as np
@@ -17,10 +19,22 @@ from digits_jax.synth import clutter, layout, number, photo, sequence, warp
 # which your own digits are brought to.
 _DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0), 'folder': (1.0, 1.0), 'csv': (1.0, 1.0)}
 _MNIST_PX = 20
-_OF_A_FOLDER = ('families-v1',)  # the named test sets that are of the user's fonts by their definition
-# Those that are, by theirs, the ten digits of all faces that come along, in these sizes.
-_PRINTED = ('plates-v1', 'five-v1', 'twelve-v1', 'lengths-v1', 'printed-v1')
-_PRINTED_SIZES = (18, 19, 20, 21, 22, 23, 24, 25)
+# The named test sets of configs/testsets.py: `definition`, and what their ten digits are. A set that is drawn otherwise
+# has another name.
+NAMED = {
+  'strings-v1': ('5de66d9d40cc2104', 'mnist'),
+  'seven-v1': ('c27fe21d5aafdfbe', 'mnist'),
+  'triplets-v1': ('1ebf29c0de6cdb13', 'mnist'),
+  'grid-v1': ('1aa442c9a002b769', 'mnist'),
+  'mnist-test-v1': ('84f7da49115c851b', 'mnist'),
+  'plates-v1': ('35e9a7b2dffe8655', 'fonts'),
+  'five-v1': ('057d36ec7742703c', 'fonts'),
+  'twelve-v1': ('89974e2ddb431006', 'fonts'),
+  'lengths-v1': ('f04bb40d887503cb', 'fonts'),
+  'printed-v1': ('05f347f2e2d0fd4e', 'fonts'),
+  'families-v1': ('80532bfdf1b29afe', 'own fonts'),
+}
+_NAMED_SIZES = (18, 19, 20, 21, 22, 23, 24, 25)  # of their fonts, all faces that come along but for families-v1
 
 
 def canvas(config: ConfigDict) -> CanvasSpec:
@@ -52,20 +66,38 @@ def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
 
 
 def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
-  """Each drawn as it says itself, from the glyphs and numbers of the test; of your own, or of other, glyphs its name
-  says so."""
-  bank, own, data = _load_bank(config, alphabet, 'test'), own_glyphs(config, 'test'), config.data
-  is_other = tuple(data.font_sizes) != _PRINTED_SIZES or data.test_families or alphabet.symbols != DIGITS
-
-  def named(name):
-    if own and name not in _OF_A_FOLDER:
-      return f'{name} (own glyphs)'
-    return f'{name} (other glyphs)' if is_other and name in _PRINTED else name
-
+  """Each drawn as it says itself, from the glyphs and numbers of the test; its name is that of `title`."""
+  bank = _load_bank(config, alphabet, 'test')
   return {
-    name: _fixed_set(config, alphabet, 'test', bank, test, named(test.name), test.seed, test.examples)
+    name: _fixed_set(config, alphabet, 'test', bank, test, title(config, test), test.seed, test.examples)
     for name, test in config.tests.items()
   }
+
+
+def title(config: ConfigDict, test: ConfigDict) -> str:
+  """The name of a test set, and in brackets what keeps its images from being those that are known by that name."""
+  data, own = config.data, own_glyphs(config, 'test')
+  known, kind = NAMED.get(test.name, ('', ''))
+  if own and kind != 'own fonts':
+    return f'{test.name} (own glyphs)'
+  if not known:
+    return test.name
+  is_printed = kind != 'mnist'
+  has_glyphs = config.alphabet == DIGITS and data.glyphs == ('fonts' if is_printed else 'mnist')
+  has_faces = not is_printed or (tuple(data.font_sizes) == _NAMED_SIZES and bool(own) == (kind == 'own fonts'))
+  if kind == 'fonts':
+    has_faces &= not (data.validation_families or data.test_families)
+  if not (has_glyphs and has_faces):
+    return f'{test.name} (other glyphs)'
+  has_numbers = test.synth.number.max_length < 3 or data.hold_out_numbers == is_printed  # short ones: all splits'
+  return test.name if definition(test) == known and has_numbers else f'{test.name} (changed)'
+
+
+def definition(test: ConfigDict) -> str:
+  """A checksum of what a test set says of its images, but for how many there are."""
+  fields = {'seed': test.seed, 'draw': test.draw, **test.synth.to_dict()}
+  numbers = jax.tree.map(lambda leaf: float(leaf) if isinstance(leaf, int | float) else leaf, fields)
+  return hashlib.blake2b(json.dumps(numbers, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def own_glyphs(config: ConfigDict, split: str) -> str:

@@ -1,5 +1,6 @@
 """Kinds of sources: what a config says of its images without any data."""
 
+import inspect
 import pathlib
 import shutil
 
@@ -7,11 +8,12 @@ import matplotlib
 import pytest
 from ml_collections import ConfigDict
 
-from configs import fonts, mnist
+from configs import fonts, mnist, testsets
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import glyphs
 from digits_jax.errors import InputError
 from digits_jax.training import feeds
+from digits_jax.training.feeds import synthetic
 
 
 def stored(config):
@@ -46,8 +48,10 @@ def test_own_fonts_are_told_of_and_shipped_ones_are_not(tmp_path):
   report, name = of()
   assert report.startswith(f'train: 40 glyphs of 10 symbols in 4 styles: {tmp_path}\nchecksum of the glyphs of train: ')
   assert name == 'plates-v1 (own glyphs)'
-  config.tests.test.name = 'families-v1'  # which is of a folder by its definition
-  assert of() == (report, 'families-v1')
+  config.tests.test = testsets.families()  # which is of a folder by its definition
+  assert of() == (report, 'families-v1 (other glyphs)')
+  config.data.font_sizes = tuple(range(18, 26))
+  assert of()[1] == 'families-v1'
   config.data.font_sizes = (18, 24)
   assert of()[0].splitlines()[1] != report.splitlines()[1]
 
@@ -56,11 +60,20 @@ def test_own_fonts_are_told_of_and_shipped_ones_are_not(tmp_path):
   ('changes', 'name'),
   [
     ({}, 'plates-v1'),
-    ({'data.validation_families': ('STIX',)}, 'plates-v1'),
+    ({'data.validation_families': ('STIX',)}, 'plates-v1 (other glyphs)'),
     ({'data.test_families': ('STIX',)}, 'plates-v1 (other glyphs)'),
     ({'data.font_sizes': (25,)}, 'plates-v1 (other glyphs)'),
     ({'alphabet': '01234'}, 'plates-v1 (other glyphs)'),
     ({'data.font_sizes': (25,), 'tests.test.name': 'mine-v1'}, 'mine-v1'),
+    ({'tests.test.examples': 7}, 'plates-v1'),
+    ({'data.hold_out_numbers': False}, 'plates-v1 (changed)'),
+    ({'tests.test.seed': 7}, 'plates-v1 (changed)'),
+    ({'tests.test.draw': 'glyphs', 'tests.test.examples': 5}, 'plates-v1 (changed)'),
+    ({'tests.test.synth.photo.noise': (0.0, 0.0)}, 'plates-v1 (changed)'),
+    ({'tests.test.synth.number.min_length': 1}, 'plates-v1 (changed)'),
+    ({'tests.test.name': 'five-v1'}, 'five-v1 (changed)'),
+    ({'tests.test.name': 'families-v1', 'tests.test.seed': 4}, 'families-v1 (other glyphs)'),
+    ({'tests.test.name': 'strings-v1'}, 'strings-v1 (other glyphs)'),
   ],
 )
 def test_a_named_set_keeps_its_name_with_its_own_glyphs_alone(changes, name):
@@ -88,3 +101,19 @@ def test_an_unknown_kind_of_glyphs(name, message):
   config.data.glyphs = name
   with pytest.raises(InputError, match=message):
     feeds.of(config).train(config, Alphabet())
+
+
+def test_the_named_sets_are_those_of_the_configs():
+  made = [make() for make in vars(testsets).values() if inspect.isfunction(make)]
+  known = {name: definition for name, (definition, _) in synthetic.NAMED.items()}
+  assert {test.name: synthetic.definition(test) for test in made} == known
+  config = mnist.get_config('strings')
+  for test in made:
+    if synthetic.NAMED[test.name][1] == 'mnist':
+      assert synthetic.title(config, test) == test.name
+  config.data.hold_out_numbers = True
+  assert synthetic.title(config, testsets.seven()) == 'seven-v1 (changed)'
+  assert synthetic.title(config, testsets.digits()) == 'mnist-test-v1'  # single digits belong to every split
+  config = fonts.get_config('families')
+  assert synthetic.title(config, testsets.families()) == 'families-v1'
+  assert synthetic.title(config, testsets.plates()) == 'plates-v1 (own glyphs)'
