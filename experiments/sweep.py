@@ -136,6 +136,8 @@ def open_sweep(out, arguments, runs):
     except ValueError as error:
       sys.exit(f'{path} is damaged ({error}): remove it, and give the command again as it was')
     before = theirs.pop('runs', {})
+    if not any((out / name).is_dir() for name in before):  # nothing was ever trained: a command with a mistake, say
+      before, theirs = {}, ours
     if theirs != ours:
       sys.exit(f'{out} is a sweep of {theirs}, not of {ours}: choose another --out')
     if changed := [name for name, changes in before.items() if runs.get(name, changes) != changes]:

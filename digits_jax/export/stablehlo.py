@@ -19,14 +19,10 @@ from digits_jax.errors import InputError
 from digits_jax.export import metadata
 from digits_jax.reading.program import make_program
 from digits_jax.reading.trained import Run
+from digits_jax.tasks import TASKS
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 MODULE, METADATA = 'module.bin', 'metadata.json'
-METHODS = {
-  'read_ctc': 'CTC prefix beam search',
-  'read_multidigit': 'exact: length and symbols are independent given the image',
-  'classify': 'the most probable symbols',
-}
 OUTPUTS = {
   'labels': 'int32[batch, n_best, slots], classes, best reading first, right-padded with 0',
   'lengths': 'int32[batch, n_best], symbols in each reading',
@@ -88,7 +84,7 @@ def write(path: pathlib.Path, run: Run, decode: Callable, decoding: dict) -> Non
   stored = metadata.describe(
     run,
     file_format='stablehlo',
-    decoding={'method': METHODS[run.config.task], **decoding, **(_of_views(zooms) if zooms else {})},
+    decoding={'method': TASKS[run.config.task].METHOD, **decoding, **(_of_views(zooms) if zooms else {})},
     outputs=OUTPUTS,
     versions={'calling_convention': exported.calling_convention_version, 'platforms': list(exported.platforms)},
   )
@@ -105,9 +101,8 @@ def _of_views(zooms):
 def make_decoder(run: Run, *, beams: int, n_best: int, min_length: int, max_length: int | None) -> Callable:
   """The run as one jitted function: images float32[B, H, W, C] -> arrays as in OUTPUTS.
 
-  Raises InputError where no reading can have min_length symbols, and on a task that is not in METHODS.
+  Raises InputError where no reading can have min_length symbols.
   """
-  metadata.check_task(run, METHODS)
   program = make_program(run.task, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length)
   decode = jax.jit(lambda images: program(run.params, images, jnp.float32(run.temperature))._asdict())
   jax.eval_shape(decode, jax.ShapeDtypeStruct((1, *run.canvas.shape), jnp.float32))  # the task's refusals

@@ -10,6 +10,7 @@ import numpy as np
 from digits_jax.errors import InputError
 from digits_jax.export import check, stablehlo
 from digits_jax.reading import trained
+from digits_jax.reading.program import make_program
 from digits_jax.reading.trained import Run
 from digits_jax.training import weights
 
@@ -78,8 +79,9 @@ def write_weights(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
     decoding = {'beams': run.config.evaluation.beams, 'n_best': 1, 'min_length': 0, 'max_length': None}
 
     def confidences(opened):
-      decode = stablehlo.make_decoder(opened, **decoding)
-      return lambda images: {'confidence': np.exp(decode(images)['log_probs'])}
+      read = jax.jit(make_program(opened.task, **decoding))
+      temperature = np.float32(opened.temperature)
+      return lambda images: {'confidence': np.exp(read(opened.params, images, temperature).log_probs)}
 
     largest = check.compare(confidences(trained.load(path)), confidences(run), images, check.HALF_TOLERANCE)
     return largest, 'a reader, its parameters in half precision', check.HALF_TOLERANCE

@@ -17,6 +17,7 @@ from digits_jax import structs
 from digits_jax.alphabet import Alphabet
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.errors import InputError
+from digits_jax.tasks import TASKS
 from digits_jax.tasks.base import Task
 from digits_jax.training import checks, experiment, feeds, rundir, transfer, weights
 from digits_jax.training.checkpoint import Checkpoints
@@ -89,7 +90,7 @@ def _make(path, config, zooms, decoder):
   try:
     config.evaluation.zooms = tuple(config.evaluation.zooms) if zooms is None else zooms
     if decoder is not None:
-      if config.task != 'read_ctc':
+      if 'decoder' not in TASKS[config.task].OPTIONS:
         raise InputError(f'{path} reads by {config.task}, whose most probable reading is exact: leave the decoder out')
       config.evaluation.decoder = decoder
     alphabet = Alphabet(config.alphabet)

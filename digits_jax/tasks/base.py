@@ -1,6 +1,7 @@
 """The hinge between what is learnt and how it is trained: a Task is some pure functions and a description.
 
-The training loop never asks which task it runs. A new kind of model is one new file in this folder.
+The training loop never asks which task it runs. A new task is one new file in this folder, with MODEL, OPTIONS, METHOD
+and make, and its row in the package's table; docs/design.md says what else it may need.
 """
 
 import dataclasses

@@ -13,6 +13,7 @@ from digits_jax.tasks.base import Decoded, Task, check_smoothing, make_score, ta
 
 MODEL = digit.Digit
 OPTIONS = ('n_best', 'label_smoothing')  # beside the fields of MODEL
+METHOD = 'the most probable symbols'  # of `read`, for people
 TOP = 5  # of `is_in_top_5`
 
 

@@ -13,6 +13,7 @@ from digits_jax.tasks.base import Decoded, Task, make_score, tabulate
 
 MODEL = crnn.CRNN
 OPTIONS = ('decoder', 'beams', 'n_best')  # beside the fields of MODEL
+METHOD = 'CTC prefix beam search'  # of `read`, for people
 DECODERS = ('beam', 'greedy')
 
 

@@ -13,6 +13,7 @@ from digits_jax.tasks.base import Decoded, Task, check_smoothing, make_score, ta
 
 MODEL = multidigit.MultiDigit
 OPTIONS = ('n_best', 'label_smoothing')  # beside the fields of MODEL
+METHOD = 'exact: length and symbols are independent given the image'  # of `read`, for people
 
 
 def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) -> Task:

@@ -6,7 +6,8 @@ import math
 import jax
 from ml_collections import ConfigDict
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, check_name
+from digits_jax.tasks import TASKS
 from digits_jax.training import stopping
 
 SCHEMA_VERSION = 3
@@ -108,9 +109,11 @@ def check_seeds(config: ConfigDict) -> None:
 def check_decoder(config: ConfigDict) -> None:
   """Raises InputError where a set is to be scored with zooms, which list readings, by greedy decoding, which does not.
 
-  Readers search whatever config.evaluation.decoder says.
+  Raises it on an unknown task, too. Readers search whatever config.evaluation.decoder says.
   """
-  if config.task == 'read_ctc' and config.evaluation.zooms and config.evaluation.decoder != 'beam':
+  check_name('config.task', config.task, TASKS)
+  has_decoder = 'decoder' in TASKS[config.task].OPTIONS
+  if has_decoder and config.evaluation.zooms and config.evaluation.decoder != 'beam':
     raise InputError(
       f'zooms list readings, which config.evaluation.decoder={config.evaluation.decoder!r} does not: set it to '
       "'beam', or leave zooms out"

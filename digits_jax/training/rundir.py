@@ -19,6 +19,7 @@ from digits_jax.training import parallel
 # run that ended at a step that is no multiple of `eval_every` has evaluated once more), and what changes no bit.
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience', 'selection.patience')
 FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
+FREE_FIELDS += ('data.folder',)  # whose images `check_data` watches
 # Fields that the configs of some runs do not have yet, and what these runs did without them.
 YOUNGER_FIELDS = {
   'evaluation.zooms': [], 'model.is_aligned': False, 'model.dropout': 0.0, 'model.is_standardised': True,

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import pytest
@@ -255,3 +256,13 @@ def test_the_revision_is_that_of_the_code(tmp_path, monkeypatch):
     subprocess.run(['git', *words], cwd=tmp_path, check=True)
   monkeypatch.chdir(tmp_path)
   assert sweep.revision() == here
+
+
+def test_a_command_with_a_mistake_keeps_nothing_from_being_put_right(tmp_path, monkeypatch):
+  """Where no run was begun, its folder is nobody's."""
+  options = lambda field: types.SimpleNamespace(config=TINY, set=[field])
+  sweep.open_sweep(tmp_path, options('model.nope=3'), {'seed=0': {'seed': '0'}})
+  assert sweep.open_sweep(tmp_path, options('steps=3'), {'seed=1': {'seed': '1'}}) == {'seed=1': {'seed': '1'}}
+  (tmp_path / 'seed=1').mkdir()
+  with pytest.raises(SystemExit, match='choose another --out'):
+    sweep.open_sweep(tmp_path, options('steps=4'), {'seed=1': {'seed': '1'}})

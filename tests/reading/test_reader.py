@@ -268,8 +268,8 @@ def test_broken_images_have_their_place(reader, images, readings, tmp_path):
   [
     ({'n_best': 0}, 'n_best=0'),
     ({'n_best': 9}, 'n_best=9 must be from 1 to the 8 beams'),
-    ({'min_length': -1}, 'at least -1'),
-    ({'min_length': 3, 'max_length': 2}, 'at least 3 and at most 2'),
+    ({'min_length': -1}, 'min_length=-1, max_length=None: no number has such a length'),
+    ({'min_length': 3, 'max_length': 2}, 'min_length=3, max_length=2: no number'),
     ({'min_length': FRAMES + 1}, f'reads at most {FRAMES} digits, and min_length is {FRAMES + 1}'),
   ],
 )

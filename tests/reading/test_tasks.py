@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from digits_jax import predict
+from digits_jax import predict, tasks
 from digits_jax.errors import InputError
 from digits_jax.export import stablehlo
 from digits_jax.reading import trained
@@ -103,6 +103,6 @@ def test_a_stablehlo_file(request, tmp_path, name):
   read, stored = stablehlo.load(tmp_path / 'reader')
   images = IMAGES[:2, :, :, None].astype(np.float32) / 255
   got, want = read(images), decode(images)
-  assert list(got) == sorted(stablehlo.OUTPUTS) and stored['decoding']['method'] == stablehlo.METHODS[run.config.task]
+  assert list(got) == sorted(stablehlo.OUTPUTS) and stored['decoding']['method'] == tasks.TASKS[run.config.task].METHOD
   for output in want:
     np.testing.assert_allclose(got[output], want[output], atol=1e-5, err_msg=output)

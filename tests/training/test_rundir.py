@@ -172,3 +172,10 @@ def test_the_data_of_some_sets(tmp_path):
   rundir.check_test_data(tmp_path / 'none', 'checksum of test: c\n')
   with pytest.raises(InputError, match=r'holds a run of other data: .* have changed since it was trained'):
     rundir.check_test_data(tmp_path, 'checksum of test: c\n')
+
+
+def test_a_folder_of_images_may_move(tmp_path):
+  """Its images are watched by their checksums."""
+  of = lambda folder: {'data': {'folder': folder, 'split_seed': 0}}
+  assert rundir.differences(of('a'), of('b')) == []
+  assert rundir.differences(of('a'), {'data': {'folder': 'b', 'split_seed': 1}}) == ['data.split_seed: 0 -> 1']
