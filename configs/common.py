@@ -102,7 +102,7 @@ def get_config() -> ConfigDict:
   config.validation.seed = 1  # of its images
   config.validation.examples = 1000  # images; where there are fewer photos, those
   config.tests = ConfigDict()
-  config.tests.test = test_set('plates-v1', synth())  # drawn from test glyphs and numbers; more may stand beside it
+  config.tests.test = test_set('plates-v1', synth())  # drawn from test glyphs and numbers; more may be added
   config.evaluation = ConfigDict()
   config.evaluation.batch_size = 250  # images in one dispatch, times 1 + the number of zooms; changes no figure
   config.evaluation.decoder = 'beam'  # or 'greedy': what numbers are read with, in validation and in the test

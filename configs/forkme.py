@@ -15,7 +15,7 @@ VARIANTS = ('default', 'tiny')
 
 def get_config(argument=None):
   """`default`: the experiment. `tiny`: 4 steps, so that a test sees in seconds that all of it works."""
-  variant = common.choose(argument, VARIANTS)  # what stands behind the colon in --config=configs/forkme.py:tiny
+  variant = common.choose(argument, VARIANTS)  # the part after the colon in --config=configs/forkme.py:tiny
   config = common.get_config()  # every field, its unit and its default; a field that is not there is an error
   config.name = common.run_name('forkme', variant)  # of the run directory; yours needs its own
 

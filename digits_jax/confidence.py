@@ -22,7 +22,7 @@ BINS = 15  # of the calibration error
 def rank(labels: jax.Array, length: jax.Array, candidates: jax.Array, candidate_lengths: jax.Array) -> jax.Array:
   """The rank of one label in its list: int32[N], int32[], int32[n, M], int32[n] -> int32[], n where it is not there.
 
-  What stands behind a length is not read; an unused slot of the list has length -1.
+  Entries past the length are ignored; an unused slot of the list has length -1.
   """
   shared = min(labels.shape[0], candidates.shape[1])
   is_outside = jnp.arange(shared) >= length

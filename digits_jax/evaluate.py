@@ -5,8 +5,8 @@ choices are made. --config=configs/NAME.py:ARGUMENT scores another config's sets
 own images: columns filename,label, filenames relative to the CSV file. Images of another size are placed on the run's
 canvas as `predict` does.
 
---zooms=1.08,1.16 stands in place of the run's config.evaluation.zooms; --zooms= looks at each image once.
---decoder=greedy stands in place of config.evaluation.decoder: the likeliest class of each frame, and no second reading.
+--zooms=1.08,1.16 replaces the run's config.evaluation.zooms; --zooms= looks at each image once.
+--decoder=greedy replaces config.evaluation.decoder: the likeliest class of each frame, and no second reading.
 --out=FILE.json writes the figures as result.json has them; --sheet=FILE.png draws images with what was read, errors
 first, the most confident foremost (FILE-NAME.png of each where there are several test sets).
 """

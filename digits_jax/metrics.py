@@ -35,7 +35,7 @@ def sequence_records(
   """The RECORDS that follow from labels and readings alone, each of shape [B].
 
   Args:
-    labels: int32[B, N] and label_lengths int32[B]; what stands behind a length is not read.
+    labels: int32[B, N] and label_lengths int32[B]; entries past the length are ignored.
     predicted: int32[B, M] and predicted_lengths int32[B]; M may differ from N.
   """
   distances = jax.vmap(edit_distance)(labels, label_lengths, predicted, predicted_lengths)

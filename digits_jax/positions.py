@@ -27,7 +27,7 @@ def log_prob(
   Args:
     length_logits: float[B, N + 1], unnormalised.
     symbol_logits: float[B, N, A], unnormalised.
-    labels: int32[B, M], classes; M may differ from N. What stands behind a length is not read.
+    labels: int32[B, M], classes; M may differ from N. Entries past the length are ignored.
     label_lengths: int32[B]; those above N have no place.
   """
   return jax.vmap(_log_prob)(length_logits, symbol_logits, labels, label_lengths)

@@ -28,7 +28,7 @@ def align(logits: jax.Array, frame_mask: jax.Array, labels: jax.Array, lengths: 
   Args:
     logits: float[B, T, K], unnormalised, class 0 the blank; computed in float32, floored as in the loss.
     frame_mask: bool[B, T], True keeps a frame; frames count from the first of all, masked or not.
-    labels: int32[B, N], classes in [1, K); what stands behind a length is not read.
+    labels: int32[B, N], classes in [1, K); entries past the length are ignored.
     lengths: int32[B], 0 to N.
   """
   return Alignment(*jax.vmap(_align)(logits, frame_mask, labels, lengths))

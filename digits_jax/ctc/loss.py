@@ -39,7 +39,7 @@ def ctc_loss(
       that a broken model is noticed.
     frame_mask: bool[B, T], True keeps a frame; T is at least 1. Masked frames may hold anything, NaN too, and
       may stand anywhere.
-    labels: int32[B, N], classes in [1, K); what stands behind a label's length is not read.
+    labels: int32[B, N], classes in [1, K); entries past the length are ignored.
     label_lengths: int32[B], 0 to N.
   """
   fits = is_feasible(labels, label_lengths, jnp.sum(frame_mask, axis=1))

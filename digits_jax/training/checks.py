@@ -78,7 +78,7 @@ def check_model(model: ConfigDict) -> None:
 
 
 def check_training(config: ConfigDict) -> None:
-  """Raises InputError on rates and shares of the optimiser and of selection, and on a beginning that says half."""
+  """Raises InputError on rates and shares of optimiser and selection, and on `init_subtrees` without `init_from`."""
   for name in ('average_decay', 'momentum'):
     if not 0 <= config.optim[name] < 1:
       raise InputError(f'config.optim.{name}={config.optim[name]} must be in [0, 1)')

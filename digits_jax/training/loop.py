@@ -113,7 +113,7 @@ def train(
 def resume(
   experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints
 ) -> tuple[states.TrainState, states.Progress]:
-  """What `start` gives, and a directory that says no more than that: later records and checkpoints are gone."""
+  """Returns what `start` does, and removes later records and checkpoints from the run directory."""
   state, progress = start(experiment, checkpoints)
   checkpoints.tidy()
   step = int(state.step)
