@@ -2,8 +2,8 @@
 
 Without more it scores the run's own test sets, as the end of training did; --validation its validation set, by which
 choices are made. --config=configs/NAME.py:ARGUMENT scores another config's sets. --labels=FILE.csv scores your
-own images: columns filename,label, filenames relative to the CSV file. Images of another size are placed on the run's
-canvas as `predict` does.
+own images: columns filename,label, filenames relative to the CSV file; or a folder, as configs/own.py takes it, and of
+given splits the test. Images of another size are placed on the run's canvas as `predict` does.
 
 --zooms=1.08,1.16 replaces the run's config.evaluation.zooms; --zooms= looks at each image once.
 --decoder=greedy replaces config.evaluation.decoder: the likeliest class of each frame, and no second reading.
@@ -20,7 +20,9 @@ from digits_jax.errors import InputError
 
 _WORKDIR = command.workdir_flag()
 _CONFIG = command.config_flag()
-_LABELS = command.path_flag('labels', 'CSV file with the columns filename,label: your own images.')
+_LABELS = command.path_flag(
+  'labels', 'Your own images: a CSV file with the columns filename,label, or a folder as configs/own.py takes it.'
+)
 _VALIDATION = flags.DEFINE_bool('validation', False, "Score the config's validation set in place of its test sets.")
 _DECODER = flags.DEFINE_enum('decoder', None, ['beam', 'greedy'], "What reads CTC's frames; default: the run's.")
 _ZOOMS = command.zooms_flag()
@@ -31,11 +33,11 @@ _SHEET = command.path_flag('sheet', 'PNG file for a sheet of images and what was
 def main(arguments):
   """Raises InputError on flags that do not go together, a run that cannot be read with, and sets it cannot read."""
   if arguments:
-    raise InputError(f'unexpected argument {arguments[0]!r}: your own images are given as --labels=FILE.csv')
+    raise InputError(f'unexpected argument {arguments[0]!r}: give your own images as --labels=FILE.csv')
   if not _WORKDIR.value:
     raise InputError('which run? Give its directory as --workdir=RUN')
   if _LABELS.value == '':
-    raise InputError('--labels is empty: name a CSV file, or leave it out')
+    raise InputError('--labels is empty: name a CSV file or a folder, or leave it out')
   if _CONFIG.value is not None and _LABELS.value:
     raise InputError('--config and --labels each say what to read: give one of them')
   if _VALIDATION.value and _LABELS.value:

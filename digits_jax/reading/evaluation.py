@@ -1,6 +1,7 @@
 """A trained run on any test set: its own, another config's, or labelled images, scored as at the end of training."""
 
 import concurrent.futures
+import os
 from typing import Any
 
 import jax
@@ -51,13 +52,17 @@ def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[st
 
 
 def labelled_set(run: Run, path: str) -> sources.FixedSet:
-  """The images that a CSV file names, placed on the run's canvas as the reader does; loaded batch by batch.
+  """The labelled images at path, placed on the run's canvas as the reader does; loaded batch by batch.
 
-  Raises InputError where `data.labelled_files.read_labels` does; so does `score`, on an image that cannot be read.
+  path: a CSV file, all of whose rows are taken, or a folder as `labelled_files.find` has it; of one with given splits
+    the images for the test.
+
+  Raises InputError where these do, and on given splits without a test; so does `score`, on an image that cannot be
+  read.
   """
-  files = labelled_files.read_labels(path, run.alphabet)
-  examples = len(files.paths)
-  labels, lengths = run.alphabet.pack(files.texts, max(map(len, files.texts)))
+  paths, texts = _labelled(path, run.alphabet)
+  examples = len(paths)
+  labels, lengths = run.alphabet.pack(texts, max(map(len, texts)))
 
   def load(first, count):
     batch = structs.Batch(
@@ -68,13 +73,27 @@ def labelled_set(run: Run, path: str) -> sources.FixedSet:
       mask=np.arange(first, first + count) < examples,
     )
     with concurrent.futures.ThreadPoolExecutor(image_files.THREADS) as pool:
-      found = pool.map(lambda path: canvas.load(path, run.canvas)[0], files.paths[first : first + count])
+      found = pool.map(lambda path: canvas.load(path, run.canvas)[0], paths[first : first + count])
       for i, image in enumerate(found):
         batch.images[i] = image
         batch.labels[i], batch.label_lengths[i] = labels[first + i], lengths[first + i]
     return batch
 
   return sources.FixedSet(str(path), _fed(load), seed=0, examples=examples)
+
+
+def _labelled(path, alphabet):
+  """(paths, texts) of the images that are scored."""
+  if not os.path.isdir(os.path.expanduser(path)):
+    files = labelled_files.read_labels(path, alphabet)
+    return files.paths, files.texts
+  files = labelled_files.find(path, alphabet)
+  if not files.splits:
+    return files.paths, files.texts
+  chosen = [i for i, split in enumerate(files.splits) if split == 'test']
+  if not chosen:
+    raise InputError(f'{path} has the splits {", ".join(sorted(set(files.splits)))}, and no image for the test')
+  return [files.paths[i] for i in chosen], [files.texts[i] for i in chosen]
 
 
 def _relabelled(source: Source, theirs: Alphabet, ours: Alphabet) -> Source:

@@ -91,9 +91,9 @@ def texts(run, records):
   return [run.alphabet.decode(*row) for row in zip(records['predicted'], records['predicted_length'], strict=True)]
 
 
-def save(folder, images, labels):
+def save(folder, images, labels, parents=False):
   """Writes PNG files and labels.csv as `synthesise` does; returns the path of the latter."""
-  folder.mkdir()
+  folder.mkdir(parents=parents)
   names = [f'{i:06d}.png' for i in range(len(images))]
   for name, image in zip(names, images, strict=True):
     image_files.write_png(folder / name, image_files.to_uint8(image))
@@ -267,3 +267,25 @@ def test_zooms_of_a_run_that_is_scored_by_greedy_decoding(call, tmp_path):
   code, said, complaint = call(f'--workdir={workdir}', '--zooms=1.2')
   assert (code, said) == (2, '') and complaint.count('\n') == 1
   assert "zooms list readings, which config.evaluation.decoder='greedy' does not" in complaint
+
+
+def test_a_folder_of_labelled_images(run, tmp_path):
+  """Its labels.csv, the names of its images, or, where splits are given, those for the test."""
+  images = np.random.default_rng(0).random((4, 30, 40, 1), np.float32)
+  save(tmp_path / 'plain', images, ['1', '22', '3', '4'])
+  assert evaluation.labelled_set(run, str(tmp_path / 'plain')).examples == 4
+  (tmp_path / 'named').mkdir()
+  for i, image in enumerate(images):
+    image_files.write_png(tmp_path / 'named' / f'{i}5.png', image_files.to_uint8(image))
+  named = evaluation.labelled_set(run, str(tmp_path / 'named'))
+  batch = sources.draw_examples(named, np.arange(4))
+  assert labels_of(run.alphabet, batch) == ['05', '15', '25', '35']
+  for split, part in (('train', images[:1]), ('validation', images[1:2]), ('test', images[2:])):
+    save(tmp_path / 'parts' / split, part, ['7'] * len(part), parents=True)
+  assert evaluation.labelled_set(run, str(tmp_path / 'parts')).examples == 2
+  labels = tmp_path / 'plain' / 'labels.csv'
+  rows = labels.read_text().splitlines()
+  labels.write_text('\n'.join([f'{rows[0]},split', *(f'{row},train' for row in rows[1:])]))
+  with pytest.raises(InputError, match='has the splits train, and no image for the test'):
+    evaluation.labelled_set(run, str(tmp_path / 'plain'))
+  assert evaluation.labelled_set(run, str(labels)).examples == 4
