@@ -55,9 +55,9 @@ class Checkpoints:
     self._save('best', step, {'params': params})
 
   def restore_latest(self, state, progress) -> tuple[Any, Any]:
-    """The newest state and progress, as NumPy arrays, in the shapes and dtypes given. Needs a checkpoint."""
+    """The newest state, NumPy arrays in the shapes and dtypes given, and progress, in plain numbers."""
     restored = self._restore('latest', {'state': state, 'progress': progress})
-    return restored['state'], restored['progress']
+    return restored['state'], jax.tree.map(lambda leaf: leaf.item(), restored['progress'])
 
   def restore_best(self, params) -> Any:
     """The best parameters, as NumPy arrays, in the shapes and dtypes given. Needs a checkpoint."""
@@ -116,7 +116,7 @@ class Checkpoints:
     folder = self._root / kind
     if step is None:
       raise InputError(f'{folder} holds no complete checkpoint')
-    example = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), example)
+    example = jax.tree.map(_zeros, example)
     try:
       restored = manager.restore(step, args=self._ocp.args.StandardRestore(example))
     except (ValueError, KeyError, TypeError) as error:
@@ -134,3 +134,8 @@ class Checkpoints:
           f'{folder / str(step)} is of another shape: {name} is {np.shape(got)} there and {np.shape(want)} here'
         )
     return jax.tree.map(np.asarray, restored)
+
+
+def _zeros(leaf):
+  """An array, or its shape, or a number of Python's -> an array of zeros like it."""
+  return np.zeros(leaf.shape, leaf.dtype) if hasattr(leaf, 'dtype') else np.zeros((), type(leaf))

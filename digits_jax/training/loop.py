@@ -63,7 +63,7 @@ def train(
     workdir,
     step=step,
     steps=config.steps,
-    seconds=float(progress.seconds),
+    seconds=progress.seconds,
     batch_size=config.batch_size,
     is_lead=parallel.is_lead(),
   )
@@ -120,7 +120,7 @@ def resume(
   if parallel.is_lead():
     rundir.write_config(workdir, experiment.config)
     logbook.cut_back(workdir / 'metrics.jsonl', step)
-  if step == int(progress.selection.best_step) != checkpoints.best_step():  # killed between the two saves
+  if step == progress.selection.best_step != checkpoints.best_step():  # killed between the two saves
     checkpoints.save_best(step, states.reading_params(state))
   return state, progress
 
@@ -155,7 +155,7 @@ def restore(
     raise InputError(
       f'this run is at step {step} already and config.steps is {steps}: raise config.steps, or choose another --workdir'
     )
-  if step == steps != int(progress.selection.last_step):
+  if step == steps != progress.selection.last_step:
     raise InputError(
       f'this run was stopped at step {steps}, which was not evaluated: config.steps must be larger to go on'
     )
@@ -209,7 +209,7 @@ def take_in(
 
 def log_means(progress: states.Progress, step: int, book: logbook.Logbook, watch: blanks.Watch) -> states.Progress:
   """Writes the means of the metrics since the last time, and the warning of the blank trap; forgets their sums."""
-  means = {name: float(total) / int(progress.summed_steps) for name, total in progress.sums.items()}
+  means = {name: total / progress.summed_steps for name, total in progress.sums.items()}
   book.train(step, means)
   if sentence := watch.see(step, means):
     book.say(sentence)

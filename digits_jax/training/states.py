@@ -28,9 +28,9 @@ class Progress:
   """On the host: decisions of validation, and the metrics summed since they were last logged."""
 
   selection: stopping.Selection
-  sums: dict[str, np.ndarray]  # float64[] each
-  summed_steps: np.ndarray  # int64[]
-  seconds: np.ndarray  # float64[], of all starts, up to this save
+  sums: dict[str, float]
+  summed_steps: int
+  seconds: float  # of all starts, up to this save
 
 
 def create(
@@ -95,19 +95,18 @@ def reading_params(state: TrainState):
 
 def create_progress(metric_names) -> Progress:
   """Before the first step; metric_names are what the step reports."""
-  sums = {name: np.zeros(()) for name in sorted(metric_names)}
-  return Progress(stopping.initial(), sums, np.array(0), np.zeros(()))
+  return Progress(stopping.Selection(), dict.fromkeys(sorted(metric_names), 0.0), summed_steps=0, seconds=0.0)
 
 
 def add_sums(progress: Progress, rows: dict[str, np.ndarray]) -> Progress:
   """Adds the metrics {name: float64[steps]} of some steps, one after the other: any grouping gives the same bits."""
-  sums = {name: np.array(total) for name, total in progress.sums.items()}
+  sums = dict(progress.sums)
   for name, row in rows.items():
-    for value in row:
-      sums[name] = sums[name] + value
+    for value in row.tolist():
+      sums[name] += value
   return progress.replace(sums=sums, summed_steps=progress.summed_steps + len(rows['loss']))
 
 
 def forget_sums(progress: Progress) -> Progress:
   """After the sums were logged."""
-  return progress.replace(sums={name: np.zeros(()) for name in progress.sums}, summed_steps=np.array(0))
+  return progress.replace(sums=dict.fromkeys(progress.sums, 0.0), summed_steps=0)

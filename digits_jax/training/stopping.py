@@ -1,12 +1,12 @@
 """What validation decides: the best step, when to lower the learning rate, when to stop.
 
-A Selection is a pytree of NumPy scalars that lives on the host, is saved in the checkpoint, and is only ever
+A Selection is a pytree of plain numbers that lives on the host, is saved in the checkpoint, and is only ever
 replaced. Every decision looks at validation alone.
 """
 
+import math
 from collections.abc import Mapping
 
-import numpy as np
 from flax import struct
 
 from digits_jax.errors import InputError, check_name
@@ -27,20 +27,13 @@ METRICS = {
 class Selection:
   """What has been seen so far. The value of no evaluation is NaN."""
 
-  best_value: np.ndarray  # float64[], of the metric as it is
-  best_step: np.ndarray  # int64[], -1 before the first evaluation
-  mark: np.ndarray  # float64[], the value of the last improvement, which the next one must beat
-  stale: np.ndarray  # int64[], evaluations since the last improvement
-  rate_scale: np.ndarray  # float64[], what the learning rate is multiplied with
-  plateau_stale: np.ndarray  # int64[], evaluations since the last improvement, or since the rate was lowered
-  last_step: np.ndarray  # int64[], of the last evaluation, -1 before the first
-
-
-def initial() -> Selection:
-  """Before the first evaluation."""
-  return Selection(
-    np.array(np.nan), np.array(-1), np.array(np.nan), np.array(0), np.array(1.0), np.array(0), np.array(-1)
-  )
+  best_value: float = math.nan  # of the metric as it is
+  best_step: int = -1  # -1 before the first evaluation
+  mark: float = math.nan  # the value of the last improvement, which the next one must beat
+  stale: int = 0  # evaluations since the last improvement
+  rate_scale: float = 1.0  # what the learning rate is multiplied with
+  plateau_stale: int = 0  # evaluations since the last improvement, or since the rate was lowered
+  last_step: int = -1  # of the last evaluation, -1 before the first
 
 
 def check_metric(metric: str) -> None:
@@ -74,26 +67,25 @@ def update(
   plateau_patience 0: the rate is never lowered.
   """
   sign = 1.0 if METRICS[metric] else -1.0
-  is_first = int(selection.best_step) < 0
-  is_best = is_first or sign * (value - float(selection.best_value)) >= 0
-  is_improved = is_first or sign * (value - float(selection.mark)) > min_delta
-  stale = 0 if is_improved else int(selection.stale) + 1
-  plateau_stale = 0 if is_improved else int(selection.plateau_stale) + 1
-  rate_scale = float(selection.rate_scale)
+  is_first = selection.best_step < 0
+  is_best = is_first or sign * (value - selection.best_value) >= 0
+  is_improved = is_first or sign * (value - selection.mark) > min_delta
+  plateau_stale = 0 if is_improved else selection.plateau_stale + 1
+  rate_scale = selection.rate_scale
   if plateau_patience and plateau_stale >= plateau_patience:
     rate_scale, plateau_stale = max(rate_scale * plateau_factor, min_rate_scale), 0
   new = Selection(
-    best_value=np.array(value if is_best else float(selection.best_value)),
-    best_step=np.array(step if is_best else int(selection.best_step)),
-    mark=np.array(value if is_improved else float(selection.mark)),
-    stale=np.array(stale),
-    rate_scale=np.array(rate_scale),
-    plateau_stale=np.array(plateau_stale),
-    last_step=np.array(step),
+    best_value=value if is_best else selection.best_value,
+    best_step=step if is_best else selection.best_step,
+    mark=value if is_improved else selection.mark,
+    stale=0 if is_improved else selection.stale + 1,
+    rate_scale=rate_scale,
+    plateau_stale=plateau_stale,
+    last_step=step,
   )
   return new, is_best
 
 
 def should_stop(selection: Selection, patience: int) -> bool:
   """Whether `patience` evaluations (0: never) have passed without improvement."""
-  return bool(patience) and int(selection.stale) >= patience
+  return bool(patience) and selection.stale >= patience

@@ -26,7 +26,7 @@ SUMMARY = scoring.summarise(
 
 def after(values, **options):
   """The selection after evaluations at steps 10, 20, ..., and which of them were the best so far."""
-  selection, flags = stopping.initial(), []
+  selection, flags = stopping.Selection(), []
   for i, value in enumerate(values):
     selection, is_best = stopping.update(selection, step=10 * (i + 1), value=value, **OPTIONS | options)
     flags.append(is_best)
@@ -34,7 +34,7 @@ def after(values, **options):
 
 
 def test_nothing_has_been_seen_at_first():
-  selection = stopping.initial()
+  selection = stopping.Selection()
   assert np.isnan(selection.best_value) and selection.best_step == -1 and selection.rate_scale == 1
   assert not stopping.should_stop(selection, 1)
 
