@@ -6,6 +6,7 @@ Symbol fonts have other things at the digits' code points (cmsy10, cmex10), fall
 
 import dataclasses
 import functools
+import hashlib
 import importlib.util
 import itertools
 import os
@@ -42,6 +43,7 @@ class Face:
   path: str
   name: str
   family: str
+  digest: str  # of its digits as pixels
 
 
 def find_faces(folder: str | None, *, alphabet: Alphabet) -> tuple[tuple[Face, ...], dict[str, str]]:
@@ -75,7 +77,7 @@ def _faces_under(root, alphabet):
   for path in sorted(p for p in root.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file()):
     inside = path.relative_to(root)
     try:
-      faces.append(Face(str(path), inside.with_suffix('').as_posix(), _family(path, alphabet)))
+      faces.append(Face(str(path), inside.with_suffix('').as_posix(), *_identify(path, alphabet)))
     except InputError as error:
       refused[inside.as_posix()] = str(error)
     except Exception as error:  # fontTools and FreeType fail on broken files with almost any exception
@@ -117,7 +119,7 @@ def split_families(
 
   A split for which no family is named uses the training faces: then its numbers are held out, not its glyphs.
   Names match in any case. Raises InputError for an unknown family (listing those that exist), for one that is
-  held out twice, and when no face is left to train on.
+  held out twice, when no face is left to train on, and as `check_apart` does.
   """
   families = {face.family.casefold(): face.family for face in faces}
   held_out = {}
@@ -132,7 +134,19 @@ def split_families(
     splits[held_out.get(face.family.casefold(), 'train')].append(face)
   if not splits['train']:
     raise InputError(f'every font family is held out, none is left to train on: {sorted(families.values())}')
+  check_apart(splits['train'], splits['validation'] + splits['test'])
   return {split: tuple(kept or splits['train']) for split, kept in splits.items()}
+
+
+def check_apart(trained: Sequence[Face], others: Sequence[Face]) -> None:
+  """Raises InputError where one of `others`, under whatever name, draws the very digits of one that is trained on."""
+  by_digest = {face.digest: face for face in trained}
+  for face in others:
+    if same := by_digest.get(face.digest):
+      raise InputError(
+        f'the font {face.name} ({face.family}) is held out and draws the very digits of {same.name} ({same.family}), '
+        'which is trained on: remove one of them'
+      )
 
 
 def render_face(face: Face, *, size: int, alphabet: Alphabet) -> np.ndarray:
@@ -199,8 +213,8 @@ def _draw(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
   return np.asarray(page)
 
 
-def _family(path: pathlib.Path, alphabet: Alphabet) -> str:
-  """The family of a usable face; raises InputError with the reason to refuse it."""
+def _identify(path: pathlib.Path, alphabet: Alphabet) -> tuple[str, str]:
+  """The family of a usable face, and the digest of its digits; raises InputError with the reason to refuse it."""
   found = path.stat()
   if found.st_size > MAX_BYTES:
     raise InputError(f'it is larger than {MAX_BYTES >> 20} MiB')
@@ -229,7 +243,8 @@ def _examine(path, alphabet, _version):
       raise InputError(f'its {symbol!r} lies far outside its line')
   _check_digits({s: image for s, image in drawn.items() if s in DIGITS})
   _check_marks({s: boxes.of_mask(image >= INK) for s, image in drawn.items()})
-  return family_of(name or path.stem)
+  digits = b''.join(drawn[digit].tobytes() for digit in DIGITS if digit in drawn)
+  return family_of(name or path.stem), hashlib.blake2b(digits, digest_size=8).hexdigest()
 
 
 def _check_digits(drawn: dict[str, np.ndarray]) -> None:

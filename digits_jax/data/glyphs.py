@@ -29,8 +29,8 @@ def of_fonts(
   Families named in `validation_families` and `test_families` are in that split alone; with `test_font_dir` the test
   split has that folder's faces. A split for which nothing is held out has the training faces.
 
-  Raises InputError for an unknown split, missing or unusable fonts, symbols that they lack, and test faces whose family
-  is also trained on.
+  Raises InputError for an unknown split, missing or unusable fonts, symbols that they lack, and faces that are held out
+  while their family, or a face that draws the same digits, is trained on.
   """
   check_name('split', split, SPLITS)
   if test_font_dir and test_families:
@@ -42,6 +42,7 @@ def of_fonts(
     seen = {face.family.casefold() for face in splits['train'] + splits['validation']}
     if leaks := sorted({face.family for face in splits['test'] if face.family.casefold() in seen}):
       raise InputError(f'font families {leaks} are in test_font_dir and in training; remove one side')
+    fonts.check_apart(splits['train'], splits['test'])
   return assemble(*fonts.render(splits[split], sizes=sizes, alphabet=alphabet), alphabet=alphabet)
 
 

@@ -60,7 +60,7 @@ def find(root):
 def describe(path):
   """What `limit` chooses by; None where the face is refused or left out."""
   try:
-    group = fonts._family(path, SYMBOLS)
+    group, _ = fonts._identify(path, SYMBOLS)
     file = ttLib.TTFont(path, lazy=True)
     if group in LEFT_OUT or 'fvar' in file:
       return None

@@ -8,6 +8,7 @@ import types
 import matplotlib
 import numpy as np
 import pytest
+from fontTools import ttLib
 
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import fonts, glyphs
@@ -183,3 +184,18 @@ def test_what_cannot_be_loaded_is_named(load, split, alphabet, message):
   sizes = {'sizes': ()} if load is glyphs.of_fonts else {}
   with pytest.raises(InputError, match=message):
     load(split, alphabet, **sizes)
+
+
+@pytest.mark.parametrize('held_out', ['validation_families', 'test_families', 'test_font_dir'])
+def test_a_face_that_goes_by_another_name_is_found(tmp_path, held_out):
+  train, test = tmp_path / 'train', tmp_path / 'test'
+  train.mkdir(), test.mkdir()
+  shutil.copy(SHIPPED / 'DejaVuSans.ttf', train)
+  shutil.copy(SHIPPED / 'cmr10.ttf', train)
+  font = ttLib.TTFont(SHIPPED / 'DejaVuSans.ttf')
+  for record in font['name'].names:
+    record.string = 'Verdigris'
+  font.save((test if held_out == 'test_font_dir' else train) / 'other.ttf')
+  choice = str(test) if held_out == 'test_font_dir' else ('Verdigris',)
+  with pytest.raises(InputError, match=r'other \(Verdigris\) is held out and draws the very digits of DejaVuSans '):
+    glyphs.of_fonts('train', Alphabet(), sizes=(24,), font_dir=str(train), **{held_out: choice})
