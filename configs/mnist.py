@@ -35,7 +35,7 @@ def get_config(argument=None):
   """Handwritten numbers; each variant below says which. The default is `strings`."""
   variant = common.choose(argument or 'strings', VARIANTS)
   config = common.get_config()
-  config.name = f'mnist-{variant}'
+  config.name = common.run_name('mnist', variant)
   config.data.update(glyphs='mnist', hold_out_numbers=False)
   config.batch_size = 256
   config.validation.examples = 2000

@@ -22,10 +22,10 @@ def cache_folder() -> str:
 
 
 @contextlib.contextmanager
-def locked(path: str, doing: str) -> Iterator[None]:
+def locked(path: str | os.PathLike, doing: str, *, instead: str = '') -> Iterator[None]:
   """Keeps other processes out of a folder, or a file that is made if need be, while it is entered.
 
-  doing: what another process is then told that this one does.
+  doing: what another process is then told that this one does. instead: what it may do but wait.
 
   Raises InputError where another process is in, and on a file that cannot be made. On a file system without locks it
   keeps nobody out.
@@ -38,7 +38,7 @@ def locked(path: str, doing: str) -> Iterator[None]:
     try:
       fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-      raise InputError(f'another process is {doing}: wait for it') from error
+      raise InputError(f'another process is {doing}: wait for it{instead}') from error
     except OSError:  # no locks here
       pass
     yield

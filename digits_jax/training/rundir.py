@@ -4,7 +4,6 @@ What lies in it: docs/design.md, "The run directory".
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -12,6 +11,7 @@ import tempfile
 
 from ml_collections import ConfigDict
 
+from digits_jax.data import places
 from digits_jax.errors import InputError
 from digits_jax.training import parallel
 
@@ -36,25 +36,14 @@ def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> Non
 
 @contextlib.contextmanager
 def locked(workdir: pathlib.Path, *, is_lead: bool):
-  """Keeps other runs out of the directory while it is entered, by the lead process's lock on it.
+  """Keeps other runs out of the directory while it is entered, by the lead process's `places.locked`.
 
-  Raises InputError, in every process, where another run has it. A file system without locks keeps nobody out.
+  Raises InputError, in every process, where another run has it.
   """
-  handle, is_taken = os.open(workdir, os.O_RDONLY) if is_lead else None, False
-  try:
-    try:
-      if is_lead:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      is_taken = True
-    except OSError:
-      pass
-    if parallel.any_process(is_taken):
-      raise InputError(f'another process trains in {workdir}: wait for it, or choose another --workdir')
+  with contextlib.ExitStack() as stack:
+    lock = places.locked(workdir, f'training in {workdir}', instead=', or choose another --workdir')
+    parallel.together(lambda: is_lead and stack.enter_context(lock), f'the work directory {workdir}')
     yield
-  finally:
-    if is_lead:
-      os.close(handle)
 
 
 def _open(workdir, config):

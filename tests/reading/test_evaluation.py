@@ -3,9 +3,12 @@
 import csv
 import dataclasses
 import json
+import pathlib
+import shutil
 import sys
 
 import jax
+import matplotlib
 import numpy as np
 import pytest
 from absl import flags
@@ -289,3 +292,21 @@ def test_a_folder_of_labelled_images(run, tmp_path):
   with pytest.raises(InputError, match='has the splits train, and no image for the test'):
     evaluation.labelled_set(run, str(tmp_path / 'plain'))
   assert evaluation.labelled_set(run, str(labels)).examples == 4
+
+
+def test_a_run_whose_own_fonts_have_changed_is_not_scored(call, finished, tmp_path):
+  """As training refuses to go on with it; another config's sets are scored all the same."""
+  fonts_dir, workdir = tmp_path / 'fonts', tmp_path / 'run'
+  fonts_dir.mkdir()
+  shutil.copy(pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), fonts_dir)
+  shutil.copytree(finished, workdir)
+  config = json.loads((workdir / 'config.json').read_text())
+  config['data']['font_dir'] = str(fonts_dir)
+  (workdir / 'config.json').write_text(json.dumps(config))
+  report = experiment.build(tiny(**{'data.font_dir': str(fonts_dir)})).report
+  (workdir / 'data.txt').write_text(report)
+  assert call(f'--workdir={workdir}')[0] == 0
+  name = 'checksum of the glyphs of test: '
+  (workdir / 'data.txt').write_text(report.replace(name, f'{name}0'))
+  code, said, complaint = call(f'--workdir={workdir}')
+  assert (code, said) == (2, '') and 'holds a run of other data' in complaint

@@ -83,7 +83,8 @@ def test_a_damaged_config_is_named(tmp_path, content):
 
 def test_one_run_at_a_time(tmp_path):
   enter = lambda: contextlib.ExitStack().enter_context(rundir.locked(tmp_path, is_lead=True))
-  with rundir.locked(tmp_path, is_lead=True), pytest.raises(InputError, match=r'another process trains in .*: wait'):
+  refused = pytest.raises(InputError, match=r'another process is training in .*: wait')
+  with rundir.locked(tmp_path, is_lead=True), refused:
     enter()
   with rundir.locked(tmp_path, is_lead=True):
     pass
