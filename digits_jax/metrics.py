@@ -3,8 +3,7 @@
 A task's `score` makes the records on the device, one value per example; evaluation gathers them on the host,
 and every rate is computed from them, once, as (sum, count), so that no batch size or device count shows.
 
-RECORDS names the records of a task that reads numbers and says what each means; `confidence.RECORDS` those that a
-task adds which says how sure it is.
+RECORDS names the records and says what each means; `confidence.RECORDS` those of how sure a reading is.
 """
 
 import math
@@ -85,25 +84,26 @@ def summarise(records: Mapping[str, np.ndarray]) -> dict:
   """The rates of a test set, in plain Python numbers that json can write.
 
   Args:
-    records: all of RECORDS, and all of `confidence.RECORDS` or not, and `is_in_top_5` (bool: the label is among the
-      five most probable symbols) or not, each of shape [examples]; examples with a False mask are not counted. Other
-      names are ignored.
+    records: all of RECORDS and of `confidence.RECORDS`, and `is_in_top_5` (bool: the label is among the five most
+      probable symbols) or not, each of shape [examples]; examples with a False mask are not counted. Other names are
+      ignored.
 
   Returns:
     sequence_accuracy, a fraction in [0, 1]; interval, its 95% Wilson interval [lo, hi]; character_error_rate,
     edits per label symbol (above 1 where more is read than is there); character_accuracy_by_position, hits
     per label symbol in [0, 1]; infeasible, empty and examples, which are counts; by_length, {label length as
-    a string: [right, count]}, shortest first. Where no label has a symbol, both rates per symbol divide by 1. With
-    confidences also the rates of `confidence.summarise`; with is_in_top_5 also top_5_accuracy.
+    a string: [right, count]}, shortest first. Where no label has a symbol, both rates per symbol divide by 1. Then
+    the rates of `confidence.summarise`; with is_in_top_5 also top_5_accuracy.
 
   Raises:
     ValueError: a record is missing, or no example is left to count.
   """
-  missing = sorted(set(RECORDS) - set(records))
+  names = (*RECORDS, *confidence.RECORDS)
+  missing = sorted(set(names) - set(records))
   if missing:
     raise ValueError(f'records lack {missing}')
   mask = np.asarray(records['mask'], bool)
-  kept = {name: np.asarray(records[name])[mask] for name in (*RECORDS, *confidence.RECORDS) if name in records}
+  kept = {name: np.asarray(records[name])[mask] for name in names}
   examples, right = int(mask.sum()), int(kept['is_right'].sum())
   if not examples:
     raise ValueError('no example to count: every mask is False')
@@ -120,27 +120,23 @@ def summarise(records: Mapping[str, np.ndarray]) -> dict:
   }
   if 'is_in_top_5' in records:
     summary['top_5_accuracy'] = float(np.mean(np.asarray(records['is_in_top_5'], bool)[mask]))
-  return summary | (confidence.summarise(kept) if kept.keys() >= confidence.RECORDS.keys() else {})
+  return summary | confidence.summarise(kept)
 
 
 def describe(summary: Mapping, temperature: float) -> str:
-  """What a summary comes to, in a line for people, and a second one where it knows of confidences.
+  """What a summary comes to, in two lines for people.
 
   temperature: what the outputs were divided by.
   """
   low, high = summary['interval']
-  text = (
+  n_best = ', '.join(f'{rate:.2%}' for rate in summary['n_best_accuracy'].values())
+  return (
     f'{summary["sequence_accuracy"]:.2%} of {summary["examples"]} numbers right '
-    f'(95% interval {low:.2%} to {high:.2%}), character error rate {summary["character_error_rate"]:.3%}'
+    f'(95% interval {low:.2%} to {high:.2%}), character error rate {summary["character_error_rate"]:.3%}\n'
+    f'  right within the first 1, 2, ... readings: {n_best}; coverage {summary["coverage_at_98"]:.2%} at 98% '
+    f'accuracy, {summary["coverage_at_99"]:.2%} at 99%; calibration error {summary["calibration_error"]:.2%} '
+    f'at temperature {temperature:.3f}'
   )
-  if 'n_best_accuracy' in summary:
-    n_best = ', '.join(f'{rate:.2%}' for rate in summary['n_best_accuracy'].values())
-    text += (
-      f'\n  right within the first 1, 2, ... readings: {n_best}; coverage {summary["coverage_at_98"]:.2%} at 98% '
-      f'accuracy, {summary["coverage_at_99"]:.2%} at 99%; calibration error {summary["calibration_error"]:.2%} '
-      f'at temperature {temperature:.3f}'
-    )
-  return text
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rapidfuzz.distance import Levenshtein
 
-from digits_jax import metrics
+from digits_jax import confidence, metrics
 
 
 def random_pairs(seed, pairs, slots, predicted_slots):
@@ -62,11 +62,17 @@ def by_hand():
     'position_hits': np.array([2, 10, 9, 1, 0, 1]),
     'is_empty': np.array([False, False, True, False, True, False]),
     'is_feasible': np.array([True, True, False, True, True, False]),
+    'confidence': np.array([0.9, 0.8, 1.0, 0.7, 0.6, 0.5], np.float32),
+    'rank': np.array([0, 0, 0, 1, 3, 3], np.int32),
+    'n_best': np.full(6, 3, np.int32),
   }
 
 
 def test_summarise_counts_as_by_hand():
   summary = metrics.summarise(by_hand() | {'anything_else': np.zeros(6)})
+  sure = {name: summary.pop(name) for name in ('n_best_accuracy', 'coverage_at_98', 'coverage_at_99')}
+  assert sure == {'n_best_accuracy': {'1': 2 / 5, '2': 3 / 5, '3': 3 / 5}, 'coverage_at_98': 0.4, 'coverage_at_99': 0.4}
+  assert summary.pop('calibration_error') == pytest.approx((0.1 + 0.2 + 0.7 + 0.6 + 0.5) / 5, abs=1e-7)
   assert summary == {
     'sequence_accuracy': 2 / 5,
     'interval': list(metrics.wilson(2, 5)),
@@ -88,7 +94,7 @@ def test_summarise_takes_jax_arrays_and_any_order():
 
 
 def test_labels_without_symbols():
-  records = {name: np.zeros(2, int) for name in metrics.RECORDS} | {
+  records = {name: np.zeros(2, int) for name in (*metrics.RECORDS, *confidence.RECORDS)} | {
     'mask': np.ones(2, bool), 'edit_distance': np.array([0, 3]), 'is_right': np.array([True, False]),
   }  # fmt: skip
   summary = metrics.summarise(records)
@@ -99,8 +105,8 @@ def test_summarise_refuses_what_it_cannot_count():
   records = by_hand()
   with pytest.raises(ValueError, match='every mask is False'):
     metrics.summarise(records | {'mask': np.zeros(6, bool)})
-  del records['is_feasible']
-  with pytest.raises(ValueError, match='is_feasible'):
+  del records['is_feasible'], records['rank']
+  with pytest.raises(ValueError, match=r"\['is_feasible', 'rank'\]"):
     metrics.summarise(records)
 
 
