@@ -16,8 +16,8 @@ LAYERS |= {f'digits_jax.{name}': 1 for name in ('synth', 'ctc', 'models', 'posit
 LAYERS |= {f'digits_jax.{name}': 1 for name in ('metrics', 'confidence')}
 LAYERS |= {f'digits_jax.{name}': 2 for name in ('data', 'drawing', 'charts')}
 LAYERS |= {'digits_jax.tasks': 3, 'digits_jax.training': 4, 'digits_jax.reading': 4}
-LAYERS |= {f'digits_jax.{name}': 5 for name in ('command', 'processes', 'main', 'synthesise', 'prepare', 'plots')}
-LAYERS |= {f'digits_jax.{name}': 5 for name in ('predict', 'evaluate', 'export', 'benchmark')}
+LAYERS |= {f'digits_jax.{name}': 5 for name in ('command', 'flag_errors', 'processes', 'main', 'synthesise')}
+LAYERS |= {f'digits_jax.{name}': 5 for name in ('prepare', 'plots', 'predict', 'evaluate', 'export', 'benchmark')}
 FILES = {
   '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): path
   for path in sorted((ROOT / 'digits_jax').rglob('*.py'))

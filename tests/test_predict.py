@@ -18,6 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from digits_jax import Reader, command, drawing, predict
 from digits_jax.data import image_files
 from digits_jax.errors import InputError
+from digits_jax.reading import formats
 from tests.reading import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -272,7 +273,7 @@ def test_ctrl_c(run, folder, monkeypatch):
 
 @pytest.mark.parametrize('name', ['a\nb.png', 'a\rb.png', 'a\r\nb.png', 'a,b.png', '"a".png'])
 def test_odd_names_are_one_cell(name):
-  lines = predict.as_csv([predict.as_record(name, InputError(f'{name} is empty'), 0.0)], n_best=1)
+  lines = formats.as_csv([formats.as_record(name, InputError(f'{name} is empty'), 0.0)], n_best=1)
   (row,) = csv.DictReader(io.StringIO('\n'.join(lines), newline=''))
   assert (row['path'], row['reason']) == (name, f'{name} is empty')
 

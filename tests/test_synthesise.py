@@ -15,7 +15,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from configs import fonts
 from digits_jax import command, synthesise
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import image_files, sources
+from digits_jax.data import drawn, image_files, sources
 from digits_jax.training import experiment
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def compiled_once(tmp_path_factory):
 def run(monkeypatch, capsys):
   """Runs the command within this process, 8 images at a time: (exit code, stdout, stderr)."""
   monkeypatch.chdir(ROOT)
-  monkeypatch.setattr(synthesise, 'BATCH', 8)
+  monkeypatch.setattr(drawn, 'BATCH', 8)
   for name in ('JAX_COMPILATION_CACHE_DIR', 'XLA_PYTHON_CLIENT_PREALLOCATE', 'TF_CPP_MIN_LOG_LEVEL'):
     monkeypatch.setenv(name, '')  # what the command sets is put back
 

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from digits_jax import predict, tasks
+from digits_jax import tasks
 from digits_jax.errors import InputError
 from digits_jax.export import stablehlo
-from digits_jax.reading import trained
+from digits_jax.reading import formats, trained
 from digits_jax.reading.reader import Reader
 from tests.reading import runs
 
@@ -80,7 +80,7 @@ def test_a_classifier(classify):
 
 def test_predict_writes_no_places(multidigit):
   found = next(found for found in multidigit.read(IMAGES) if found.text)
-  digits = predict.as_record('a.png', found, 0.0)['digits']
+  digits = formats.as_record('a.png', found, 0.0)['digits']
   assert [digit['digit'] for digit in digits] == list(found.text)
   assert all(digit['left'] is digit['right'] is None for digit in digits)
 
