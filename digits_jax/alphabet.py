@@ -1,4 +1,4 @@
-"""Digits <-> class ids: the blank, the padding, and a check of label arrays that were made elsewhere.
+"""Digits <-> class ids: the blank and the padding.
 
 Assumes one character a symbol. Class 0 is the CTC blank and also the padding of label arrays; symbol i of the
 alphabet is class i + 1.
@@ -70,25 +70,3 @@ class Alphabet:
       except InputError as error:
         raise InputError(f'example {i}: {error}') from None
     return labels, np.array([len(text) for text in texts], np.int32)
-
-  def check(self, labels: np.ndarray, lengths: np.ndarray) -> None:
-    """Raises InputError, naming the first example, unless labels int[B, N] are right-padded classes.
-
-    A label row must hold `length` classes of the alphabet, then zeros. (Left-padded rows would give CTC a
-    plausible wrong loss.)
-    """
-    labels, lengths = np.asarray(labels), np.asarray(lengths)
-    if labels.ndim != 2 or lengths.shape != labels.shape[:1]:
-      raise InputError(f'labels {labels.shape} and lengths {lengths.shape} are not [B, N] and [B]')
-    slots = np.arange(labels.shape[1])
-    inside = slots < lengths[:, None]
-    problems = (
-      ('a length outside 0 to the number of slots', (lengths < 0) | (lengths > labels.shape[1])),
-      ('a class outside the alphabet', ((labels < 0) | (labels >= self.classes)).any(1)),
-      ('a blank or padding inside its label (left-padded?)', (inside & (labels == BLANK)).any(1)),
-      ('a class in its padding', (~inside & (labels != BLANK)).any(1)),
-    )
-    for what, is_bad in problems:
-      if is_bad.any():
-        i = int(np.argmax(is_bad))
-        raise InputError(f'example {i} has {what}: labels {labels[i].tolist()}, length {int(lengths[i])}')

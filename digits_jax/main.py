@@ -4,7 +4,7 @@ Fields are changed by flags, e.g. --config.steps=500. A --workdir that holds a r
 """
 
 import os
-import pathlib
+import signal
 
 from absl import flags
 
@@ -23,63 +23,19 @@ def main(argv):
   config = command.experiment_config()
   processes.connect()
 
-  from digits_jax.training import checkpoint, experiment, finish, loop, parallel, rundir
-
-  workdir = pathlib.Path(_WORKDIR.value or os.path.join('runs', config.name))
-  lead = parallel.is_lead()
-  checkpoints = checkpoint.Checkpoints(workdir)
-
-  def build():
-    built = experiment.build(config)
-    table = layer_table(built)
-    loop.check_start(built, checkpoints)
-    return built, table, built.report
-
-  built, table, data = parallel.together(build, 'the config or its data')
-  rundir.open_run(workdir, config, is_lead=lead)
-  parallel.together(lambda: rundir.check_data(workdir, data), f'the data of {workdir}')
-  with rundir.locked(workdir, is_lead=lead):
-    if lead:
-      describe(built, table, data, workdir)
-    if received := loop.train(built, workdir, checkpoints, profile_steps=_PROFILE.value):
-      return 128 + received
-    result = finish.finish(built, workdir, checkpoints, is_lead=lead)
-    checkpoints.close()
-  if lead:
-    report(result, workdir)
-  return 0
-
-
-def layer_table(built):
-  """The model's layers as text; raises InputError where it does not fit its images or numbers."""
-  import jax
-
-  jax.eval_shape(built.initial_state)
-  return built.task.table(jax.random.key(0), built.zero_batch)
-
-
-def describe(built, table, data, workdir):
-  """Prints the resolved config, what was found of data and the layer table, and stores the latter two."""
-  import jax
-
-  from digits_jax.training import rundir
-
-  rundir.write_text(workdir / 'model.txt', table)
-  print(built.config)
-  if data:
-    rundir.write_text(workdir / 'data.txt', data)
-    print(data)
-  print(table)
-  print(f'{jax.device_count()} x {jax.devices()[0].device_kind}; run directory: {workdir}', flush=True)
-
-
-def report(result, workdir):
-  """Prints what the run came to."""
   from digits_jax import metrics
+  from digits_jax.training import experiment, parallel, run
 
-  for name, test in result['tests'].items():
-    print(f'{name} ({test["set"]}): {metrics.describe(test, result["temperature"])}')
-  print(f'{result["steps"]} steps in {result["seconds"]:.0f} s; everything is in {workdir}')
+  workdir = _WORKDIR.value or os.path.join('runs', config.name)
+  built = parallel.together(lambda: experiment.build(config), 'the config or its data')
+  result = run.train_and_evaluate(built, workdir, profile_steps=_PROFILE.value)
+  if isinstance(result, signal.Signals):
+    return 128 + result
+  if parallel.is_lead():
+    for name, test in result['tests'].items():
+      print(f'{name} ({test["set"]}): {metrics.describe(test, result["temperature"])}')
+    print(f'{result["steps"]} steps in {result["seconds"]:.0f} s; everything is in {workdir}')
+  return 0
 
 
 if __name__ == '__main__':

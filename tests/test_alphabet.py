@@ -34,7 +34,6 @@ def test_pack_pads_on_the_right():
   assert labels.tolist() == [[2, 3, 0, 0], [0, 0, 0, 0], [10, 1, 8, 0]]
   assert lengths.tolist() == [2, 0, 3]
   assert labels.dtype == lengths.dtype == np.int32
-  DEFAULT.check(labels, lengths)
 
 
 @pytest.mark.parametrize('texts, message', [
@@ -45,28 +44,6 @@ def test_pack_pads_on_the_right():
 def test_pack_names_the_example(texts, message):
   with pytest.raises(InputError, match=message):
     DEFAULT.pack(texts, slots=4)
-
-
-@pytest.mark.parametrize('row, length, message', [
-  ([0, 0, 2, 3], 2, 'blank or padding inside.*left-padded'),
-  ([2, 0, 3, 0], 3, 'blank or padding inside'),
-  ([2, 3, 0, 0], 1, 'a class in its padding'),
-  ([2, 11, 0, 0], 2, 'outside the alphabet'),
-  ([2, -1, 0, 0], 2, 'outside the alphabet'),
-  ([2, 2, 2, 2], 5, 'a length outside'),
-  ([0, 0, 0, 0], -1, 'a length outside'),
-])  # fmt: skip
-def test_check_names_the_example_and_the_fault(row, length, message):
-  good = ([1, 2, 3, 4], 4)
-  labels, lengths = zip(good, good, (row, length), good, (row, length), strict=True)
-  with pytest.raises(InputError, match=f'example 2 has .*{message}'):
-    DEFAULT.check(np.array(labels), np.array(lengths))
-
-
-def test_check_refuses_other_shapes():
-  for labels, lengths in ((np.zeros(4), np.zeros(4)), (np.zeros((4, 2)), np.zeros(3))):
-    with pytest.raises(InputError, match=r'not \[B, N\] and \[B\]'):
-      DEFAULT.check(labels, lengths)
 
 
 @pytest.mark.parametrize('symbols, message', [

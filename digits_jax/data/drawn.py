@@ -23,20 +23,17 @@ class Numbers:
   """The endless numbers of one source and key, by id: id i is example i of step 0."""
 
   def __init__(self, source: sources.Source, alphabet: Alphabet, key: jax.Array):
-    self._alphabet, self._source = alphabet, source
-    self._constants = (key, jax.device_put(source.constants))
-    draw = lambda constants, items, ids: sources.draw_batch(source, *constants, 0, items, ids)
-    self._draw = jax.jit(draw)
-    self._draw_labels = jax.jit(lambda *given: draw(*given).labels)  # XLA leaves the images out
+    self._source, self._alphabet, self._key = source, alphabet, key
 
   def batches(self, ids: Sequence[int]) -> Iterator[tuple]:
     """(images float32[b, H, W, C] in [0, 1], texts) of the ids in order, b at most BATCH.
 
     The next batch is on its way to the devices before one is handed out.
     """
-    waiting = None
+    draw, waiting = sources.make_drawer(self._source, self._key), None
     for first in range(0, len(ids), BATCH):
-      begun = (self._call(self._draw, ids[first : first + BATCH], BATCH), len(ids[first : first + BATCH]))
+      some = list(ids[first : first + BATCH])
+      begun = draw(some + some[:1] * (BATCH - len(some))), len(some)  # one shape, one program
       if waiting:
         yield self._take(*waiting)
       waiting = begun
@@ -44,6 +41,7 @@ class Numbers:
 
   def distinct(self, count: int) -> list[int]:
     """The first `count` ids whose number no id before them has. Raises InputError where no more turn up."""
+    draw_labels = sources.make_drawer(self._source, self._key, lambda batch: batch.labels)
     seen, ids, first = set(), [], 0
     with tqdm(total=count, desc='finding distinct numbers', unit=' numbers', leave=False, disable=None) as bar:
       while len(ids) < count:
@@ -52,7 +50,7 @@ class Numbers:
           raise InputError(
             f'--distinct: {first:,} draws show {len(ids):,} different numbers, and --count={count:,} asks for more'
           )
-        labels = np.asarray(self._call(self._draw_labels, range(first, first + LABELS), LABELS))
+        labels = np.asarray(draw_labels(range(first, first + LABELS)))
         for i, row in enumerate(labels):
           if (number := row.tobytes()) not in seen:
             seen.add(number)
@@ -60,11 +58,6 @@ class Numbers:
         first += LABELS
         bar.update(min(len(ids), count) - bar.n)
     return ids[:count]
-
-  def _call(self, draw, ids, size):
-    ids = [*ids, *[ids[0]] * (size - len(ids))]  # one shape, one program
-    items = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(self._source.feed(0, i, 1) for i in ids))
-    return draw(self._constants, items, np.asarray(ids, np.int32))
 
   def _take(self, batch, count):
     images, labels, lengths = jax.device_get((batch.images, batch.labels, batch.label_lengths))

@@ -73,13 +73,26 @@ class FixedSet:
 
 def draw_examples(fixed: FixedSet, indices: np.ndarray) -> structs.Batch:
   """The examples at `indices` int[n] of the set, as NumPy arrays: the very ones that were scored."""
-  indices = np.asarray(indices, np.int32)
-  items = [fixed.source.feed(0, int(i), 1) for i in indices]
-  items = jax.tree.map(lambda *leaves: np.concatenate(leaves), *items)
-  draw = lambda constants, items, indices: draw_batch(
-    fixed.source, jax.random.key(fixed.seed), constants, 0, items, indices
-  )
-  return jax.device_get(jax.jit(draw)(fixed.source.constants, items, indices))
+  return jax.device_get(make_drawer(fixed.source, jax.random.key(fixed.seed))(indices))
+
+
+def make_drawer(source: Source, key: jax.Array, part: Callable[[structs.Batch], Any] = lambda batch: batch) -> Callable:
+  """Returns draw(ids int[n]) -> part of the Batch of step 0's examples with these indices, on a device of this process.
+
+  part: what is wanted of a batch; the rest is not computed.
+  """
+  constants = jax.device_put(source.constants, jax.local_devices()[0])
+  draw_part = jax.jit(lambda key, constants, items, ids: part(draw_batch(source, key, constants, 0, items, ids)))
+
+  def draw(ids):
+    ids = np.asarray(ids, np.int32)
+    if np.all(np.diff(ids) == 1):
+      items = source.feed(0, int(ids[0]), len(ids))
+    else:
+      items = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(source.feed(0, int(i), 1) for i in ids))
+    return draw_part(key, constants, items, ids)
+
+  return draw
 
 
 def synthetic(bank: structs.GlyphBank, spec: sequence.SequenceSpec) -> Source:

@@ -109,14 +109,10 @@ def _relabelled(source: Source, theirs: Alphabet, ours: Alphabet) -> Source:
 
 def _placed(source: Source, seed: int, spec: canvas.CanvasSpec) -> Source:
   """The fixed set of a source and seed with its images placed on a canvas, on the host."""
-  constants = jax.device_put(source.constants, jax.local_devices()[0])
-  draw = jax.jit(
-    lambda constants, items, indices: sources.draw_batch(source, jax.random.key(seed), constants, 0, items, indices)
-  )
+  draw = sources.make_drawer(source, jax.random.key(seed))
 
   def place(first, count):
-    indices = np.arange(first, first + count, dtype=np.int32)
-    batch = jax.device_get(draw(constants, source.feed(0, first, count), indices))
+    batch = jax.device_get(draw(np.arange(first, first + count)))
     return batch.replace(images=np.stack([canvas.load(image, spec)[0] for image in batch.images]))
 
   return _fed(place)

@@ -47,14 +47,6 @@ class NumberSpec:
       raise InputError('held-out numbers need an alphabet of at least 3 digits: set data.hold_out_numbers=False')
 
 
-def split_of(text: str, alphabet: Alphabet) -> str | None:
-  """The split that `text` is held out for, or None where it belongs to all (fewer than 3 symbols)."""
-  if len(text) < 3:
-    return None
-  total = sum(alphabet.digits.index(symbol) for symbol in text if symbol in alphabet.digits)
-  return {0: 'test', 1: 'validation'}.get(total % len(alphabet.digits), 'train')
-
-
 def draw(key: jax.Array, spec: NumberSpec) -> tuple[jax.Array, jax.Array]:
   """One number: labels int32[N] right-padded with 0, and its length int32[]."""
   k_length, *keys = jax.random.split(key, 4)

@@ -9,12 +9,12 @@ import numpy as np
 from digits_jax import charts, drawing
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import sources
-from digits_jax.training import logbook, loop, rundir, scoring, states, temperature
+from digits_jax.training import logbook, loop, parallel, rundir, scoring, states, temperature
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
 
 
-def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints, *, is_lead: bool) -> dict:
+def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints) -> dict:
   """Fits the temperature on the validation set and scores every test set with it.
 
   Writes result.json and plots/ (the lead process), and returns the result.
@@ -43,7 +43,7 @@ def finish(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoin
     'temperature_fit': {'loss_before': fitted.loss_before, 'loss_after': fitted.loss_after},
     'tests': tests,
   }
-  if is_lead:
+  if parallel.is_lead():
     rundir.write_json(workdir / 'result.json', result)
     draw(experiment, workdir, records)
   return result

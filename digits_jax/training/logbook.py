@@ -9,7 +9,7 @@ import time
 from tqdm import tqdm
 
 from digits_jax.errors import InputError
-from digits_jax.training import rundir
+from digits_jax.training import parallel, rundir
 
 
 def read_metrics(path: str | pathlib.Path) -> list[dict]:
@@ -49,11 +49,9 @@ class Logbook:
   `seconds` are those of earlier starts. metrics.jsonl is cut back to `step` before.
   """
 
-  def __init__(
-    self, workdir: pathlib.Path, *, step: int, steps: int, seconds: float, batch_size: int, is_lead: bool
-  ):
-    self._batch_size, self._is_lead = batch_size, is_lead
-    if not is_lead:
+  def __init__(self, workdir: pathlib.Path, *, step: int, steps: int, seconds: float, batch_size: int):
+    self._batch_size, self._is_lead = batch_size, parallel.is_lead()
+    if not self._is_lead:
       return
     self._file = (workdir / 'metrics.jsonl').open('a')
     # A run killed before its first checkpoint left events too: purge from step 1 on as well.

@@ -60,12 +60,7 @@ def train(
   steps_per_call = parallel.choose_steps_per_call(config.steps_per_call)
   call, constants = experiment.make_train_call(steps_per_call), experiment.train_constants()
   book = logbook.Logbook(
-    workdir,
-    step=step,
-    steps=config.steps,
-    seconds=progress.seconds,
-    batch_size=config.batch_size,
-    is_lead=parallel.is_lead(),
+    workdir, step=step, steps=config.steps, seconds=progress.seconds, batch_size=config.batch_size
   )
   watch = blanks.Watch(warmup_steps=config.optim.warmup_steps, patience=config.blank_patience)
   state = parallel.replicate(state)

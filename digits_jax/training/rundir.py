@@ -26,23 +26,23 @@ YOUNGER_FIELDS = {
 }  # fmt: skip
 
 
-def open_run(workdir: pathlib.Path, config: ConfigDict, *, is_lead: bool) -> None:
+def open_run(workdir: pathlib.Path, config: ConfigDict) -> None:
   """Makes the directory a run of this config, or checks that it is one; the lead process does, the others wait.
 
   Raises InputError where it cannot be written, or holds a run whose config differs: with the fields that do.
   """
-  parallel.together(lambda: is_lead and _open(workdir, config), f'the work directory {workdir}')
+  parallel.together(lambda: parallel.is_lead() and _open(workdir, config), f'the work directory {workdir}')
 
 
 @contextlib.contextmanager
-def locked(workdir: pathlib.Path, *, is_lead: bool):
+def locked(workdir: pathlib.Path):
   """Keeps other runs out of the directory while it is entered, by the lead process's `places.locked`.
 
   Raises InputError, in every process, where another run has it.
   """
   with contextlib.ExitStack() as stack:
     lock = places.locked(workdir, f'training in {workdir}', instead=', or choose another --workdir')
-    parallel.together(lambda: is_lead and stack.enter_context(lock), f'the work directory {workdir}')
+    parallel.together(lambda: parallel.is_lead() and stack.enter_context(lock), f'the work directory {workdir}')
     yield
 
 

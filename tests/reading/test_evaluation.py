@@ -24,6 +24,7 @@ from digits_jax.errors import InputError
 from digits_jax.reading import evaluation, reader, trained
 from digits_jax.training import checkpoint, experiment, finish, loop, rundir, scoring
 from tests.reading import runs
+from tests.synth import specs
 
 pytestmark = pytest.mark.slow  # of a run that is trained first
 
@@ -48,7 +49,7 @@ def finished(tmp_path_factory):
   workdir.mkdir()
   config = tiny()
   built = experiment.build(config)
-  rundir.open_run(workdir / 'new', config, is_lead=True)
+  rundir.open_run(workdir / 'new', config)
   workdir = workdir / 'new'
   (workdir / 'metrics.jsonl').touch()
   checkpoints = checkpoint.Checkpoints(workdir)
@@ -57,7 +58,7 @@ def finished(tmp_path_factory):
   params['head'] = {'kernel': 30 * params['head']['kernel'], 'bias': 3 * params['head']['bias']}
   checkpoints.save_latest(0, state, progress)
   checkpoints.save_best(0, params)
-  result = finish.finish(built, workdir, checkpoints, is_lead=True)
+  result = finish.finish(built, workdir, checkpoints)
   checkpoints.close()
   assert 0.1 < result['temperature'] < 10 and result['temperature'] != 1
   return workdir
@@ -166,7 +167,7 @@ def test_labels_become_the_runs_classes(run, own):
   theirs = sources.draw_examples(sources.FixedSet('', own_source(config), 2, 8), np.arange(8))
   assert labels_of(run.alphabet, ours) == labels_of(Alphabet('9876543210'), theirs)
   assert (ours.labels != theirs.labels).any()
-  run.alphabet.check(ours.labels, ours.label_lengths)
+  specs.assert_packed(ours.labels, ours.label_lengths)
   np.testing.assert_array_equal(ours.images, theirs.images)
   assert evaluation.config_sets(run, tiny(alphabet='0123'))['test'].examples == EXAMPLES
 

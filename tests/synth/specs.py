@@ -140,3 +140,17 @@ def _arranged(key, bank, spec):
   ids = sequence.choose_glyphs(k_glyphs, labels, bank)
   arranged = sequence.arrange((k_maps, k_digits, k_place), bank.boxes[ids], bank.images.shape[1:], length, spec)
   return labels, length, ids, *arranged
+
+
+def assert_packed(labels, lengths):
+  """That rows int[B, N] hold `lengths` classes of digits, then zeros."""
+  inside = np.arange(labels.shape[1]) < lengths[:, None]
+  assert ((labels > 0) & (labels <= 10) == inside).all() and (labels[~inside] == 0).all()
+
+
+def split_of(text: str, alphabet: Alphabet) -> str | None:
+  """The split that `text` is held out for, or None where it belongs to all (fewer than 3 symbols)."""
+  if len(text) < 3:
+    return None
+  total = sum(alphabet.digits.index(symbol) for symbol in text if symbol in alphabet.digits)
+  return {0: 'test', 1: 'validation'}.get(total % len(alphabet.digits), 'train')

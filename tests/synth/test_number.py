@@ -40,7 +40,7 @@ def check_even(counts, cells):
 @pytest.mark.parametrize('split', [None, 'train', 'validation', 'test'])
 def test_lengths_and_digits_are_even(split):
   labels, lengths = draw(20_000, min_length=2, max_length=6, split=split)
-  Alphabet().check(labels, lengths)
+  specs.assert_packed(labels, lengths)
   check_even(collections.Counter(lengths.tolist()), range(2, 7))
   for slot in range(6):
     check_even(collections.Counter(labels[slot < lengths, slot].tolist()), range(1, 11))
@@ -55,7 +55,7 @@ def test_first_digits_have_the_shares_given(split):
   check_even(collections.Counter(labels[lengths > 2, 1].tolist()), range(1, 11))
   if split:
     texts = [Alphabet().decode(row, length) for row, length in zip(labels, lengths, strict=True)]
-    assert {number.split_of(text, Alphabet()) for text in texts} == {None, split}
+    assert {specs.split_of(text, Alphabet()) for text in texts} == {None, split}
 
 
 def test_first_digits_need_a_share_each():
@@ -66,16 +66,16 @@ def test_first_digits_need_a_share_each():
 
 def test_splits_partition_all_numbers():
   numbers = [''.join(digits) for digits in itertools.product(DIGITS, repeat=3)]
-  counts = collections.Counter(number.split_of(text, Alphabet()) for text in numbers)
+  counts = collections.Counter(specs.split_of(text, Alphabet()) for text in numbers)
   assert counts == {'test': 100, 'validation': 100, 'train': 800}
-  assert {number.split_of(text, Alphabet()) for text in ('', '7', '42')} == {None}
+  assert {specs.split_of(text, Alphabet()) for text in ('', '7', '42')} == {None}
 
 
 @pytest.mark.parametrize('split', number.SPLITS)
 def test_every_number_of_a_split_is_equally_likely(split):
   """All numbers of 3 digits: those of the split come evenly, no other ever."""
   mine = [
-    t for t in (''.join(d) for d in itertools.product(DIGITS, repeat=3)) if number.split_of(t, Alphabet()) == split
+    t for t in (''.join(d) for d in itertools.product(DIGITS, repeat=3)) if specs.split_of(t, Alphabet()) == split
   ]
   drawn = collections.Counter(texts(16_000, min_length=3, max_length=3, split=split))
   assert set(drawn) == set(mine)
@@ -86,8 +86,8 @@ def test_every_number_of_a_split_is_equally_likely(split):
 def test_splits_hold_for_all_lengths_and_marks(split):
   alphabet = Alphabet('0123456789.-')
   for text in texts(4000, alphabet=alphabet, max_length=6, split=split):
-    assert number.split_of(text, alphabet) in (split, None)
-    assert len(text) < 3 or number.split_of(text, alphabet) == split
+    assert specs.split_of(text, alphabet) in (split, None)
+    assert len(text) < 3 or specs.split_of(text, alphabet) == split
 
 
 def test_short_numbers_are_in_every_split():

@@ -14,7 +14,7 @@ from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.data import distance_fields
 from digits_jax.errors import InputError
 from digits_jax.structs import FIELD_PX, FIELD_REACH, FIELD_UNIT
-from digits_jax.synth import number, scene
+from digits_jax.synth import scene
 from digits_jax.synth.augment import AugmentSpec
 from digits_jax.synth.draw import Deck
 from digits_jax.training.feeds import street as feed
@@ -141,7 +141,7 @@ def test_lengths_have_their_shares_and_numbers_their_split():
   for row, length in zip(labels[:500], lengths[:500], strict=True):
     text = alphabet.decode(row, length)
     assert len(text) == length and not row[length:].any()
-    assert number.split_of(text, alphabet) in (None, 'train')
+    assert specs.split_of(text, alphabet) in (None, 'train')
 
 
 def _labels(key, spec):

@@ -17,19 +17,11 @@ TIMES = ('seconds', 'images_per_second', 'test_seconds')
 
 
 def run(workdir, built):
-  """What digits_jax.main does with an experiment; returns its exit code."""
-  from digits_jax.training import checkpoint, finish, loop, parallel, rundir
+  """Trains and tests an experiment; returns what digits_jax.main would exit with."""
+  from digits_jax.training import run
 
-  workdir = pathlib.Path(workdir)
-  rundir.open_run(workdir, built.config, is_lead=parallel.is_lead())
-  checkpoints = checkpoint.Checkpoints(workdir)
-  try:
-    if received := loop.train(built, workdir, checkpoints):
-      return 128 + received
-    finish.finish(built, workdir, checkpoints, is_lead=parallel.is_lead())
-  finally:
-    checkpoints.close()
-  return 0
+  result = run.train_and_evaluate(built, workdir)
+  return 128 + result if isinstance(result, signal.Signals) else 0
 
 
 def run_toy(workdir, *, feed=None, **changes):

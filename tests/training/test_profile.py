@@ -9,7 +9,7 @@ from tests.training import runs, toy
 
 def train(workdir, **options):
   built = toy.build(toy.get_config(steps=6, eval_every=6))
-  rundir.open_run(workdir, built.config, is_lead=True)
+  rundir.open_run(workdir, built.config)
   checkpoints = checkpoint.Checkpoints(workdir)
   assert loop.train(built, workdir, checkpoints, **options) is None
   checkpoints.close()

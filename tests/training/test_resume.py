@@ -98,7 +98,7 @@ def assert_two_parts_equal_a_whole(folder, built):
     for steps in lasts:
       changed = built.config.copy_and_resolve_references()
       changed.steps = steps
-      rundir.open_run(folder / name, changed, is_lead=True)
+      rundir.open_run(folder / name, changed)
       checkpoints = checkpoint.Checkpoints(folder / name)
       assert loop.train(dataclasses.replace(built, config=changed), folder / name, checkpoints) is None
       checkpoints.close()
@@ -260,7 +260,7 @@ def test_the_best_is_made_again_where_a_run_died_between_the_two_saves(tmp_path,
   checkpoints = checkpoint.Checkpoints(tmp_path)
   assert checkpoints.latest_step() == 2 and checkpoints.best_step() is None
   assert loop.train(built, tmp_path, checkpoints) is None
-  assert finish.finish(built, tmp_path, checkpoints, is_lead=True)['best_step'] == 2
+  assert finish.finish(built, tmp_path, checkpoints)['best_step'] == 2
   checkpoints.close()
 
 

@@ -12,7 +12,7 @@ from tests.training import runs, toy
 
 
 def open_run(workdir, **changes):
-  rundir.open_run(workdir, toy.get_config(**changes), is_lead=True)
+  rundir.open_run(workdir, toy.get_config(**changes))
 
 
 def test_a_new_directory_gets_its_config(tmp_path):
@@ -82,11 +82,11 @@ def test_a_damaged_config_is_named(tmp_path, content):
 
 
 def test_one_run_at_a_time(tmp_path):
-  enter = lambda: contextlib.ExitStack().enter_context(rundir.locked(tmp_path, is_lead=True))
+  enter = lambda: contextlib.ExitStack().enter_context(rundir.locked(tmp_path))
   refused = pytest.raises(InputError, match=r'another process is training in .*: wait')
-  with rundir.locked(tmp_path, is_lead=True), refused:
+  with rundir.locked(tmp_path), refused:
     enter()
-  with rundir.locked(tmp_path, is_lead=True):
+  with rundir.locked(tmp_path):
     pass
 
 
@@ -119,10 +119,11 @@ def test_a_read_only_directory_cannot_be_written(tmp_path):
 
 def test_another_process_takes_the_verdict_of_the_lead(tmp_path, monkeypatch):
   (tmp_path / 'thesis.tex').touch()
-  rundir.open_run(tmp_path, toy.get_config(), is_lead=False)  # it looks at nothing itself
+  monkeypatch.setattr(parallel, 'is_lead', lambda: False)
+  rundir.open_run(tmp_path, toy.get_config())  # it looks at nothing itself
   monkeypatch.setattr(parallel, 'any_process', lambda flag: True)
   with pytest.raises(InputError, match='another process refuses the work directory'):
-    rundir.open_run(tmp_path, toy.get_config(), is_lead=False)
+    rundir.open_run(tmp_path, toy.get_config())
 
 
 def test_fewer_steps_than_were_done_are_refused_and_leave_the_run_as_it_was(tmp_path):

@@ -13,7 +13,6 @@ from configs import street
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.synth import number
 from digits_jax.training import feeds
 from tests.synth import specs
 
@@ -43,7 +42,7 @@ def test_each_split_has_its_numbers_and_only_training_is_augmented():
   for split, batch in batches.items():
     assert batch.images.shape == (8, 27, 27, 3) and batch.labels.shape == (8, 5)
     texts = [alphabet.decode(row, length) for row, length in zip(batch.labels, batch.label_lengths, strict=True)]
-    assert {number.split_of(text, alphabet) for text in texts} <= {None, split}
+    assert {specs.split_of(text, alphabet) for text in texts} <= {None, split}
   apart = lambda one, other: np.abs(batches[one].images - batches[other].images).mean((1, 2, 3))
   short = batches['test'].label_lengths < 3  # numbers that all splits share
   assert short.any()

@@ -1,0 +1,58 @@
+"""A whole run: its directory opened, or gone on with; trained; tested."""
+
+import contextlib
+import pathlib
+import signal
+
+import jax
+
+from digits_jax.training import finish, loop, parallel, rundir
+from digits_jax.training.checkpoint import Checkpoints
+from digits_jax.training.experiment import Experiment
+
+
+def train_and_evaluate(
+  experiment: Experiment, workdir: str | pathlib.Path, *, profile_steps: int = 0
+) -> dict | signal.Signals:
+  """Trains the experiment in workdir, or goes on with the run that is there, and scores its test sets.
+
+  Every process calls it. profile_steps: as in `loop.train`.
+
+  Returns what result.json holds, or the signal that ended training early, with everything saved. Raises InputError
+  where the model does not fit its images or numbers, where the directory holds another run or its run is of other
+  data, and as `loop.train` does.
+  """
+  workdir = pathlib.Path(workdir)
+  checkpoints = Checkpoints(workdir)
+
+  def check():
+    table = _layer_table(experiment)
+    loop.check_start(experiment, checkpoints)
+    return table
+
+  table = parallel.together(check, 'the config')
+  rundir.open_run(workdir, experiment.config)
+  parallel.together(lambda: rundir.check_data(workdir, experiment.report), f'the data of {workdir}')
+  with rundir.locked(workdir), contextlib.closing(checkpoints):
+    if parallel.is_lead():
+      _describe(experiment, table, workdir)
+    if received := loop.train(experiment, workdir, checkpoints, profile_steps=profile_steps):
+      return received
+    return finish.finish(experiment, workdir, checkpoints)
+
+
+def _layer_table(experiment):
+  """The model's layers as text; raises InputError where it does not fit its images or numbers."""
+  jax.eval_shape(experiment.initial_state)
+  return experiment.task.table(jax.random.key(0), experiment.zero_batch)
+
+
+def _describe(experiment, table, workdir):
+  """Prints the resolved config, what was found of data and the layer table, and stores the latter two."""
+  print(experiment.config)
+  if data := experiment.report:
+    rundir.write_text(workdir / 'data.txt', data)
+    print(data)
+  rundir.write_text(workdir / 'model.txt', table)
+  print(table)
+  print(f'{jax.device_count()} x {jax.devices()[0].device_kind}; run directory: {workdir}', flush=True)
