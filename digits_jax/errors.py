@@ -12,6 +12,11 @@ class InputError(ValueError):
   """Something given from outside (a config field, a file, a folder, a label) cannot be used as it is."""
 
 
+def reason(error: Exception) -> str:
+  """What a library's exception says, in one line."""
+  return ' '.join(str(error).split()) or type(error).__name__
+
+
 def suggest(name: str, known: Collection[str], otherwise: str | None = None) -> str:
   """What was meant by a name that is none of `known`: the nearest, or else all of them (or another hint)."""
   near = difflib.get_close_matches(str(name), known, 1)

@@ -27,7 +27,7 @@ def main(argv):
   from digits_jax.training import experiment, parallel, run
 
   workdir = _WORKDIR.value or os.path.join('runs', config.name)
-  built = parallel.together(lambda: experiment.build(config), 'the config or its data')
+  built = parallel.in_all_processes(lambda: experiment.build(config), 'the config or its data')
   result = run.train_and_evaluate(built, workdir, profile_steps=_PROFILE.value)
   if isinstance(result, signal.Signals):
     return 128 + result

@@ -23,11 +23,8 @@ def main(arguments):
   workdir = _WORKDIR.value
   if not os.path.isdir(workdir):
     raise InputError(f'there is no run directory {workdir}')
-  metrics = os.path.join(workdir, 'metrics.jsonl')
-  if not os.path.isfile(metrics):
-    raise InputError(f'there is no {metrics}: a run writes it when it begins to train')
   picture = os.path.join(workdir, 'plots', 'curves.png')
-  charts.curves(picture, logbook.read_metrics(metrics))
+  charts.curves(picture, logbook.read_metrics(os.path.join(workdir, 'metrics.jsonl')))
   print(f'wrote {picture}')
 
 

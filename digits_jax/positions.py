@@ -43,7 +43,7 @@ def _log_prob(length_logits, symbol_logits, labels, length):
   return jnp.where(is_feasible, of_length + jnp.sum(jnp.where(inside, chosen, 0.0)), 0.0), is_feasible
 
 
-def cross_entropy_of_even(length_logits: jax.Array, symbol_logits: jax.Array, label_lengths: jax.Array) -> jax.Array:
+def cross_entropy_to_uniform(length_logits: jax.Array, symbol_logits: jax.Array, label_lengths: jax.Array) -> jax.Array:
   """What an even distribution over all lengths, and over all symbols at each place of a label, costs: float32[B]."""
   of = lambda logits: -jnp.mean(jax.nn.log_softmax(logits.astype(jnp.float32)), -1)
   inside = jnp.arange(symbol_logits.shape[1])[None] < label_lengths[:, None]

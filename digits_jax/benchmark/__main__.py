@@ -14,6 +14,7 @@ folder: start in that of the project.
 """
 
 import functools
+import importlib
 import pathlib
 import time
 
@@ -50,81 +51,46 @@ def main(arguments):
     raise InputError(f'name one part to time, {", ".join(PARTS)} or all, {given}')
   whole_numbers('widths', _WIDTHS.value)
   whole_numbers('batches', _BATCHES.value)
-  if out := folder():
+  out, began = pathlib.Path(_OUT.value) if _OUT.value else None, time.perf_counter()
+  if out:
     out.mkdir(parents=True, exist_ok=True)
-  timers = TIMERS | {'step': functools.partial(step, time.perf_counter())}
   for part in PARTS if arguments[0] == 'all' else arguments:
-    show(timers[part], out)
+    found, table = measure(part, began, out)
+    print(table, flush=True)
+    write(out, found)
+    if out:
+      print(f'written: {out}/{found["name"]}.json and .csv')
+    print()
   return 0
 
 
-def folder():
-  """Where --out wants the files, or None."""
-  return pathlib.Path(_OUT.value) if _OUT.value else None
+def measure(part, began, out):
+  """The figures of one part and their table; began: when the first one did, of time.perf_counter."""
+  module = importlib.import_module(f'digits_jax.benchmark.{part}')
+  repeats = _REPEATS.value
+  if part == 'start':
+    found = module.measure(repeats=min(repeats, 3))
+  elif part == 'synth':
+    found = module.measure(config(), batches=whole_numbers('batches', _BATCHES.value), repeats=repeats)
+  elif part == 'loss':
+    found = module.measure(repeats=repeats)
+  elif part == 'decode':
+    beams = whole_numbers('widths', _WIDTHS.value)
+    found = module.measure(_WORKDIR.value, batch=_SEQUENCES.value, beams=beams, repeats=repeats)
+  else:
+    batches, save = whole_numbers('batches', _BATCHES.value), functools.partial(write, out)
+    found = module.measure(
+      config(), batches=batches, repeats=repeats, began=began, seconds=_SECONDS.value, save=save
+    )
+  return found, module.table(found)
 
 
-def show(timer, out):
-  """Measures one part, prints its table and writes its files."""
+def write(out, found):
+  """The files of one part's figures, where --out wants any."""
   from digits_jax.benchmark import report
 
-  found, table = timer()
-  print(table, flush=True)
   if out:
     report.write(out, found)
-    print(f'written: {out}/{found["name"]}.json and .csv')
-  print()
-
-
-def start():
-  """Seconds to the first training step. Returns the figures and their table."""
-  from digits_jax.benchmark import start
-
-  found = start.measure(repeats=min(_REPEATS.value, 3))
-  return found, start.table(found)
-
-
-def synth():
-  """Images drawn a second. Returns the figures and their table."""
-  from digits_jax.benchmark import synth
-
-  found = synth.measure(config(), batches=whole_numbers('batches', _BATCHES.value), repeats=_REPEATS.value)
-  return found, synth.table(found)
-
-
-def step(began):
-  """A training step, within --seconds of `began` (of time.perf_counter). Returns the figures and their table."""
-  from digits_jax.benchmark import report, step
-
-  out = folder()
-  found = step.measure(
-    config(),
-    batches=whole_numbers('batches', _BATCHES.value),
-    repeats=_REPEATS.value,
-    began=began,
-    seconds=_SECONDS.value,
-    save=(lambda found: report.write(out, found)) if out else (lambda found: None),
-  )
-  return found, step.table(found)
-
-
-def loss():
-  """CTC loss and gradient. Returns the figures and their table."""
-  from digits_jax.benchmark import loss
-
-  found = loss.measure(repeats=_REPEATS.value)
-  return found, loss.table(found)
-
-
-def decode():
-  """CTC beam search. Returns the figures and their table."""
-  from digits_jax.benchmark import decode
-
-  beams = whole_numbers('widths', _WIDTHS.value)
-  found = decode.measure(_WORKDIR.value, batch=_SEQUENCES.value, beams=beams, repeats=_REPEATS.value)
-  return found, decode.table(found)
-
-
-TIMERS = {'start': start, 'synth': synth, 'loss': loss, 'decode': decode}  # beside step, which is told when all began
 
 
 def config():

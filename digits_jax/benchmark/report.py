@@ -14,14 +14,18 @@ def hardware() -> dict[str, str | int]:
   """What the figures hold for: processor, cores that this process may use, Python, jax and its devices."""
   import jax
 
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
   return {
     'processor': _processor(),
-    'cores': cores,
+    'cores': cores(),
     'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
     'python': platform.python_version(),
     'jax': jax.__version__,
   }
+
+
+def cores() -> int:
+  """CPU cores that this process may use."""
+  return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 
 def version(package: str) -> str:

@@ -40,7 +40,7 @@ class Stepper:
 def installed(config: ConfigDict, network: networks.Network, batch: int, dtype: str) -> list[Stepper]:
   """Ours, then each peer that can be imported and computes where ours does."""
   images, labels = made_up_batch(batch)
-  built = of_network(config, network, images, labels, dtype)
+  built = from_network(config, network, images, labels, dtype)
   found = [ours('digits_jax', built, steps=steps) for steps in steps_per_call()]
   found = [dataclasses.replace(stepper, count=found[0].count) for stepper in found]  # a step costs the same in any call
   for peer in (keras, pytorch):
@@ -77,7 +77,7 @@ def made_up_batch(batch: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
   return images, np.where(np.arange(SLOTS) < lengths, labels, 0).astype(np.int32)
 
 
-def of_network(
+def from_network(
   config: ConfigDict, network: networks.Network, images: np.ndarray, labels: np.ndarray, dtype: str
 ) -> experiment.Experiment:
   """The config with this network, with AdamW as the peers have it, and with this batch at every step."""
@@ -171,8 +171,8 @@ def count(built: experiment.Experiment) -> dict[str, float]:
   def step(state, key, constants):
     batch = sources.draw_batch(built.train, key, constants, state.step, items, indices)
     keys = sources.example_keys(key, state.step, indices)
-    mean = lambda some: jnp.mean(built.task.loss(states.join(state.params, some, frozen), batch, keys)[0])
-    gradients = jax.grad(mean)(states.trained(state.params, frozen))
+    mean = lambda some: jnp.mean(built.task.loss(states.merge(state.params, some, frozen), batch, keys)[0])
+    gradients = jax.grad(mean)(states.trainable(state.params, frozen))
     return states.apply_gradients(
       state, gradients, built.optimiser, rate_scale=jnp.float32(1), decay=config.optim.average_decay, frozen=frozen
     )

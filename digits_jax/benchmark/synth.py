@@ -1,6 +1,5 @@
 """Synthesis beside NumPy and Pillow generators of the same plates: images a second."""
 
-import os
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +25,7 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
     (of the median) with slowest and fastest, times_ours (its rate over ours at one batch a call).
   """
   source, seed = experiment.build_source(config, 'train')
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+  cores = report.cores()
   rows = []
   for batch in batches:
     generators = [ours(source, seed, batch, count) for count in sorted({1, parallel.choose_steps_per_call(0)})]

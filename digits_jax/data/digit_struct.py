@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, reason
 
 _FIELDS = (b'label', b'left', b'top', b'width', b'height')
 _LABELS = {float(label): str(label % 10) for label in range(1, 11)}  # the file's number of a digit
@@ -105,8 +105,8 @@ def _explained(path, what):
   try:
     yield
   except Exception as error:
-    reason = (' '.join(str(error).split()) or type(error).__name__).rstrip('.')
-    raise InputError(f'{path}: {what} cannot be read ({reason}): take the file from the archive again') from error
+    said = reason(error).rstrip('.')
+    raise InputError(f'{path}: {what} cannot be read ({said}): take the file from the archive again') from error
 
 
 def _columns(path, file):

@@ -31,11 +31,11 @@ def load(
   """
   faces = fonts.list_faces(font_dir, alphabet=alphabet, warns=split == 'train')
   splits = fonts.split_families(faces, validation_families=validation_families, test_families=test_families)
-  made = [of_images(fonts.render_face(face, size=RENDERED_PX, alphabet=alphabet)) for face in splits[split]]
+  made = [from_images(fonts.render_face(face, size=RENDERED_PX, alphabet=alphabet)) for face in splits[split]]
   return structs.FieldBank(*(np.stack(leaves) for leaves in zip(*made, strict=True)))
 
 
-def of_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def from_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Fields and boxes of one face, as in `structs.FieldBank` without the leading R.
 
   Args:
@@ -46,7 +46,7 @@ def of_images(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   images = np.pad(images, ((0, 0), (border, border), (border, border)))
   _, height, width = images.shape
   is_ink = images >= np.minimum(128, images.max((1, 2), keepdims=True) // 2 + 1)  # a hairline is grey at its darkest
-  extents = boxes.of_mask(is_ink).astype(np.float32) - np.tile(np.float32([width / 2, height / 2]), 2)  # [A, 4]
+  extents = boxes.from_mask(is_ink).astype(np.float32) - np.tile(np.float32([width / 2, height / 2]), 2)  # [A, 4]
   tall = float((extents[:, 3] - extents[:, 1]).max())
   # The highest digit is 1 high, unless an ink would then leave the field.
   room = 0.5 * FIELD_PX / FIELD_UNIT - 0.05

@@ -32,9 +32,7 @@ class Archive(NamedTuple):
   sha256: str
 
 
-def fetch_all(
-  archives: Sequence[Archive], folder: str, *, mirrors: Sequence[str], progress: bool = True
-) -> list[str]:
+def fetch_all(archives: Sequence[Archive], folder: str, *, mirrors: Sequence[str]) -> list[str]:
   """Fetches each archive into `folder` (see fetch) and returns their paths, in the same order.
 
   A mirror is an address to which the archive's name is added. Raises InputError naming all files that are
@@ -44,7 +42,7 @@ def fetch_all(
   for archive, path in zip(archives, paths, strict=True):
     urls = [mirror.rstrip('/') + '/' + archive.name for mirror in mirrors]
     try:
-      fetch(urls, path, sha256=archive.sha256, size=archive.size, progress=progress)
+      fetch(urls, path, sha256=archive.sha256, size=archive.size)
     except InputError as error:
       others = [os.path.basename(other) for other in paths if other != path and not os.path.exists(other)]
       if not others:
@@ -53,23 +51,19 @@ def fetch_all(
   return paths
 
 
-def fetch(
-  url: str | Sequence[str], path: str, *, sha256: str, size: int | None = None, progress: bool = True
-) -> None:
+def fetch(urls: Sequence[str], path: str, *, sha256: str, size: int) -> None:
   """Leaves at `path` the file with this checksum, downloading only what is not there yet.
 
   Args:
-    url: one address, or several mirrors that are tried in turn.
+    urls: mirrors of the file, tried in turn.
     path: the file; its folder is made. A file that is already right costs one read and no network; a wrong
       one is moved to `path + '.wrong'`.
     sha256: its checksum, in hexadecimal.
-    size: its bytes, where known: more are never written.
-    progress: draw a progress bar when stderr is a terminal.
+    size: its bytes: more are never written.
 
   Raises InputError if no mirror delivers the right file: it says why, and where to put a copy by hand; and while
   another process downloads it.
   """
-  urls = [url] if isinstance(url, str) else list(url)
   failures = []
   if os.path.exists(path):
     fault = _fault(path, sha256, size)
@@ -83,19 +77,19 @@ def fetch(
   with places.locked(part, f'downloading {path}'):
     try:
       if not (os.path.exists(path) and _fault(path, sha256, size) is None):  # by another process, meanwhile
-        _fetch(urls, path, part, sha256, size, progress, failures)
+        _fetch(urls, path, part, sha256, size, failures)
     finally:
       if os.path.exists(part) and not _length(part):
         os.remove(part)
 
 
-def _fetch(urls, path, part, sha256, size, progress, failures):
+def _fetch(urls, path, part, sha256, size, failures):
   """As `fetch`, of a file that is not there; failures: what was met so far."""
   for address in urls:
     for _ in range(2):
       was_resumed = _length(part) > 0
       try:
-        _download(address, part, size, progress)
+        _download(address, part, size)
       except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, InputError):
           raise
@@ -115,12 +109,12 @@ def _fetch(urls, path, part, sha256, size, progress, failures):
   )
 
 
-def _download(url, part, size, progress):
+def _download(url, part, size):
   """Continues `part` until it is whole, over again as long as every attempt brings new bytes."""
   while True:
     before = _length(part)
     try:
-      return _receive(url, part, size, progress)
+      return _receive(url, part, size)
     except (OSError, http.client.HTTPException) as error:
       if isinstance(error, urllib.error.HTTPError):
         if error.code == 416 and before:
@@ -131,10 +125,10 @@ def _download(url, part, size, progress):
       time.sleep(_PAUSE_SECONDS)
 
 
-def _receive(url, part, size, progress):
+def _receive(url, part, size):
   """One request. Raises OSError or HTTPException if the file is not whole after it."""
   start = _length(part)
-  if size is not None and start >= size:
+  if start >= size:
     return
   headers = {'User-Agent': 'digits_jax'} | ({'Range': f'bytes={start}-'} if start else {})
   request = urllib.request.Request(url, headers=headers)
@@ -149,17 +143,17 @@ def _receive(url, part, size, progress):
       desc=os.path.basename(part).removesuffix('.part'),
       unit='B',
       unit_scale=True,
-      disable=None if progress else True,
+      disable=None,
     )
     with _open(part, 'ab' if start else 'wb') as file, bar:
       while chunk := response.read1(_CHUNK):
         start += len(chunk)
-        if size is not None and start > size:
+        if start > size:
           raise ValueError(f'it sends more than the {size:,} bytes of the file')
         _write(file, chunk)
         bar.update(len(chunk))
   # http.client takes a connection that ends early for the end of the file.
-  if total is not None and start < total:
+  if start < total:
     raise ConnectionError(f'the connection was cut after {start:,} of {total:,} bytes')
 
 
@@ -183,7 +177,7 @@ def _write(file, chunk):
 def _fault(path, sha256, size):
   """What is wrong with the file, in words that follow its name, or None."""
   length = _length(path)
-  if size is not None and length != size:
+  if length != size:
     return f'has {length:,} bytes instead of {size:,}'
   with open(path, 'rb') as file:
     digest = hashlib.file_digest(file, 'sha256').hexdigest()

@@ -163,8 +163,8 @@ def render_face(face: Face, *, size: int, alphabet: Alphabet) -> np.ndarray:
   for symbol, image in zip(alphabet.symbols, drawn, strict=True):
     if image.max() < INK:
       raise InputError(f'{face.name} leaves no ink for {symbol!r} at font size {size}; use larger sizes')
-  ink = np.array([boxes.of_mask(image >= INK) for image in drawn])  # [A, 4]
-  fringe = np.array([boxes.of_mask(image >= 1) for image in drawn])  # [A, 4]
+  ink = np.array([boxes.from_mask(image >= INK) for image in drawn])  # [A, 4]
+  fringe = np.array([boxes.from_mask(image >= 1) for image in drawn])  # [A, 4]
   digits = ink[: len(alphabet.digits)]
   centres = (ink[:, :2] + ink[:, 2:]) // 2  # [A, 2]
   centres[:, 1] = (digits[:, 1].min() + digits[:, 3].max()) // 2
@@ -242,7 +242,7 @@ def _examine(path, alphabet, _version):
     if image[[0, -1]].any() or image[:, [0, -1]].any():
       raise InputError(f'its {symbol!r} lies far outside its line')
   _check_digits({s: image for s, image in drawn.items() if s in DIGITS})
-  _check_marks({s: boxes.of_mask(image >= INK) for s, image in drawn.items()})
+  _check_marks({s: boxes.from_mask(image >= INK) for s, image in drawn.items()})
   digits = b''.join(drawn[digit].tobytes() for digit in DIGITS if digit in drawn)
   return family_of(name or path.stem), hashlib.blake2b(digits, digest_size=8).hexdigest()
 
@@ -277,7 +277,7 @@ def _is_alike(one: np.ndarray, other: np.ndarray) -> bool:
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
   """The ink stretched to a square, as a vector of zero mean and unit length, float64[144]."""
-  left, top, right, bottom = boxes.of_mask(image >= INK)
+  left, top, right, bottom = boxes.from_mask(image >= INK)
   small = Image.fromarray(image[top:bottom, left:right]).resize((12, 12), Image.Resampling.BOX)
   vector = np.ravel(small) - np.mean(small)
   return vector / max(np.linalg.norm(vector), 1e-9)

@@ -14,7 +14,7 @@ from digits_jax.data import boxes, fonts, own_digits
 from digits_jax.errors import InputError, check_name
 
 
-def of_fonts(
+def from_fonts(
   split: str,
   alphabet: Alphabet,
   *,
@@ -46,7 +46,7 @@ def of_fonts(
   return assemble(*fonts.render(splits[split], sizes=sizes, alphabet=alphabet), alphabet=alphabet)
 
 
-def of_mnist(split: str, alphabet: Alphabet, *, data_dir: str | None = None) -> structs.GlyphBank:
+def from_mnist(split: str, alphabet: Alphabet, *, data_dir: str | None = None) -> structs.GlyphBank:
   """What `python -m digits_jax.prepare mnist` put into `data_dir`, all of it one style.
 
   Raises InputError for an unknown split, symbols that are no digits, and where nothing readable is there.
@@ -58,7 +58,7 @@ def of_mnist(split: str, alphabet: Alphabet, *, data_dir: str | None = None) -> 
   return _pool(*mnist.load(data_dir, split), alphabet=alphabet)
 
 
-def of_own_digits(
+def from_own_digits(
   split: str, alphabet: Alphabet, *, kind: str, path: str, held_out: Sequence[float], split_seed: int = 0
 ) -> structs.GlyphBank:
   """Your own digits, as `own_digits.load` finds them at `path`, all of them one style.
@@ -104,7 +104,7 @@ def assemble(
   return structs.GlyphBank(
     images=images[order],
     labels=labels[order].astype(np.int32),
-    boxes=boxes.of_mask(ink).astype(np.float32)[order],
+    boxes=boxes.from_mask(ink).astype(np.float32)[order],
     starts=(np.cumsum(counts) - counts).reshape(-1, symbols).astype(np.int32),
     counts=counts.reshape(-1, symbols).astype(np.int32),
   )

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from digits_jax.conventions import LUMA
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, reason
 
 # A decoded RGB image of this size takes 150 MB. Below the size at which Pillow itself begins to warn.
 MAX_PIXELS = 50_000_000
@@ -122,7 +122,7 @@ def from_pillow(image):
   except InputError:
     raise
   except Exception as error:  # whatever Pillow raises where pixels and what it knows of them do not fit
-    raise InputError(f'the image is damaged or incomplete: {_reason(error)}') from error
+    raise InputError(f'the image is damaged or incomplete: {reason(error)}') from error
 
 
 def on_paper(lay: Callable[[int], np.ndarray]) -> np.ndarray:
@@ -208,7 +208,7 @@ def _explained(path, formats):
   except Image.DecompressionBombError as error:
     raise InputError(f'{path} is too large: at most {MAX_PIXELS:,} pixels are read') from error
   except Exception as error:  # a damaged file makes Pillow raise whatever its bytes lead to
-    raise InputError(f'{path} is a damaged or incomplete {_kinds(formats)[1]}: {_reason(error)}') from error
+    raise InputError(f'{path} is a damaged or incomplete {_kinds(formats)[1]}: {reason(error)}') from error
 
 
 def _check_header(path, header, formats):
@@ -261,7 +261,3 @@ def _to_array(name, image):
     paper = lambda white: Image.new('RGBA', clear.size, (255 * white, 255 * white, 255 * white, 255))
     return on_paper(lambda white: np.array(Image.alpha_composite(paper(white), clear).convert(mode)))
   return np.array(image.convert('L' if image.mode in _GREY_MODES else 'RGB'))
-
-
-def _reason(error):
-  return ' '.join(str(error).split()) or type(error).__name__

@@ -118,7 +118,7 @@ def normalise(pixels: np.ndarray) -> np.ndarray:
 
 def _ink_box(ink):
   """(left, top, right, bottom), half-open, of what is a quarter as strong as the strongest."""
-  return boxes.of_mask(ink >= _LIGHT / 255 * ink.max())
+  return boxes.from_mask(ink >= _LIGHT / 255 * ink.max())
 
 
 def _stamp(path):

@@ -119,11 +119,12 @@ def report(found: Collection, path: str) -> str:
   sizes = collections.Counter(f'{height}x{width}' for height, width in found.sizes.tolist())
   (most, times), low, high = sizes.most_common(1)[0], found.sizes.min(0), found.sizes.max(0)
   copies = len(found.hashes) - len(set(found.hashes))
-  of_split = {name: {h for h, s in zip(found.hashes, found.splits, strict=True) if s == i} for i, name in _names()}
+  in_split = lambda i: {h for h, s in zip(found.hashes, found.splits, strict=True) if s == i}
+  of_split = {name: in_split(i) for i, name in enumerate(SPLITS)}
   shared = [(a, b, len(of_split[a] & of_split[b])) for a, b in itertools.combinations(SPLITS, 2)]
   lines = [
     f'{len(found.texts):,} images with {len(set(found.texts)):,} different numbers: {path}',
-    'splits: ' + ', '.join(f'{name} {int((found.splits == i).sum()):,}' for i, name in _names()),
+    'splits: ' + ', '.join(f'{name} {int((found.splits == i).sum()):,}' for i, name in enumerate(SPLITS)),
     f'lengths: {count(map(len, found.texts))}',
     f'characters: {count("".join(found.texts))}',
     f'sizes (height x width): {low[0]} to {high[0]} x {low[1]} to {high[1]}, {times:,} of them {most}',
@@ -140,10 +141,6 @@ def checksum(found: Collection) -> str:
   """Of what is trained on and tested by, whatever the files are called."""
   rows = sorted(zip(found.hashes, found.texts, found.splits.tolist(), strict=True))
   return hashlib.blake2b(repr(rows).encode(), digest_size=8).hexdigest()
-
-
-def _names():
-  return list(enumerate(SPLITS))
 
 
 @functools.lru_cache(1)  # the three splits of one folder are asked for one after the other

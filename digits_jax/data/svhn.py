@@ -109,7 +109,7 @@ def fault(data_dir: str | None, record: dict, *, is_thorough: bool = False) -> s
 
 def check(data_dir: str | None, *splits: str) -> dict[str, dict]:
   """The records of splits that are whole. Raises InputError, with the command that puts it right, where one is not."""
-  _known(splits)
+  _check_splits(splits)
   found, where = records(data_dir), folder(data_dir)
   flag = f' --data_dir={shlex.quote(data_dir)}' if data_dir else ''
   remedy = lambda wanted: f'`python -m digits_jax.prepare svhn --splits={",".join(wanted)}{flag}`'
@@ -124,7 +124,7 @@ def check(data_dir: str | None, *splits: str) -> dict[str, dict]:
   return {split: found[split] for split in splits}
 
 
-def _known(splits: Sequence[str]) -> None:
+def _check_splits(splits: Sequence[str]) -> None:
   """Raises InputError unless these are some of SPLITS, each once."""
   if not splits or not set(splits) <= set(SPLITS) or len(set(splits)) != len(splits):
     raise InputError(f'SVHN has the splits {", ".join(SPLITS)}: name some of them once, not {list(splits)}')

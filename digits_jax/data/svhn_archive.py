@@ -12,7 +12,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, reason
 
 DIGIT_STRUCT = 'digitStruct.mat'
 _MOST_BYTES = 64 << 20  # of a photo; SVHN's largest has less than 4 MB
@@ -110,5 +110,4 @@ def _explained(source):
   except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
     if isinstance(error, OSError) and error.errno is not None:  # the disk's, not the archive's
       raise
-    reason = ' '.join(str(error).split()) or type(error).__name__
-    raise InputError(f'{source} is damaged or incomplete ({reason}): remove it and get it again') from error
+    raise InputError(f'{source} is damaged or incomplete ({reason(error)}): remove it and get it again') from error

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import image_files, places, svhn
 from digits_jax.data.crop import CropSpec, crop
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, reason
 
 _PART = 256  # photos that a process crops at a time
 _CACHE_FORMAT = 1  # part of a cache file's name: raise it when its contents change
@@ -58,8 +58,9 @@ class Crops:
     try:
       record = self._photos[i]
     except Exception as error:  # TFDS and array_record raise kinds of their own
-      reason = ' '.join(str(error).split()) or type(error).__name__
-      raise InputError(f'{self._where}: photo {i} cannot be read ({reason}): prepare the data set again') from error
+      raise InputError(
+        f'{self._where}: photo {i} cannot be read ({reason(error)}): prepare the data set again'
+      ) from error
     name, boxes = f'{self._where}: {record["name"].decode()}', record['boxes']
     if len(boxes) > self.spec.slots:
       raise InputError(f'{name} has {len(boxes)} digits, there are slots for {self.spec.slots}')

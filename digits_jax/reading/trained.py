@@ -80,7 +80,7 @@ def load(
 
 def _make(path, config, zooms, decoder):
   """The config of a run, its alphabet, its task, and the shapes of its parameters."""
-  config = ConfigDict(rundir.filled(config))
+  config = ConfigDict(rundir.with_later_fields(config))
   if config.get('schema_version') != checks.SCHEMA_VERSION:
     found = config.get('schema_version')
     raise InputError(

@@ -91,7 +91,7 @@ def textures(key: jax.Array, deck: Deck, count: int, size: int, waves: int = 16)
   heights = heights.at[:, 0, 0].set(0.0)  # a surface's mean is its colour's
   heights = 2 * heights / jnp.sqrt(jnp.sum(heights**2, (1, 2), keepdims=True))
   heights = heights * jax.random.normal(key, (count, waves, waves))
-  return jax.lax.map(lambda one: basis @ one @ basis.T, heights)  # a loop, as in `camera.between`
+  return jax.lax.map(lambda one: basis @ one @ basis.T, heights)  # a loop, as in `camera.apply_separable`
 
 
 def stripes(deck: Deck, points: jax.Array) -> jax.Array:

@@ -63,7 +63,9 @@ def blur_matrix(size: int, sigma: jax.Array, shift: jax.Array) -> jax.Array:
   return weights / jnp.sum(weights, 1, keepdims=True)
 
 
-def between(rows: jax.Array, images: jax.Array, columns: jax.Array, noise: jax.Array | float = 0.0) -> jax.Array:
+def apply_separable(
+  rows: jax.Array, images: jax.Array, columns: jax.Array, noise: jax.Array | float = 0.0
+) -> jax.Array:
   """rows @ image @ columns.T + noise for each of n: float32[n, h, H], [n, H, W], [n, w, W], [n, h, w] -> [n, h, w].
 
   A loop, not one product: what comes before it and behind it is then computed once. XLA takes small products for
@@ -94,14 +96,14 @@ def expose(key: jax.Array, image: jax.Array, pixels: jax.Array, spec: CameraSpec
   with jax.default_matmul_precision('highest'):
     down = _lens(deck, size, grid, pixels, offset, spec)  # [2, 3, grid, S]
     grain = photo.grain(k_noise, (3, grid, grid), spec.noise) if spec.noise[1] else 0.0
-    small = between(down[1], image, down[0], grain)
+    small = apply_separable(down[1], image, down[0], grain)
     small = jnp.clip(small, 0.0, 1.0)
     if spec.jpeg:
       coded = jpeg(small, deck.uniform(spec.jpeg_quality))
       small = jnp.where(deck.chance(spec.jpeg), coded, small)
     up = [_enlarge(size, grid, pixels[axis], offset[axis]) for axis in (0, 1)]
     thrice = lambda matrix: jnp.broadcast_to(matrix, (3, *matrix.shape))
-    image = between(thrice(up[1]), small, thrice(up[0]))
+    image = apply_separable(thrice(up[1]), small, thrice(up[0]))
     return jnp.clip(image.transpose(1, 2, 0), 0.0, 1.0)
 
 
@@ -118,7 +120,7 @@ def _lens(deck, size, grid, pixels, offset, spec):
   sharpening = deck.skewed((0.0, spec.sharpening), 2.0)
   pitch = size / pixels  # [2], canvas pixels a pixel of the photo
 
-  def weigh(axis_and_colour):  # a loop, as in `between`
+  def weigh(axis_and_colour):  # a loop, as in `apply_separable`
     axis, colour = axis_and_colour
     centres = (jnp.arange(grid) + 0.5 - offset[axis] + fringe[axis, colour]) * pitch[axis] - 0.5
     at = jnp.clip(centres, 0.0, size - 1.0)[:, None] - jnp.arange(size)[None]  # [grid, S]
@@ -163,7 +165,7 @@ def jpeg(image: jax.Array, quality: jax.Array) -> jax.Array:
   waves = (np.arange(BLOCK)[None] + 0.5) * np.arange(BLOCK)[:, None] * math.pi / BLOCK  # [frequency, pixel]
   basis = (np.cos(waves) * np.where(np.arange(BLOCK) > 0, 0.5, math.sqrt(1 / 8))[:, None]).astype(np.float32)
 
-  def code(plane_and_table):  # a loop, as in `between`
+  def code(plane_and_table):  # a loop, as in `apply_separable`
     plane, table = plane_and_table
     blocks = plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     coefficients = jnp.round(jnp.einsum('uy,aybx,vx->abuv', basis, blocks, basis) / table) * table

@@ -48,9 +48,8 @@ def move(key: jax.Array, image: jax.Array, warp_spec: warp.WarpSpec) -> jax.Arra
   """The image float32[H, W] after the number's map, about its middle; beyond its edges it goes on as they are."""
   linear, shift = warp.draw_number_map(key, warp_spec)
   height, width = image.shape
-  inverse = warp.invert(linear)
   x = jnp.arange(width)[None, :] - (width - 1) / 2 - shift[0]  # [1, W]
   y = jnp.arange(height)[:, None] - (height - 1) / 2 - shift[1]  # [H, 1]
-  from_x = inverse[0, 0] * x + inverse[0, 1] * y + (width - 1) / 2  # [H, W]
-  from_y = inverse[1, 0] * x + inverse[1, 1] * y + (height - 1) / 2
+  from_x, from_y = warp.apply(warp.invert(linear), x, y)  # [H, W]
+  from_x, from_y = from_x + (width - 1) / 2, from_y + (height - 1) / 2
   return warp.bilinear(image, jnp.clip(from_x, 0, width - 1), jnp.clip(from_y, 0, height - 1))

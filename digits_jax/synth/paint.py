@@ -117,7 +117,7 @@ def paint(
     plane = over(plane, body, pigment + worn) + relief
     return jnp.clip(plane * light, 0.0, 1.0)
 
-  # A loop, as in `camera.between`: shapes and light are computed once for all three.
+  # A loop, as in `camera.apply_separable`: shapes and light are computed once for all three.
   return jax.lax.map(paint_plane, jnp.stack([paper, pigment, other, *(colour for _, colour in beyond)], 1))
 
 
@@ -129,7 +129,7 @@ def _moved(deck, body, window, spec):
   blurs = jnp.stack([deck.uniform((0.0, 0.08)), jnp.float32(0.02), jnp.float32(0.02)])
   pixels = size / window[2:]  # canvas pixels a unit, (x, y)
 
-  def move(blur_and_offset):  # a loop, as in `camera.between`
+  def move(blur_and_offset):  # a loop, as in `camera.apply_separable`
     blur, offset = blur_and_offset
     across, down = (camera.blur_matrix(size, blur * pixels[i], offset[i] * pixels[i]) for i in (0, 1))
     return down @ body @ across.T

@@ -182,9 +182,7 @@ def plane(window: jax.Array, placed: Placed, size: int) -> jax.Array:
   steps = (jnp.arange(size) + 0.5) / size
   x, y = window[0] + window[2] * steps[None, :], window[1] + window[3] * steps[:, None]
   depth = jnp.maximum(1 - placed.tilt[0] * x - placed.tilt[1] * y, 0.1)
-  x, y = x / depth, y / depth
-  inverse = warp.invert(placed.linear)
-  return jnp.stack([inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y])
+  return jnp.stack(warp.apply(warp.invert(placed.linear), x / depth, y / depth))
 
 
 def draw(fields: jax.Array, placed: Placed, points: jax.Array, slots: int) -> tuple[jax.Array, jax.Array]:
@@ -195,10 +193,9 @@ def draw(fields: jax.Array, placed: Placed, points: jax.Array, slots: int) -> tu
 
   def distance(glyph):
     field, linear, anchor = glyph
-    inverse = warp.invert(linear) * FIELD_UNIT
     x, y = points[0] - anchor[0], points[1] - anchor[1]
-    at_x = inverse[0, 0] * x + inverse[0, 1] * y + FIELD_PX / 2 - 0.5
-    at_y = inverse[1, 0] * x + inverse[1, 1] * y + FIELD_PX / 2 - 0.5
+    at_x, at_y = warp.apply(warp.invert(linear) * FIELD_UNIT, x, y)
+    at_x, at_y = at_x + FIELD_PX / 2 - 0.5, at_y + FIELD_PX / 2 - 0.5
     # Beyond a field's border the distance goes on from the nearest pixel there: ink may stand close to it.
     near_x, near_y = jnp.clip(at_x, 0.0, FIELD_PX - 1.0), jnp.clip(at_y, 0.0, FIELD_PX - 1.0)
     beyond = jnp.hypot(at_x - near_x, at_y - near_y) / FIELD_UNIT

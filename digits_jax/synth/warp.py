@@ -130,13 +130,12 @@ def render(key: jax.Array, glyph: jax.Array, linear: jax.Array, anchor: jax.Arra
     spec: the ranges.
   """
   corner = jnp.floor(anchor - patch / 2)
-  inverse = invert(linear)
   offsets = jnp.arange(patch) + 0.5
   x = (corner[0] + offsets - anchor[0])[None, :]
   y = (corner[1] + offsets - anchor[1])[:, None]
   height, width = glyph.shape
-  glyph_x = inverse[0, 0] * x + inverse[0, 1] * y + width / 2 - 0.5  # [P, P]
-  glyph_y = inverse[1, 0] * x + inverse[1, 1] * y + height / 2 - 0.5
+  from_x, from_y = apply(invert(linear), x, y)  # [P, P]
+  glyph_x, glyph_y = from_x + width / 2 - 0.5, from_y + height / 2 - 0.5
   if spec.elastic_px:
     bend = elastic(key, patch, spec.elastic_px)
     glyph_x, glyph_y = glyph_x + bend[0], glyph_y + bend[1]
@@ -197,6 +196,11 @@ def turn_map(degrees: jax.Array) -> jax.Array:
 def _shear(degrees):
   t = jnp.tan(jnp.deg2rad(degrees))
   return jnp.stack([jnp.stack([jnp.ones_like(t), t]), jnp.stack([jnp.zeros_like(t), jnp.ones_like(t)])])
+
+
+def apply(m: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Where the map float32[2, 2] takes the points (x, y), of shapes that broadcast."""
+  return m[0, 0] * x + m[0, 1] * y, m[1, 0] * x + m[1, 1] * y
 
 
 def invert(m: jax.Array) -> jax.Array:

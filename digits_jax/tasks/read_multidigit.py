@@ -48,7 +48,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     log_probs, is_feasible = positions.log_prob(*heads, batch.labels, batch.label_lengths)
     losses = -log_probs
     if label_smoothing:
-      even = positions.cross_entropy_of_even(*heads, batch.label_lengths)
+      even = positions.cross_entropy_to_uniform(*heads, batch.label_lengths)
       losses = (1 - label_smoothing) * losses + label_smoothing * jnp.where(is_feasible, even, 0.0)
     return losses, {
       'infeasible': 1.0 - is_feasible.astype(jnp.float32),

@@ -22,7 +22,7 @@ WIDEST = 2.0
 LISTED = 5  # readings of each view at least, among which the best ones of the mixture are looked for
 
 
-def averaged(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> Task:
+def with_zooms(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> Task:
   """The task whose `predict` looks at each image as it is and once for each of zooms; the rest follows from that.
 
   Args:

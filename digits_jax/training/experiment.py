@@ -157,4 +157,4 @@ def make_task(config: ConfigDict, alphabet: Alphabet) -> Task:
     return task
   if config.task == 'classify':
     raise InputError('config.evaluation.zooms: the task classify looks at each image once; leave them out')
-  return views.averaged(task, config.evaluation.zooms, beams=decoding['beams'], n_best=decoding['n_best'])
+  return views.with_zooms(task, config.evaluation.zooms, beams=decoding['beams'], n_best=decoding['n_best'])

@@ -16,7 +16,7 @@ def read_metrics(path: str | pathlib.Path) -> list[dict]:
   """The records of a metrics.jsonl; raises InputError naming the line that is not a record."""
   path = pathlib.Path(path)
   if not path.is_file():
-    raise InputError(f'there is no {path}: point --workdir at a run directory')
+    raise InputError(f'there is no {path}: a run writes it when it begins to train')
   records = []
   for number, line in enumerate(path.read_text(errors='replace').splitlines(), 1):
     record = _parse(line)

@@ -76,9 +76,9 @@ def train(
         step += count
         trace.after_call(step, state)
         if waiting:  # the metrics of the call before, while the devices work on this one
-          progress, is_interrupted = take_in(progress, book, waiting)
+          progress, is_interrupted = collect_metrics(progress, book, waiting)
         waiting = Dispatched(step, count, rows, stop)
-      progress, is_stopping = take_in(progress, book, waiting)
+      progress, is_stopping = collect_metrics(progress, book, waiting)
       is_interrupted |= is_stopping
 
       if step % config.log_every == 0:
@@ -86,7 +86,7 @@ def train(
       is_best = False
       if step == pause and (step % config.eval_every == 0 or step == config.steps):
         summary = scoring.summarise(score(states.reading_params(state)))
-        progress, is_best = decide(progress, step, summary, config)
+        progress, is_best = update_selection(progress, step, summary, config)
         book.validation(step, summary)
       is_complete = is_over(step, progress, config)
       if is_best or is_interrupted or is_complete or step % config.checkpoint_every == 0:
@@ -186,7 +186,7 @@ class Dispatched(NamedTuple):
   stop: jax.Array  # int32[], above 0 where a process was asked to stop
 
 
-def take_in(
+def collect_metrics(
   progress: states.Progress, book: logbook.Logbook, done: Dispatched
 ) -> tuple[states.Progress, bool]:
   """Adds up the metrics of one call's steps; returns whether any process was asked to stop.
@@ -211,7 +211,7 @@ def log_means(progress: states.Progress, step: int, book: logbook.Logbook, watch
   return states.forget_sums(progress)
 
 
-def decide(progress: states.Progress, step: int, summary: dict, config) -> tuple[states.Progress, bool]:
+def update_selection(progress: states.Progress, step: int, summary: dict, config) -> tuple[states.Progress, bool]:
   """What validation says: the new progress, and whether this is the best step so far.
 
   Raises InputError on a loss that is not finite.

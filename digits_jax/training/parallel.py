@@ -57,7 +57,7 @@ def any_process(flag: bool) -> bool:
   return int(_pmap(lambda one: jax.lax.psum(one, AXIS), in_axes=0)(flags)) > 0
 
 
-def together(make: Callable[[], Any], what: str) -> Any:
+def in_all_processes(make: Callable[[], Any], what: str) -> Any:
   """make() in every process. Raises InputError in all of them where it does in one, which says why.
 
   what: what that process refuses.
@@ -130,7 +130,7 @@ def make_train_call(
 def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
   """Scores one batch of a fixed set on all devices.
 
-  Returns call(params, constants, first, examples, temperature=1.0) -> records {name: array[batch_size, ...]}, as
+  Returns call(params, constants, first, examples, temperature) -> records {name: array[batch_size, ...]}, as
   `step.make_score_step` has them, on every process. constants are (key, source.constants).
   """
   check_batch_size(batch_size, 'the evaluation batch')
@@ -143,7 +143,7 @@ def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
 
   mapped = _pmap(call, in_axes=(None, None, None, None, None, 0))
 
-  def score_call(params, constants, first, examples, temperature=1.0):
+  def score_call(params, constants, first, examples, temperature):
     fed = _feed_locally(source, [0], share, first)
     return mapped(params, constants, np.int32(first), np.int32(examples), np.float32(temperature), fed)
 

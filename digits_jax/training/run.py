@@ -30,9 +30,9 @@ def train_and_evaluate(
     loop.check_start(experiment, checkpoints)
     return table
 
-  table = parallel.together(check, 'the config')
+  table = parallel.in_all_processes(check, 'the config')
   rundir.open_run(workdir, experiment.config)
-  parallel.together(lambda: rundir.check_data(workdir, experiment.report), f'the data of {workdir}')
+  parallel.in_all_processes(lambda: rundir.check_data(workdir, experiment.report), f'the data of {workdir}')
   with rundir.locked(workdir), contextlib.closing(checkpoints):
     if parallel.is_lead():
       _describe(experiment, table, workdir)

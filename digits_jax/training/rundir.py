@@ -20,8 +20,8 @@ from digits_jax.training import parallel
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience', 'selection.patience')
 FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
 FREE_FIELDS += ('data.folder',)  # whose images `check_data` watches
-# Fields that the configs of some runs do not have yet, and what these runs did without them.
-YOUNGER_FIELDS = {
+# Fields added since some runs were made, with the values that reproduce those runs.
+LATER_FIELDS = {
   'evaluation.zooms': [], 'model.is_aligned': False, 'model.dropout': 0.0, 'model.is_standardised': True,
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ def open_run(workdir: pathlib.Path, config: ConfigDict) -> None:
 
   Raises InputError where it cannot be written, or holds a run whose config differs: with the fields that do.
   """
-  parallel.together(lambda: parallel.is_lead() and _open(workdir, config), f'the work directory {workdir}')
+  parallel.in_all_processes(lambda: parallel.is_lead() and _open(workdir, config), f'the work directory {workdir}')
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def locked(workdir: pathlib.Path):
   """
   with contextlib.ExitStack() as stack:
     lock = places.locked(workdir, f'training in {workdir}', instead=', or choose another --workdir')
-    parallel.together(lambda: parallel.is_lead() and stack.enter_context(lock), f'the work directory {workdir}')
+    parallel.in_all_processes(lambda: parallel.is_lead() and stack.enter_context(lock), f'the work directory {workdir}')
     yield
 
 
@@ -115,10 +115,10 @@ def read_config(workdir: pathlib.Path) -> dict:
   return config
 
 
-def filled(config: dict) -> dict:
-  """The config of a run with the YOUNGER_FIELDS that it does not have."""
+def with_later_fields(config: dict) -> dict:
+  """The config of a run with the LATER_FIELDS that it does not have."""
   config = json.loads(json.dumps(config))
-  for name, value in YOUNGER_FIELDS.items():
+  for name, value in LATER_FIELDS.items():
     group, _, field = name.partition('.')
     if isinstance(config.get(group), dict):  # else it is damaged, and whoever needs the group says so
       config[group].setdefault(field, value)
@@ -134,7 +134,7 @@ def differences(before: dict, now: dict, prefix: str = '') -> list[str]:
   """The fields that differ and may not: 'field: before -> now'."""
   found = []
   for name in sorted(set(before) | set(now)):
-    old, new = (fields.get(name, YOUNGER_FIELDS.get(prefix + name, '(none)')) for fields in (before, now))
+    old, new = (fields.get(name, LATER_FIELDS.get(prefix + name, '(none)')) for fields in (before, now))
     if isinstance(old, dict) and isinstance(new, dict):
       found += differences(old, new, f'{prefix}{name}.')
     elif old != new and prefix + name not in FREE_FIELDS:

@@ -38,10 +38,10 @@ def create(
 ) -> TrainState:
   """The state before the first step. The optimiser never sees the subtrees of params whose names are in `frozen`."""
   averaged = jax.tree.map(jnp.copy, params) if has_average else ()
-  return TrainState(jnp.int32(0), params, averaged, optimiser.init(trained(params, frozen)))
+  return TrainState(jnp.int32(0), params, averaged, optimiser.init(trainable(params, frozen)))
 
 
-def trained(params, frozen: Sequence[str]):
+def trainable(params, frozen: Sequence[str]):
   """The parameters without the subtrees whose names are in `frozen`; all of them, of any pytree, where none is.
 
   Raises InputError on a name that params do not have, and where nothing is left.
@@ -71,20 +71,20 @@ def apply_gradients(
   The average forgets by min(decay, (1 + step) / (10 + step)), so that early steps do not linger in it. Gradients are
   of the parameters that are not in `frozen`; the others, and their average, keep their bits.
   """
-  before, averaged = trained(state.params, frozen), state.averaged
+  before, averaged = trainable(state.params, frozen), state.averaged
   updates, opt_state = optimiser.update(gradients, state.opt_state, before)
   updates = jax.tree.map(lambda u: u * rate_scale.astype(u.dtype), updates)
   params = optax.apply_updates(before, updates)
   if decay:
     step = state.step.astype(jnp.float32)
     keep = jnp.minimum(decay, (1 + step) / (10 + step))
-    new_average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, trained(averaged, frozen), params)
-    averaged = join(averaged, new_average, frozen)
-  return TrainState(state.step + 1, join(state.params, params, frozen), averaged, opt_state)
+    new_average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, trainable(averaged, frozen), params)
+    averaged = merge(averaged, new_average, frozen)
+  return TrainState(state.step + 1, merge(state.params, params, frozen), averaged, opt_state)
 
 
-def join(params, new, frozen: Sequence[str]):
-  """Puts the subtrees `new`, which `trained` names, into params; frozen subtrees stay as they are."""
+def merge(params, new, frozen: Sequence[str]):
+  """Puts the subtrees `new`, which `trainable` names, into params; frozen subtrees stay as they are."""
   return {**params, **new} if frozen else new
 
 

@@ -45,13 +45,13 @@ def make_train_step(
     valid = jax.lax.psum(jnp.sum(batch.mask, dtype=jnp.float32), AXIS)
     keep = lambda value: jnp.where(batch.mask, value, 0.0)
 
-    def mean_loss(trained):
-      params = states.join(state.params, trained, frozen)
+    def mean_loss(trainable):
+      params = states.merge(state.params, trainable, frozen)
       losses, metrics = task.loss(params, batch, sources.example_keys(model_key, state.step, indices))
       metrics = {name: jnp.sum(keep(value)) / valid for name, value in metrics.items()}
       return jnp.sum(keep(losses)) / valid, metrics
 
-    (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(states.trained(state.params, frozen))
+    (loss, metrics), gradients = jax.value_and_grad(mean_loss, has_aux=True)(states.trainable(state.params, frozen))
     loss, metrics, gradients = jax.lax.psum((loss, metrics, gradients), AXIS)
     new = states.apply_gradients(
       state, gradients, optimiser, rate_scale=rate_scale, decay=average_decay, frozen=frozen

@@ -138,7 +138,7 @@ def digits_of(path):
   font, rows = fonts._open(path, 64), []
   for digit in SYMBOLS.digits:
     image = fonts._draw(font, digit)
-    left, top, right, bottom = boxes.of_mask(image >= fonts.INK)
+    left, top, right, bottom = boxes.from_mask(image >= fonts.INK)
     small = Image.fromarray(image[top:bottom, left:right]).resize((16, 16), Image.Resampling.BOX)
     vector = np.ravel(small) - np.mean(small)
     rows.append(vector / max(np.linalg.norm(vector), 1e-9))

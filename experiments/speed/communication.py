@@ -45,7 +45,7 @@ def parameters(built):
   from digits_jax.training import states
 
   state = jax.eval_shape(built.initial_state)
-  return sum(leaf.size for leaf in jax.tree.leaves(states.trained(state.params, tuple(built.config.optim.frozen))))
+  return sum(leaf.size for leaf in jax.tree.leaves(states.trainable(state.params, tuple(built.config.optim.frozen))))
 
 
 def sent(built):

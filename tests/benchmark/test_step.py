@@ -34,7 +34,7 @@ def test_a_network_is_the_peers_whatever_the_config():
   tasks, batch = [], structs.Batch(images, labels, (labels > 0).sum(1), np.zeros((2, 5, 4)), np.ones(2, bool))
   for changes in ({}, {'dropout': 0.5, 'is_standardised': False, 'kernel': 5}):
     config.model.update(changes)
-    tasks.append(steppers.of_network(config, SMALL, images, labels, 'float32').task)
+    tasks.append(steppers.from_network(config, SMALL, images, labels, 'float32').task)
   params = tasks[0].init(keys[0], batch)
   losses = [jax.jit(task.loss)(params, batch, keys)[0] for task in tasks]
   np.testing.assert_array_equal(*losses)
@@ -45,7 +45,7 @@ def test_a_network_trains_on_what_it_is_given():
   images, labels = steppers.made_up_batch(4)
   assert images.shape == (4, networks.HEIGHT, networks.WIDTH, 1) and labels.shape == (4, steppers.SLOTS)
   assert ((labels > 0).sum(1) > 0).all() and ((labels > 0).cumprod(1) == (labels > 0)).all()
-  built = steppers.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
+  built = steppers.from_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
   logits = jax.eval_shape(built.task.predict, built.initial_state().params, images)['logits']
   assert logits.shape == (4, SMALL.frames, networks.CLASSES)
   stepper = steppers.ours('ours', built, steps=1)
@@ -91,7 +91,7 @@ def test_operations_are_those_of_the_layers():
   """Counted by hand: products alone, 3 of them (outputs, gradients of inputs and of weights), edges of images apart."""
   images, labels = steppers.made_up_batch(16)
   network = dataclasses.replace(PLAIN, widths=(32,), frame_features=64, recurrent_features=64)
-  cost = steppers.count(steppers.of_network(fonts.get_config('tiny'), network, images, labels, 'float32'))
+  cost = steppers.count(steppers.from_network(fonts.get_config('tiny'), network, images, labels, 'float32'))
   rows, frames, recurrent = network.rows, network.frames, network.recurrent_features
   forward = 9 * 32 * networks.HEIGHT * networks.WIDTH * 2 / 3  # the images need no gradient
   forward += frames * (rows * 32 * 64 + 64 * 8 * recurrent + 8 * recurrent**2 + 2 * recurrent * networks.CLASSES)
@@ -102,7 +102,7 @@ def test_operations_are_those_of_the_layers():
 @pytest.mark.slow
 def test_operations_are_the_same_where_libraries_hide_them(monkeypatch):
   images, labels = steppers.made_up_batch(4)
-  built = steppers.of_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
+  built = steppers.from_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
   wanted = steppers.count(built)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   monkeypatch.setattr(jax.stages.Compiled, 'cost_analysis', lambda program: {'flops': -1.0, 'bytes accessed': 5.0})
@@ -206,7 +206,7 @@ def test_rates():
 def _ours(network, batch=4):
   """Our network with random parameters: (built, params, images, labels)."""
   images, labels = steppers.made_up_batch(batch)
-  built = steppers.of_network(fonts.get_config('tiny'), network, images, labels, 'float32')
+  built = steppers.from_network(fonts.get_config('tiny'), network, images, labels, 'float32')
   rng = np.random.default_rng(0)
   draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
   return built, jax.tree.map(draw, built.initial_state().params), images, labels

@@ -18,7 +18,7 @@ def distances(field):
 def test_of_a_disc_is_radius_minus_distance():
   at = np.arange(120) + 0.5 - 60
   disc = np.hypot(at[:, None], at[None]) < 40  # 80 pixels high: 1 unit
-  made, boxes = distance_fields.of_images(np.uint8(255) * disc[None])
+  made, boxes = distance_fields.from_images(np.uint8(255) * disc[None])
   np.testing.assert_allclose(boxes, [[-0.5, -0.5, 0.5, 0.5]], atol=0.01)
   want = np.clip(0.5 - np.hypot(AT[:, None], AT[None]), -FIELD_REACH, FIELD_REACH)
   np.testing.assert_allclose(distances(made[0]), want, atol=0.02)
@@ -27,7 +27,7 @@ def test_of_a_disc_is_radius_minus_distance():
 def test_fields_go_on_beyond_the_frame():
   """As faces are rendered: the frame touches the ink."""
   bar = np.full((1, 90, 40), 255, np.uint8)
-  made, boxes = distance_fields.of_images(bar)
+  made, boxes = distance_fields.from_images(bar)
   np.testing.assert_allclose(boxes, [[-2 / 9, -0.5, 2 / 9, 0.5]], atol=1e-6)
   outside = np.abs(np.stack(np.meshgrid(AT, AT))) - np.array([2 / 9, 0.5])[:, None, None]  # (x, y)
   want = -np.hypot(*np.maximum(outside, 0)) - np.minimum(outside.max(0), 0)
@@ -37,13 +37,13 @@ def test_fields_go_on_beyond_the_frame():
 def test_a_hairline_has_a_field():
   image = np.zeros((1, 60, 30), np.uint8)
   image[0, 5:55, 14:16] = 90
-  assert distances(distance_fields.of_images(image)[0]).max() > 0
+  assert distances(distance_fields.from_images(image)[0]).max() > 0
 
 
 def test_a_wide_glyph_is_made_to_fit():
   image = np.zeros((40, 200), np.uint8)
   image[10:30, 20:180] = 255
-  made, boxes = distance_fields.of_images(image[None])
+  made, boxes = distance_fields.from_images(image[None])
   edge = np.concatenate([made[0, 0], made[0, -1], made[0, :, 0], made[0, :, -1]])
   assert (edge < 128).all() and made.max() > 128
   assert boxes[0, 2] - boxes[0, 0] == pytest.approx(8 * (boxes[0, 3] - boxes[0, 1]), rel=1e-4)
@@ -65,7 +65,7 @@ def test_the_shipped_faces_stand_on_one_line_and_are_one_high():
 def test_ink_is_where_the_face_draws_it():
   faces, _ = fonts.find_faces(None, alphabet=Alphabet(DIGITS))
   images = fonts.render_face(faces[0], size=distance_fields.RENDERED_PX, alphabet=Alphabet(DIGITS))
-  made, boxes = distance_fields.of_images(images)
+  made, boxes = distance_fields.from_images(images)
   for image, field, box in zip(images, made, boxes, strict=True):
     unit = np.ptp(np.flatnonzero((image >= 128).any(1))) + 1  # pixels
     scale = unit / (box[3] - box[1])

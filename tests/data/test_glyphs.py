@@ -91,14 +91,14 @@ def test_a_symbol_missing_from_one_style_is_named():
 
 
 def test_shipped_fonts_at_eight_sizes():
-  bank = glyphs.of_fonts('train', Alphabet(), sizes=range(18, 26))
+  bank = glyphs.from_fonts('train', Alphabet(), sizes=range(18, 26))
   assert bank.starts.shape == bank.counts.shape == (22 * 8, 10)
   np.testing.assert_array_equal(bank.starts.ravel(), np.arange(22 * 8 * 10))
   for image, box in zip(bank.images[::37], bank.boxes[::37], strict=True):
     y, x = np.nonzero(image >= 64)
     np.testing.assert_array_equal(box, [x.min(), y.min(), x.max() + 1, y.max() + 1])
   for split in ('validation', 'test'):
-    same = glyphs.of_fonts(split, Alphabet(), sizes=range(18, 26))
+    same = glyphs.from_fonts(split, Alphabet(), sizes=range(18, 26))
     np.testing.assert_array_equal(same.images, bank.images)
 
 
@@ -118,7 +118,7 @@ def test_held_out_families_are_in_their_split_alone():
   held_out = {'validation_families': ('STIX',), 'test_families': ('DejaVu',)}
   expected = {'train': ('Computer Modern', 6), 'validation': ('STIX', 4), 'test': ('DejaVu', 12)}
   for split, (family, count) in expected.items():
-    bank = glyphs.of_fonts(split, Alphabet(), sizes=(24,), **held_out)
+    bank = glyphs.from_fonts(split, Alphabet(), sizes=(24,), **held_out)
     assert bank.counts.shape == (count, 10)
     assert faces_of(bank, Alphabet(), 24) == {family}
 
@@ -132,12 +132,12 @@ def test_a_test_folder_gives_the_test_split_alone(tmp_path):
   choice = {'alphabet': Alphabet(), 'sizes': (24,), 'font_dir': str(train), 'test_font_dir': str(test)}
   trained = {'Computer Modern', 'DejaVu'}
   for split, families in (('train', trained), ('validation', trained), ('test', {'STIX'})):
-    assert faces_of(glyphs.of_fonts(split, **choice), Alphabet(), 24) == families
+    assert faces_of(glyphs.from_fonts(split, **choice), Alphabet(), 24) == families
   with pytest.raises(InputError, match='give one of them'):
-    glyphs.of_fonts('train', test_families=('DejaVu',), **choice)
+    glyphs.from_fonts('train', test_families=('DejaVu',), **choice)
   shutil.copy(SHIPPED / 'cmtt10.ttf', test)
   with pytest.raises(InputError, match=r"\['Computer Modern'\] are in test_font_dir and in training"):
-    glyphs.of_fonts('train', **choice)
+    glyphs.from_fonts('train', **choice)
 
 
 @pytest.fixture
@@ -158,14 +158,14 @@ def stored_mnist(monkeypatch):
 
 
 def test_mnist_is_one_style_and_digits_become_classes(stored_mnist):
-  bank = glyphs.of_mnist('validation', Alphabet(), data_dir='somewhere')
+  bank = glyphs.from_mnist('validation', Alphabet(), data_dir='somewhere')
   assert stored_mnist == [('somewhere', 'validation')]
   np.testing.assert_array_equal(bank.counts, [[1, 1, 1, 2, 1, 1, 1, 2, 1, 1]])
   np.testing.assert_array_equal(bank.images[:, 0, 0], 99 + bank.labels)
 
 
 def test_mnist_keeps_the_digits_of_the_alphabet(stored_mnist):
-  bank = glyphs.of_mnist('test', Alphabet('713'), data_dir=None)
+  bank = glyphs.from_mnist('test', Alphabet('713'), data_dir=None)
   np.testing.assert_array_equal(bank.labels, [1, 1, 2, 3, 3])
   np.testing.assert_array_equal(bank.images[:, 5, 5], [107, 107, 101, 103, 103])
   np.testing.assert_array_equal(bank.counts, [[2, 1, 2]])
@@ -174,14 +174,14 @@ def test_mnist_keeps_the_digits_of_the_alphabet(stored_mnist):
 @pytest.mark.parametrize(
   ('load', 'split', 'alphabet', 'message'),
   [
-    (glyphs.of_fonts, 'valid', Alphabet(), "split: there is no 'valid'; did you mean 'validation'"),
-    (glyphs.of_mnist, 'valid', Alphabet(), "split: there is no 'valid'"),
-    (glyphs.of_mnist, 'train', Alphabet('0123456789-'), "MNIST has digits alone, the alphabet is '0123456789-'"),
-    (glyphs.of_fonts, 'train', Alphabet(), 'nothing to render'),
+    (glyphs.from_fonts, 'valid', Alphabet(), "split: there is no 'valid'; did you mean 'validation'"),
+    (glyphs.from_mnist, 'valid', Alphabet(), "split: there is no 'valid'"),
+    (glyphs.from_mnist, 'train', Alphabet('0123456789-'), "MNIST has digits alone, the alphabet is '0123456789-'"),
+    (glyphs.from_fonts, 'train', Alphabet(), 'nothing to render'),
   ],
 )
 def test_what_cannot_be_loaded_is_named(load, split, alphabet, message):
-  sizes = {'sizes': ()} if load is glyphs.of_fonts else {}
+  sizes = {'sizes': ()} if load is glyphs.from_fonts else {}
   with pytest.raises(InputError, match=message):
     load(split, alphabet, **sizes)
 
@@ -198,4 +198,4 @@ def test_a_face_that_goes_by_another_name_is_found(tmp_path, held_out):
   font.save((test if held_out == 'test_font_dir' else train) / 'other.ttf')
   choice = str(test) if held_out == 'test_font_dir' else ('Verdigris',)
   with pytest.raises(InputError, match=r'other \(Verdigris\) is held out and draws the very digits of DejaVuSans '):
-    glyphs.of_fonts('train', Alphabet(), sizes=(24,), font_dir=str(train), **{held_out: choice})
+    glyphs.from_fonts('train', Alphabet(), sizes=(24,), font_dir=str(train), **{held_out: choice})

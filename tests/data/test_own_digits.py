@@ -105,7 +105,7 @@ def test_what_has_mnists_form_stays_as_it_is(tmp_path):
 
 def test_a_folder_is_a_bank(folder):
   banks = {
-    split: glyphs.of_own_digits(split, Alphabet(), kind='folder', path=str(folder), held_out=(0.2, 0.2))
+    split: glyphs.from_own_digits(split, Alphabet(), kind='folder', path=str(folder), held_out=(0.2, 0.2))
     for split in SPLITS
   }
   counts = np.array([bank.counts[0] for bank in banks.values()])
@@ -116,10 +116,10 @@ def test_a_folder_is_a_bank(folder):
       assert any(np.array_equal(image, one) for one in every)
   least = own_digits.load(str(folder), split='validation', **(OPTIONS | {'held_out': (0.01, 0.01)}))
   assert np.bincount(least.labels).tolist() == [1] * 10
-  few = glyphs.of_own_digits('test', Alphabet('73'), kind='folder', path=str(folder), held_out=(0.2, 0.2))
+  few = glyphs.from_own_digits('test', Alphabet('73'), kind='folder', path=str(folder), held_out=(0.2, 0.2))
   assert few.counts.tolist() == [[1, 1]]
   with pytest.raises(InputError, match="a bank of the kind 'folder' has digits alone"):
-    glyphs.of_own_digits('test', Alphabet('01-'), kind='folder', path=str(folder), held_out=(0.2, 0.2))
+    glyphs.from_own_digits('test', Alphabet('01-'), kind='folder', path=str(folder), held_out=(0.2, 0.2))
 
 
 def test_copies_stay_together_and_splits_depend_on_the_images_and_the_seed(tmp_path):

@@ -135,7 +135,7 @@ def test_a_config_from_before_there_were_some_fields(workdir, tmp_path):
   older = tmp_path / 'older'
   shutil.copytree(workdir, older)
   config = json.loads((older / 'config.json').read_text())
-  for name in rundir.YOUNGER_FIELDS:
+  for name in rundir.LATER_FIELDS:
     group, field = name.split('.')
     del config[group][field]
   (older / 'config.json').write_text(json.dumps(config))

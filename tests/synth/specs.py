@@ -96,7 +96,7 @@ def blocks():
 @functools.cache
 def fonts():
   """The digits of all shipped faces at one size."""
-  return glyphs.of_fonts('train', Alphabet(), sizes=(22,))
+  return glyphs.from_fonts('train', Alphabet(), sizes=(22,))
 
 
 def changed(spec, **changes):

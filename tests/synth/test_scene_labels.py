@@ -62,7 +62,7 @@ def draw(face, count=64):
   spec = feed.spec(street.get_config(), Alphabet(DIGITS), 'train', AugmentSpec())
   for name, to in PLAIN.items():
     spec = dataclasses.replace(spec, **{name: dataclasses.replace(getattr(spec, name), **to)})
-  fields, boxes = distance_fields.of_images(glyphs(face))
+  fields, boxes = distance_fields.from_images(glyphs(face))
   batch = jax.device_get(_mapped(spec)(specs.keys(count), structs.FieldBank(fields[None], boxes[None])))
   greys = batch.images.mean(-1).astype(np.float64)
   return batch, np.abs(greys - greys[:, :1, :1]) / CONTRAST  # a corner shows the ground

@@ -37,6 +37,6 @@ def test_the_loss_of_every_task_drops_with_keys_alone(task):
 def test_a_run_from_before_dropout_can_still_be_read():
   fields = fonts.get_config('tiny').to_dict()
   del fields['model']['dropout']
-  config = ConfigDict(rundir.filled(fields))
+  config = ConfigDict(rundir.with_later_fields(fields))
   checks.check(config)
   assert experiment.make_task(config, Alphabet(config.alphabet)).read

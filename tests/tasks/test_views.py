@@ -37,7 +37,7 @@ SINGLE = classify.make(
 
 
 def of_views(task, count=3):
-  return views.averaged(task, [1 + 0.1 * (i + 1) for i in range(count - 1)], beams=40, n_best=4)
+  return views.with_zooms(task, [1 + 0.1 * (i + 1) for i in range(count - 1)], beams=40, n_best=4)
 
 
 def read(task, outputs, **options):
@@ -200,7 +200,7 @@ def test_records():
 def test_outputs_are_those_of_the_image_and_of_wider_ones():
   images = RNG.uniform(size=(3, 8, 16, 1)).astype(np.float32)
   params = jax.jit(CTC.init)(jax.random.key(0), batch_of([[1]] * 3, [1] * 3))
-  task = views.averaged(CTC, (1.2, 1.5), beams=40, n_best=4)
+  task = views.with_zooms(CTC, (1.2, 1.5), beams=40, n_best=4)
   outputs = jax.jit(task.predict)(params, images)['logits']
   assert outputs.shape == (3, 3, 4, 11)
   for view, seen in enumerate((images, views.widen(images, 1.2), views.widen(images, 1.5))):

@@ -66,7 +66,7 @@ def test_a_damaged_file_names_the_line(tmp_path, line):
   (tmp_path / 'metrics.jsonl').write_bytes(b'\xff\xfe')
   with pytest.raises(InputError, match=r'metrics\.jsonl, line 1 is not a record'):
     logbook.read_metrics(tmp_path / 'metrics.jsonl')
-  with pytest.raises(InputError, match='point --workdir at a run directory'):
+  with pytest.raises(InputError, match='a run writes it when it begins to train'):
     logbook.read_metrics(tmp_path / 'other.jsonl')
 
 

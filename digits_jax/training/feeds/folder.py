@@ -83,8 +83,7 @@ def _source(config, alphabet, split, change, *, seed):
     seed=seed,
     keep='host',
   )
-  limit = len(images) if seed is None else None
-  return dataclasses.replace(source, limit=limit, report=own_images.report(found, config.data.folder))
+  return dataclasses.replace(source, report=own_images.report(found, config.data.folder))
 
 
 class _Images:

@@ -5,8 +5,6 @@ The images are crops as SVHN's are: whatever is trained here reads photos that a
 
 import dataclasses
 
-import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from digits_jax.alphabet import Alphabet
@@ -62,7 +60,7 @@ def _source(config, alphabet, split, changes):
     validation_families=tuple(data.validation_families),
     test_families=tuple(data.test_families),
   )
-  source = sources.scenes(jax.tree.map(np.asarray, bank), spec(config, alphabet, split, changes))
+  source = sources.scenes(bank, spec(config, alphabet, split, changes))
   return dataclasses.replace(source, report=sources.report(bank, split, data.font_dir)) if data.font_dir else source
 
 

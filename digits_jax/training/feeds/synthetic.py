@@ -5,7 +5,6 @@ import hashlib
 import json
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from digits_jax.alphabet import DIGITS, Alphabet
@@ -144,7 +143,7 @@ def _load_bank(config, alphabet, split):
   data = config.data
   check_name('config.data.glyphs', data.glyphs, _DIGIT_FRAC)
   if data.glyphs == 'fonts':
-    bank = glyphs.of_fonts(
+    return glyphs.from_fonts(
       split,
       alphabet,
       sizes=tuple(data.font_sizes),
@@ -153,9 +152,7 @@ def _load_bank(config, alphabet, split):
       validation_families=tuple(data.validation_families),
       test_families=tuple(data.test_families),
     )
-  elif data.glyphs == 'mnist':
-    bank = glyphs.of_mnist(split, alphabet, data_dir=data.data_dir or None)
-  else:
-    own = {'kind': data.glyphs, 'path': data.glyph_path, 'held_out': tuple(data.held_out)}
-    bank = glyphs.of_own_digits(split, alphabet, split_seed=data.split_seed, **own)
-  return jax.tree.map(np.asarray, bank)
+  if data.glyphs == 'mnist':
+    return glyphs.from_mnist(split, alphabet, data_dir=data.data_dir or None)
+  own = {'kind': data.glyphs, 'path': data.glyph_path, 'held_out': tuple(data.held_out)}
+  return glyphs.from_own_digits(split, alphabet, split_seed=data.split_seed, **own)

@@ -22,7 +22,7 @@ def stored(config):
 
 
 def test_synthetic_numbers(monkeypatch):
-  for name in ('of_fonts', 'of_mnist'):
+  for name in ('from_fonts', 'from_mnist'):
     monkeypatch.setattr(glyphs, name, lambda *_, **__: pytest.fail('data was loaded'))
   canvas_of = lambda config: feeds.of(config).canvas(stored(config))
   assert canvas_of(fonts.get_config()) == (64, 128, 1, (0.6 * 18, 0.8 * 25), 'paper')
