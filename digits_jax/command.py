@@ -103,7 +103,7 @@ def lengths(length, min_length, max_length) -> tuple[int, int | None]:
 
 
 def check_file(flag: str, path: str | None, suffix: str) -> None:
-  """Raises InputError where a file that is asked for by a flag cannot be written: after the work is too late."""
+  """Raises InputError, before any work, where the file that a flag asks for cannot be written."""
   if path is None:
     return
   parent = os.path.dirname(os.path.abspath(path))

@@ -44,7 +44,7 @@ def _log_prob(length_logits, symbol_logits, labels, length):
 
 
 def cross_entropy_to_uniform(length_logits: jax.Array, symbol_logits: jax.Array, label_lengths: jax.Array) -> jax.Array:
-  """What an even distribution over all lengths, and over all symbols at each place of a label, costs: float32[B]."""
+  """Of a uniform distribution over all lengths, and over all symbols at each position of a label: float32[B]."""
   of = lambda logits: -jnp.mean(jax.nn.log_softmax(logits.astype(jnp.float32)), -1)
   inside = jnp.arange(symbol_logits.shape[1])[None] < label_lengths[:, None]
   return of(length_logits) + jnp.sum(jnp.where(inside, of(symbol_logits), 0.0), 1)

@@ -19,6 +19,7 @@ Exit code 1 where an image could not be read.
 
 import codecs
 import glob
+import math
 import os
 import sys
 import warnings
@@ -47,7 +48,7 @@ _GALLERY = command.path_flag('gallery', 'PNG file for a sheet of the first 60 im
 
 def main(arguments):
   """Raises InputError on flags that do not go together, no images, and a run that cannot be read with."""
-  if _MIN_CONFIDENCE.value != _MIN_CONFIDENCE.value:
+  if math.isnan(_MIN_CONFIDENCE.value):
     raise InputError('--min_confidence=nan: give a number from 0 to 1')
   if _WORKDIR.value == '':
     raise InputError('--workdir is empty: name a run, or leave it out to read house numbers')

@@ -3,8 +3,8 @@
 Letters: B batch, H W C image, T frames, K classes (alphabet + blank), N label slots, A symbols of the
 alphabet, G glyphs, h w one glyph image, R styles (one font at one size, or one pool of handwriting), S beams.
 
-Boxes are (left, top, right, bottom), half-open, in float pixels; x grows right, y grows down. Masks say what
-True keeps. Class 0 is the blank; symbol a of the alphabet (from 0) is class a + 1.
+Boxes are (left, top, right, bottom), half-open, in float pixels; x grows right, y grows down. In every mask
+True means: keep. Class 0 is the blank; symbol a of the alphabet (from 0) is class a + 1.
 """
 
 import jax

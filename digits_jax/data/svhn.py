@@ -108,7 +108,10 @@ def fault(data_dir: str | None, record: dict, *, is_thorough: bool = False) -> s
 
 
 def check(data_dir: str | None, *splits: str) -> dict[str, dict]:
-  """The records of splits that are whole. Raises InputError, with the command that puts it right, where one is not."""
+  """What was counted of the splits, whose files are all there.
+
+  Raises InputError, with the command that puts it right, where a split is not whole.
+  """
   _check_splits(splits)
   found, where = records(data_dir), folder(data_dir)
   flag = f' --data_dir={shlex.quote(data_dir)}' if data_dir else ''

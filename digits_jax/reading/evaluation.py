@@ -57,8 +57,8 @@ def labelled_set(run: Run, path: str) -> sources.FixedSet:
   path: a CSV file, all of whose rows are taken, or a folder as `labelled_files.find` has it; of one with given splits
     the images for the test.
 
-  Raises InputError where these do, and on given splits without a test; so does `score`, on an image that cannot be
-  read.
+  Raises InputError as `labelled_files` does, and on given splits without a test. Images are read by `score`, which
+  raises it on one that cannot be read.
   """
   paths, texts = _labelled(path, run.alphabet)
   examples = len(paths)

@@ -84,7 +84,7 @@ class Reader:
     max_length: int | None = None,
     return_errors: bool = False,
   ) -> Iterator[Reading | InputError]:
-    """Yields the reading of each image, in order, while it takes at most two batches more from `images`.
+    """Yields the reading of each image, in order, taking at most two batches ahead from `images`.
 
     Args:
       images: of any number: paths, Pillow images, arrays [h, w], [h, w, 1], [h, w, 3] (RGB) or [h, w, 4] (RGBA) of

@@ -27,10 +27,10 @@ def one_of_shares(value: jax.Array, shares: tuple[float, ...]) -> jax.Array:
 
 
 def once(values: jax.Array) -> jax.Array:
-  """The values themselves, float32 of one example; on a CPU computed once, before the pixels that they are used for.
+  """Returns the values, float32 of one example, unchanged.
 
-  There XLA repeats arithmetic on a few numbers for every pixel behind it: the quantiles of normal values alone were a
-  third of the time of drawing a scene. A loop it leaves as it is.
+  On a CPU they go through a loop, which XLA does not fuse: it would otherwise compute them again at every pixel that uses
+  them, and the quantiles of normal values alone were a third of the time of drawing a scene.
   """
   if jax.default_backend() != 'cpu':
     return values

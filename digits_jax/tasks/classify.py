@@ -100,6 +100,6 @@ def locate(outputs, labels, label_lengths) -> tuple[jax.Array, jax.Array, jax.Ar
 
 
 def _targets(labels, label_lengths):
-  """The logits that are to win, int32[B], and whether the label is one symbol, bool[B]."""
+  """The index of the target logit, int32[B], and whether the label is one symbol, bool[B]."""
   is_feasible = label_lengths == 1
   return jnp.where(is_feasible, labels[:, 0] - 1, 0), is_feasible

@@ -58,9 +58,9 @@ def any_process(flag: bool) -> bool:
 
 
 def in_all_processes(make: Callable[[], Any], what: str) -> Any:
-  """make() in every process. Raises InputError in all of them where it does in one, which says why.
+  """Calls make() in every process and returns its result.
 
-  what: what that process refuses.
+  Where one raises InputError, all do, and that one gives the reason. what: what it refuses.
   """
   made = refusal = None
   try:

@@ -30,7 +30,7 @@ def write(
 ) -> None:
   """Writes the file. Raises InputError on a parameter that half precision cannot hold.
 
-  left_out: fields that the config does not hold any more, where it is from such a file itself.
+  left_out: names of the path fields that are empty already, where the config is from such a file itself.
   """
   fields = [*left_out, *(f'config.data.{name}' for name in _PATHS if config['data'].get(name))]
   config = config | {'init_from': '', 'init_subtrees': ()}
