@@ -258,8 +258,9 @@ def goodfellow() -> dict:
 
 
 def shrink(config: ConfigDict) -> None:
-  """What `tiny` is of every config: 4 steps of 8 images, and few images to validate and to test."""
+  """What `tiny` is of every config: 4 steps of 8 images on a small net, and few images to validate and to test."""
   config.update(steps=4, batch_size=8, steps_per_call=2, log_every=2, eval_every=2, checkpoint_every=2)
+  config.model.update(widths=(8, 8), frame_features=16, recurrent_features=8)
   config.validation.update(examples=12)
   config.tests.test.update(examples=20)
   config.evaluation.update(batch_size=8, sheet=12)

@@ -45,5 +45,5 @@ def get_config(argument=None):
   config.optim.update(learning_rate=3e-3, weight_decay=3e-2, warmup_steps=200, average_decay=0.999)
   if variant == 'tiny':
     common.shrink(config)
-    config.model.update(patch=(2, 2), widths=(8, 8), pools=((2, 2), (7, 7)), dense_features=(16,))
+    config.model.update(patch=(2, 2), pools=((2, 2), (7, 7)), dense_features=(16,))
   return config

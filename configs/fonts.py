@@ -107,7 +107,7 @@ def tiny(config):
   """4 steps of `quick` on a smaller net, for tests; reads nothing well."""
   quick(config)
   common.shrink(config)
-  config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+  config.model.pools = ((2, 1), (2, 1))
   config.data.font_sizes = (20,)
 
 

@@ -115,7 +115,7 @@ def tiny(config):
   """4 steps on strings, for tests."""
   on_lines(config, testsets.strings())
   common.shrink(config)
-  config.model.update(patch=(4, 4), widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+  config.model.update(patch=(4, 4), pools=((2, 1), (2, 1)))
 
 
 def on_lines(config, test):

@@ -37,5 +37,5 @@ def get_config(argument=None):
   config.model.update(**fonts.FINE)
   if variant == 'tiny':
     common.shrink(config)
-    config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+    config.model.pools = ((2, 1), (2, 1))
   return config

@@ -86,7 +86,7 @@ def tiny():
   """4 steps of `seven`, for tests."""
   config = seven()
   common.shrink(config)
-  config.model.update(patch=(4, 4), widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
+  config.model.update(patch=(4, 4), pools=((2, 1), (2, 1)))
   return config
 
 

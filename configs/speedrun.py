@@ -32,5 +32,5 @@ def get_config(argument=None):
   config.update(eval_every=config.steps, checkpoint_every=config.steps)  # validation decides nothing
   if variant == 'tiny':
     common.shrink(config)
-    config.model.update(patch=(2, 2), widths=(8, 8), pools=((2, 2), (7, 7)), dense_features=(16,))
+    config.model.update(patch=(2, 2), pools=((2, 2), (7, 7)), dense_features=(16,))
   return config

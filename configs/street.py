@@ -40,5 +40,5 @@ def get_config(argument=None):
   if variant == 'tiny':
     common.shrink(config)
     config.scene.size = 27
-    config.model.update(patch=(3, 1), widths=(8, 8), pools=((3, 1), (1, 1)), frame_features=16, recurrent_features=8)
+    config.model.update(patch=(3, 1), pools=((3, 1), (1, 1)))
   return config

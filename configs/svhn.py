@@ -73,7 +73,7 @@ def tiny(config):
   """4 steps, for tests."""
   common.shrink(config)
   config.photos.crop_px, config.augment.size = 32, 27
-  config.model.update(patch=(3, 1), widths=(8, 8), pools=((3, 1), (1, 1)), frame_features=16, recurrent_features=8)
+  config.model.update(patch=(3, 1), pools=((3, 1), (1, 1)))
 
 
 def fine_tuned(config, begun):

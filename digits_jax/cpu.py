@@ -9,9 +9,9 @@ import importlib.util
 import os
 
 # Use YNNPACK, a part of jaxlib, for single products of matrices only. By default XLA computes convolutions by it too;
-# without it 3x3 convolutions run at 251 to 288 G operations/s forward and 154 to 237 for their gradients, in place of 205 to 216 and
-# 58 to 77 (2 cores of an Intel Xeon, jax 0.10.2; experiments/speed/convolutions.py). With 'dot' in place of
-# 'individual_dot' products in bfloat16 would not use AMX. Versions 0.10 to 0.12 know both; where XLA does not know a
+# without it 3x3 convolutions run at 251 to 288 G operations/s forward and 154 to 237 for their gradients, in place of
+# 205 to 216 and 58 to 77 (2 cores of an Intel Xeon, jax 0.10.2; experiments/speed/convolutions.py). With 'dot' in place
+# of 'individual_dot' products in bfloat16 would not use AMX. Versions 0.10 to 0.12 know both; where XLA does not know a
 # flag, it ends the process.
 FUSION = '--xla_cpu_experimental_ynn_fusion_type'
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h

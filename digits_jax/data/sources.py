@@ -38,10 +38,19 @@ class Source:
   report: str = ''
 
 
+# No step has these numbers, so keys made by them differ from those of all steps, and of each other.
+_INITIAL, _TRAINING, _MODEL = 2**31 - 1, 2**31 - 2, 2**31 - 1
+
+
+def initial_key(seed: int) -> jax.Array:
+  """What the first parameters are drawn from."""
+  return jax.random.fold_in(jax.random.key(seed), _INITIAL)
+
+
 def training_key(seed: int) -> jax.Array:
   """What training draws all its steps from. Fixed sets draw step 0 of jax.random.key of their seeds: no example of
   theirs is one of training's, whatever the seeds."""
-  return jax.random.fold_in(jax.random.key(seed), 2**31 - 2)  # no step has this number
+  return jax.random.fold_in(jax.random.key(seed), _TRAINING)
 
 
 def draw_batch(source: Source, key: jax.Array, constants, step, items, indices: jax.Array) -> structs.Batch:
@@ -53,6 +62,11 @@ def example_keys(key: jax.Array, step, indices: jax.Array) -> jax.Array:
   """key[b], one for each index of the step's global batch."""
   key = jax.random.fold_in(key, step)
   return jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
+
+
+def model_keys(key: jax.Array, step, indices: jax.Array) -> jax.Array:
+  """The same for what the model draws of each example (dropout), independent of what the example is drawn from."""
+  return example_keys(jax.random.fold_in(key, _MODEL), step, indices)
 
 
 def example_shapes(source: Source) -> structs.Batch:

@@ -29,8 +29,8 @@ def one_of_shares(value: jax.Array, shares: tuple[float, ...]) -> jax.Array:
 def once(values: jax.Array) -> jax.Array:
   """Returns the values, float32 of one example, unchanged.
 
-  On a CPU they go through a loop, which XLA does not fuse: it would otherwise compute them again at every pixel that uses
-  them, and the quantiles of normal values alone were a third of the time of drawing a scene.
+  On a CPU they go through a loop, which XLA does not fuse: it would otherwise compute them again at every pixel that
+  uses them, and the quantiles of normal values alone were a third of the time of drawing a scene.
   """
   if jax.default_backend() != 'cpu':
     return values

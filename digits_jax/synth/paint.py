@@ -5,6 +5,7 @@ Pure and written for one example; layer over layer on the crop's canvas of S x S
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,35 +73,13 @@ def paint(
   pigment = background.colour(deck, jnp.where(is_dark, dark, dark + contrast), spec.saturation)
   other = background.colour(deck, deck.deal(), spec.saturation)
 
-  # What it stands on: a surface; others beyond their edges; a plate with its frame; lines.
   surface = background.surface(deck, under, points, ground)
-  edges, beyond = Deck(k_edges, 12 * ground.edges), []
-  for _ in range(ground.edges):
-    colour = background.colour(edges, edges.deal(), spec.saturation)
-    share = cover(background.half_plane(edges, points, (1.05, 2.5), reach), pixel)
-    beyond.append((share * edges.chance(0.4), colour))
-  plate = half + deck.uniform(ground.plate_margin, (2,))
-  edge = background.rounded_box(points, plate, deck.skewed((0.0, 1.0), 2.0) * jnp.min(plate))
-  has_plate = deck.chance(ground.plate)
-  elsewhere = background.surface(deck, around, points, ground)
-  on_plate = jnp.where(has_plate, cover(edge, pixel), 1.0)
-  inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
-  frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width), pixel)
-  drawn = [frame * (has_plate & deck.chance(ground.frame))]
+  edges = Deck(k_edges, 12 * ground.edges)
+  beyond, colours = _draw_edges(edges, points, reach, pixel, ground, spec.saturation)
+  plate = _draw_plate(deck, around, points, half, pixel, ground)
   strokes = Deck(k_strokes, 12 * ground.strokes)
-  for _ in range(ground.strokes):
-    drawn.append(cover(_stroke(strokes, points, reach), pixel) * strokes.chance(0.3))
-
-  # The ink, with what stands beside it: shadow, outline, body, relief.
-  both = jnp.maximum(ink, beside)
-  body = cover(both, pixel)
-  fallen, lit, unlit = _moved(deck, body, window, spec)
-  shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(spec.shadow)
-  outline = cover(both + deck.uniform(spec.outline_width), pixel) * deck.chance(spec.outline)
-  is_raised, is_bare = deck.chance(spec.relief), deck.chance(spec.bare)
-  worn = on_top * deck.uniform(spec.worn)
-  body = jnp.where(is_raised & is_bare, 0.0, body)
-  relief = deck.uniform(spec.relief_strength) * is_raised * (lit - unlit)
+  lines = [plate.frame, *_draw_lines(strokes, points, reach, pixel, ground)]
+  number = _draw_ink(deck, jnp.maximum(ink, beside), on_top, window, pixel, spec)
   light = background.light(deck, points, reach, ground)
 
   def paint_plane(colours):
@@ -108,17 +87,73 @@ def paint(
     paper, pigment, other, *surfaces = colours
     over = lambda plane, share, layer: plane + share * (layer - plane)
     plane = paper + surface
-    for (share, _), layer in zip(beyond, surfaces, strict=True):
+    for share, layer in zip(beyond, surfaces, strict=True):
       plane = over(plane, share, layer)
-    plane = over(other + elsewhere, on_plate, plane)
-    for share in drawn:
+    plane = over(other + plate.elsewhere, plate.inside, plane)
+    for share in lines:
       plane = over(plane, share, pigment)
-    plane = over(plane * (1 - shade), outline, other)
-    plane = over(plane, body, pigment + worn) + relief
+    plane = over(plane * (1 - number.shade), number.outline, other)
+    plane = over(plane, number.body, pigment + number.worn) + number.relief
     return jnp.clip(plane * light, 0.0, 1.0)
 
   # A loop, as in `camera.apply_separable`: shapes and light are computed once for all three.
-  return jax.lax.map(paint_plane, jnp.stack([paper, pigment, other, *(colour for _, colour in beyond)], 1))
+  return jax.lax.map(paint_plane, jnp.stack([paper, pigment, other, *colours], 1))
+
+
+class _Plate(NamedTuple):
+  """A plate beneath the number, which may not be there: each float32[S, S]."""
+
+  inside: jax.Array  # share of the pixel that is plate; 1 everywhere where there is none
+  elsewhere: jax.Array  # texture of what is beyond it
+  frame: jax.Array  # share of the pixel that is its frame
+
+
+class _Ink(NamedTuple):
+  """The number with what stands beside it: each float32[S, S]."""
+
+  shade: jax.Array  # of what lies beneath, how much light its shadow takes
+  outline: jax.Array  # share of the pixel within the outline
+  body: jax.Array  # share of the pixel that is ink
+  worn: jax.Array  # texture of the ink
+  relief: jax.Array  # light and shade of raised sides
+
+
+def _draw_edges(deck, points, reach, pixel, ground, saturation):
+  """Other surfaces beyond the number: the shares float32[S, S] of each, and their colours float32[3]."""
+  shares, colours = [], []
+  for _ in range(ground.edges):
+    colours.append(background.colour(deck, deck.deal(), saturation))
+    share = cover(background.half_plane(deck, points, (1.05, 2.5), reach), pixel)
+    shares.append(share * deck.chance(0.4))
+  return shares, colours
+
+
+def _draw_plate(deck, texture, points, half, pixel, ground):
+  size = half + deck.uniform(ground.plate_margin, (2,))
+  edge = background.rounded_box(points, size, deck.skewed((0.0, 1.0), 2.0) * jnp.min(size))
+  has_plate = deck.chance(ground.plate)
+  elsewhere = background.surface(deck, texture, points, ground)
+  inset, width = deck.uniform((0.0, 0.1)), deck.uniform((0.02, 0.08))
+  frame = cover(0.5 * width - jnp.abs(edge - inset - 0.5 * width), pixel)
+  frame = frame * (has_plate & deck.chance(ground.frame))
+  return _Plate(jnp.where(has_plate, cover(edge, pixel), 1.0), elsewhere, frame)
+
+
+def _draw_lines(deck, points, reach, pixel, ground):
+  """Shares float32[S, S] of the pixels that are a line."""
+  return [cover(_stroke(deck, points, reach), pixel) * deck.chance(0.3) for _ in range(ground.strokes)]
+
+
+def _draw_ink(deck, distance, texture, window, pixel, spec):
+  body = cover(distance, pixel)
+  fallen, lit, unlit = _moved(deck, body, window, spec)
+  shade = fallen * deck.uniform((0.2, 0.8)) * deck.chance(spec.shadow)
+  outline = cover(distance + deck.uniform(spec.outline_width), pixel) * deck.chance(spec.outline)
+  is_raised, is_bare = deck.chance(spec.relief), deck.chance(spec.bare)
+  worn = texture * deck.uniform(spec.worn)
+  body = jnp.where(is_raised & is_bare, 0.0, body)
+  relief = deck.uniform(spec.relief_strength) * is_raised * (lit - unlit)
+  return _Ink(shade, outline, body, worn, relief)
 
 
 def _moved(deck, body, window, spec):

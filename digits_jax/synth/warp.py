@@ -173,14 +173,14 @@ def elastic(key: jax.Array, patch: int, amount_px: float, cells: int = 4) -> jax
 
 def stroke(ink: jax.Array, amount: jax.Array) -> jax.Array:
   """Thickens (amount to 1) or thins (to -1) the strokes of ink float32[P, P] by up to a pixel on each side."""
-  grown = _neighbours(ink, jnp.maximum, 0.0)
-  shrunk = _neighbours(ink, jnp.minimum, 0.0)
+  grown = _neighbours(ink, jnp.maximum)
+  shrunk = _neighbours(ink, jnp.minimum)
   return ink + jnp.maximum(amount, 0.0) * (grown - ink) + jnp.maximum(-amount, 0.0) * (shrunk - ink)
 
 
-def _neighbours(ink, combine, outside):
-  """`combine` over each pixel and its four neighbours."""
-  padded = jnp.pad(ink, 1, constant_values=outside)
+def _neighbours(ink, combine):
+  """`combine` over each pixel and its four neighbours; outside there is no ink."""
+  padded = jnp.pad(ink, 1)
   out = ink
   for shifted in (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]):
     out = combine(out, shifted)

@@ -46,8 +46,7 @@ class Experiment:
     """Makes the state of step 0, a function of config.seed; jitted, so that its shapes are known before it runs."""
 
     def initial_state():
-      key = jax.random.fold_in(jax.random.key(self.config.seed), 2**31 - 1)  # no step has this number
-      params = self.task.init(key, self.zero_batch)
+      params = self.task.init(sources.initial_key(self.config.seed), self.zero_batch)
       fields = self.config.optim
       return states.create(params, self.optimiser, has_average=fields.average_decay > 0, frozen=tuple(fields.frozen))
 

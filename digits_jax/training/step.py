@@ -41,13 +41,12 @@ def make_train_step(
   def train_step(state, key, constants, items, rate_scale):
     indices = jax.lax.axis_index(AXIS) * share + jnp.arange(share)
     batch = sources.draw_batch(source, key, constants, state.step, items, indices)
-    model_key = jax.random.fold_in(key, 2**31 - 1)  # no step has this number
     valid = jax.lax.psum(jnp.sum(batch.mask, dtype=jnp.float32), AXIS)
     keep = lambda value: jnp.where(batch.mask, value, 0.0)
 
     def mean_loss(trainable):
       params = states.merge(state.params, trainable, frozen)
-      losses, metrics = task.loss(params, batch, sources.example_keys(model_key, state.step, indices))
+      losses, metrics = task.loss(params, batch, sources.model_keys(key, state.step, indices))
       metrics = {name: jnp.sum(keep(value)) / valid for name, value in metrics.items()}
       return jnp.sum(keep(losses)) / valid, metrics
 
