@@ -4,13 +4,15 @@ The rules of `drawing` hold here too.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from digits_jax.data.image_files import Path
 from digits_jax.drawing import BLUE, DPI, GREY, INK, ORANGE, save
 
 
-def curves(path, records):
+def curves(path: Path, records: Sequence[dict]) -> None:
   """Draws loss against step, and sequence accuracy and character error rate against step, into a PNG file.
 
   Args:
@@ -29,7 +31,7 @@ def curves(path, records):
   save(figure, path)
 
 
-def coverage(path, curves):
+def coverage(path: Path, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
   """Draws accuracy against coverage, as `confidence.accuracy_coverage` gives them, into a PNG file.
 
   Args:

@@ -102,6 +102,13 @@ def lengths(length, min_length, max_length) -> tuple[int, int | None]:
   return (both, both) if both is not None else (low or 0, high)
 
 
+def run_directory(flag: flags.FlagHolder) -> str:
+  """What --workdir names. Raises InputError where it is not given, of the commands that need one."""
+  if not flag.value:
+    raise InputError('which run? Give its directory as --workdir=RUN')
+  return flag.value
+
+
 def check_file(flag: str, path: str | None, suffix: str) -> None:
   """Raises InputError, before any work, where the file that a flag asks for cannot be written."""
   if path is None:

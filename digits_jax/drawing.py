@@ -8,11 +8,13 @@ colour-blind people tell apart (Okabe and Ito 2008).
 
 import math
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from digits_jax.data import image_files
+from digits_jax.data.image_files import Path
 
 DPI = 100  # a font's point is 100 / 72 pixels
 _SHEET_WIDTH, _IMAGE_SIDE, _CAPTION_WIDTH = 1760, 320, 320  # at most, unless one image is larger already
@@ -22,7 +24,9 @@ INK, GREY, _FRAME, _RED, BLUE, ORANGE = '#222222', '#666666', '#b8b8b8', '#c23b0
 _NOTHING, _OURS = '(nothing)', 'digits_jax'
 
 
-def contact_sheet(path, images, captions, *, columns=8, title=None):
+def contact_sheet(
+  path: Path, images: Sequence[np.ndarray], captions: Sequence[str], *, columns: int = 8, title: str | None = None
+) -> None:
   """Draws images in rows, each with its caption beneath, into the PNG file `path` (its folder is made).
 
   Args:
@@ -40,7 +44,17 @@ def contact_sheet(path, images, captions, *, columns=8, title=None):
   _draw_sheet(path, images, captions, [False] * len(images), columns, [title])
 
 
-def readings_sheet(path, images, truths, readings, *, columns=6, limit=60, title=None, whole=None):
+def readings_sheet(
+  path: Path,
+  images: Sequence[np.ndarray],
+  truths: Sequence[str],
+  readings: Sequence[str],
+  *,
+  columns: int = 6,
+  limit: int = 60,
+  title: str | None = None,
+  whole: tuple[int, int] | None = None,
+) -> int:
   """Draws images with what was read in them: errors first, framed and in red, then the right ones.
 
   Args:
@@ -76,7 +90,15 @@ def readings_sheet(path, images, truths, readings, *, columns=6, limit=60, title
   return drawn
 
 
-def gallery(path, images, captions, spans, *, columns=6, title=None):
+def gallery(
+  path: Path,
+  images: Sequence[np.ndarray],
+  captions: Sequence[str],
+  spans: Sequence[Sequence[tuple[float, float]]],
+  *,
+  columns: int = 6,
+  title: str | None = None,
+) -> None:
   """Draws images of any sizes in rows, beneath each a bar for every digit that was read, and its caption.
 
   Args:
@@ -110,7 +132,7 @@ def gallery(path, images, captions, spans, *, columns=6, title=None):
   _draw_sheet(path, tiles, [caption or _NOTHING for caption in captions], [False] * len(tiles), columns, [title])
 
 
-def is_ours(path):
+def is_ours(path: Path) -> bool:
   """Whether the file was drawn by `save`."""
   try:
     with Image.open(path) as picture:
@@ -201,7 +223,7 @@ def _shorten(text, font, width, measure):
   return text
 
 
-def save(figure, path):
+def save(figure, path: Path) -> None:
   """Writes the figure into the PNG file `path`; its folder is made."""
   from matplotlib.backends.backend_agg import FigureCanvasAgg
 

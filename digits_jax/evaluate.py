@@ -34,8 +34,7 @@ def main(arguments):
   """Raises InputError on flags that do not go together, a run that cannot be read with, and sets it cannot read."""
   if arguments:
     raise InputError(f'unexpected argument {arguments[0]!r}: give your own images as --labels=FILE.csv')
-  if not _WORKDIR.value:
-    raise InputError('which run? Give its directory as --workdir=RUN')
+  workdir = command.run_directory(_WORKDIR)
   if _LABELS.value == '':
     raise InputError('--labels is empty: name a CSV file or a folder, or leave it out')
   if _CONFIG.value is not None and _LABELS.value:
@@ -49,7 +48,7 @@ def main(arguments):
   from digits_jax.reading import evaluation, trained
   from digits_jax.training import checks, finish, rundir, scoring
 
-  opened = trained.load(_WORKDIR.value, zooms=_ZOOMS.value, decoder=_DECODER.value)
+  opened = trained.load(workdir, zooms=_ZOOMS.value, decoder=_DECODER.value)
   checks.check_decoder(opened.config)
   if _LABELS.value:
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
@@ -58,7 +57,7 @@ def main(arguments):
     sets = evaluation.config_sets(opened, config, split='validation' if _VALIDATION.value else 'test')
     if config is opened.config:
       report = ''.join(fixed.source.report for fixed in sets.values())
-      rundir.check_test_data(pathlib.Path(_WORKDIR.value), report)
+      rundir.check_test_data(pathlib.Path(workdir), report)
   tests = {}
   for name, fixed in sets.items():
     records = evaluation.score(opened, fixed)

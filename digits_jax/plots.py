@@ -18,9 +18,7 @@ def main(arguments):
 
   if arguments:
     raise InputError(f'unknown argument {arguments[0]!r}: the run directory is given as --workdir=RUN')
-  if not _WORKDIR.value:
-    raise InputError('which run? Give its directory as --workdir=RUN')
-  workdir = _WORKDIR.value
+  workdir = command.run_directory(_WORKDIR)
   if not os.path.isdir(workdir):
     raise InputError(f'there is no run directory {workdir}')
   picture = os.path.join(workdir, 'plots', 'curves.png')

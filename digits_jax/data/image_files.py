@@ -17,6 +17,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from digits_jax.conventions import LUMA
 from digits_jax.errors import InputError, reason
 
+Path = str | os.PathLike[str]
+
 # A decoded RGB image of this size takes 150 MB. Below the size at which Pillow itself begins to warn.
 MAX_PIXELS = 50_000_000
 THREADS = min(8, os.cpu_count() or 1)  # that load many images for a reader; each may hold one of MAX_PIXELS
@@ -41,7 +43,7 @@ _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _GREY_MODES = ('1', 'L')
 
 
-def to_uint8(image):
+def to_uint8(image: np.ndarray) -> np.ndarray:
   """The image as it is stored at rest.
 
   Args:
@@ -64,7 +66,7 @@ def to_uint8(image):
   return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 
-def write_png(path, image):
+def write_png(path: Path, image: np.ndarray) -> None:
   """Writes uint8[H, W] (grey) or uint8[H, W, 3] (RGB) without loss; the folder must exist.
 
   Raises:
@@ -77,7 +79,7 @@ def write_png(path, image):
   Image.fromarray(np.ascontiguousarray(image)).save(path, format='PNG')
 
 
-def read_png(path):
+def read_png(path: Path) -> np.ndarray:
   """Reads any PNG: uint8[H, W] if it is grey, uint8[H, W, 3] if it has colours or a palette.
 
   16 bits become 8 (and are refused where they hold no more than 8), transparent pixels lie `on_paper`. Images of more
@@ -89,26 +91,26 @@ def read_png(path):
   return _read(path, ('PNG',))
 
 
-def read_image(path):
+def read_image(path: Path) -> np.ndarray:
   """The same for every kind of FORMATS, whatever the file is called; of several frames or pages the first."""
   return _read(path, FORMATS)
 
 
-def decode_png(name, content):
+def decode_png(name: str, content: bytes) -> np.ndarray:
   """The same as read_png for the bytes of a file, `name` being what an error calls it; turned by no EXIF data, since
   boxes that come with a photo are of the pixels as they lie."""
   _check_header(name, content[:24], ('PNG',))
   return _to_array(name, _decode(name, io.BytesIO(content), ('PNG',), is_turned=False))
 
 
-def check_png(name, content):
+def check_png(name: str, content: bytes) -> tuple[int, int]:
   """(height, width) of the bytes of a PNG whose checksums are right; its pixels are not decoded. Raises InputError."""
   _check_header(name, content[:24], ('PNG',))
   width, height = _opened(name, io.BytesIO(content), ('PNG',)).size
   return height, width
 
 
-def from_pillow(image):
+def from_pillow(image: Image.Image) -> np.ndarray:
   """The same for an image that Pillow has opened or made; it stays as it is.
 
   Raises:
@@ -140,7 +142,7 @@ def on_paper(lay: Callable[[int], np.ndarray]) -> np.ndarray:
   return black if contrast(black) > contrast(white) else white
 
 
-def thumbnail(image, height, width):
+def thumbnail(image: np.ndarray, height: int, width: int) -> np.ndarray:
   """The image uint8[H, W] or uint8[H, W, 3], made smaller, aspect kept, where it is larger than height x width."""
   small = Image.fromarray(image)
   small.thumbnail((width, height))

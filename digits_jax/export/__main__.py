@@ -32,8 +32,7 @@ def main(arguments):
   """Raises InputError on flags that do not go together, a run that cannot be read, and a file that fails its check."""
   if arguments:
     raise InputError(f'unexpected argument {arguments[0]!r}: the file is given as --out=FILE')
-  if not _WORKDIR.value:
-    raise InputError('which run? Give its directory as --workdir=RUN')
+  workdir = command.run_directory(_WORKDIR)
   if not _OUT.value:
     raise InputError('where to? Give the file as --out=FILE')
   if not _FORMAT.value:
@@ -50,10 +49,10 @@ def main(arguments):
 
   if _FORMAT.value != 'stablehlo':
     write = writing.write_onnx if _FORMAT.value == 'onnx' else writing.write_weights
-    print(write(_WORKDIR.value, _OUT.value))
+    print(write(workdir, _OUT.value))
     return
   decoding = {'beams': _BEAMS.value, 'n_best': _NBEST.value, 'min_length': least, 'max_length': most}
-  print(writing.write_stablehlo(_WORKDIR.value, _OUT.value, **decoding, zooms=_ZOOMS.value))
+  print(writing.write_stablehlo(workdir, _OUT.value, **decoding, zooms=_ZOOMS.value))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """What training changes: the state on the devices, and what the host keeps beside it. Both are checkpointed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -34,14 +34,14 @@ class Progress:
 
 
 def create(
-  params, optimiser: optax.GradientTransformation, *, has_average: bool, frozen: Sequence[str] = ()
+  params: Any, optimiser: optax.GradientTransformation, *, has_average: bool, frozen: Sequence[str] = ()
 ) -> TrainState:
   """The state before the first step. The optimiser never sees the subtrees of params whose names are in `frozen`."""
   averaged = jax.tree.map(jnp.copy, params) if has_average else ()
   return TrainState(jnp.int32(0), params, averaged, optimiser.init(trainable(params, frozen)))
 
 
-def trainable(params, frozen: Sequence[str]):
+def trainable(params: Any, frozen: Sequence[str]) -> Any:
   """The parameters without the subtrees whose names are in `frozen`; all of them, of any pytree, where none is.
 
   Raises InputError on a name that params do not have, and where nothing is left.
@@ -59,7 +59,7 @@ def trainable(params, frozen: Sequence[str]):
 
 def apply_gradients(
   state: TrainState,
-  gradients,
+  gradients: Any,
   optimiser: optax.GradientTransformation,
   *,
   rate_scale: jax.Array,
@@ -83,17 +83,17 @@ def apply_gradients(
   return TrainState(state.step + 1, merge(state.params, params, frozen), averaged, opt_state)
 
 
-def merge(params, new, frozen: Sequence[str]):
+def merge(params: Any, new: Any, frozen: Sequence[str]) -> Any:
   """Puts the subtrees `new`, which `trainable` names, into params; frozen subtrees stay as they are."""
   return {**params, **new} if frozen else new
 
 
-def reading_params(state: TrainState):
+def reading_params(state: TrainState) -> Any:
   """The parameters that evaluation and readers use: the average where there is one."""
   return state.params if isinstance(state.averaged, tuple) and not state.averaged else state.averaged
 
 
-def create_progress(metric_names) -> Progress:
+def create_progress(metric_names: Iterable[str]) -> Progress:
   """Before the first step; metric_names are what the step reports."""
   return Progress(stopping.Selection(), dict.fromkeys(sorted(metric_names), 0.0), summed_steps=0, seconds=0.0)
 
