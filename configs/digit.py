@@ -5,7 +5,7 @@ python -m digits_jax.main --config=configs/digit.py --workdir=runs/digit
 python -m digits_jax.main --config=configs/digit.py:fonts --workdir=runs/digit-fonts
 
 MNIST: seven convolutions, the first two at full resolution, 46 passes over its digits. Meant for a GPU: on two CPU
-cores it takes a night. One seed on one NVIDIA H100 that three others shared, 79 s: 99.77% of the 10,000 test images
+cores it takes hours. One seed on one NVIDIA H100 that three others shared, 79 s: 99.77% of the 10,000 test images
 (experiments/digit). Printed ones, one seed there, 27 s: 100.00% of printed-v1's 5,000 (99.92% to 100.00%).
 """
 

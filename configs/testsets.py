@@ -89,5 +89,5 @@ def lengths() -> ConfigDict:
 
 
 def families() -> ConfigDict:
-  """`families-v1`: drawn as plates-v1, from a seed of its own, in faces of families that nothing was trained on."""
+  """`families-v1`: drawn as plates-v1, from a seed of its own, in faces of families that are not trained on."""
   return common.test_set('families-v1', plates().synth, seed=4)

@@ -22,12 +22,15 @@ class Decoder:
   read: Callable[[object], list[tuple[int, ...]]]  # that result -> the best labelling of each sequence, in classes
 
 
-def ours(logits: np.ndarray) -> Decoder:
-  """`ctc.beam.beam_search`. logits: float32[B, T, K], blank 0."""
+def ours(logits: np.ndarray, *, is_exact: bool = False) -> Decoder:
+  """`ctc.beam.beam_search`; is_exact: then `rescore`, so that a reading's probability is exact, as no peer's is.
+
+  logits: float32[B, T, K], blank 0.
+  """
   import jax
 
   import digits_jax
-  from digits_jax.ctc.beam import beam_search
+  from digits_jax.ctc import beam
 
   logits = jax.device_put(logits)
   mask = jax.device_put(np.ones(logits.shape[:2], bool))
@@ -36,8 +39,13 @@ def ours(logits: np.ndarray) -> Decoder:
     labels, lengths = np.asarray(result.labels[:, 0]), np.asarray(result.lengths[:, 0])
     return [tuple(row[:length].tolist()) for row, length in zip(labels, lengths, strict=True)]
 
-  decode = lambda beams: jax.block_until_ready(beam_search(logits, mask, beams=beams))
-  return Decoder('digits_jax', digits_jax.__version__, decode, read)
+  rescore = jax.jit(beam.rescore)
+
+  def decode(beams):
+    found = beam.beam_search(logits, mask, beams=beams)
+    return jax.block_until_ready(rescore(found, logits, mask) if is_exact else found)
+
+  return Decoder('digits_jax, exact' if is_exact else 'digits_jax', digits_jax.__version__, decode, read)
 
 
 def tensorflow(logits: np.ndarray) -> Decoder:
@@ -99,8 +107,8 @@ PEERS = (tensorflow, flashlight, fast_ctc_decode)
 
 
 def installed(logits: np.ndarray) -> list[Decoder]:
-  """Ours, then each peer that can be imported."""
-  found = [ours(logits)]
+  """Ours, the search alone and with exact probabilities, then each peer that can be imported."""
+  found = [ours(logits), ours(logits, is_exact=True)]
   for make in PEERS:
     try:
       found.append(make(logits))

@@ -20,7 +20,11 @@ def easy_logits():
   return np.where(np.arange(4) == paths[:, :, None], 8.0, 0.0).astype(np.float32)
 
 
-@pytest.mark.parametrize('make', [decoders.ours, *decoders.PEERS], ids=lambda make: make.__name__)
+def exact(logits):
+  return decoders.ours(logits, is_exact=True)
+
+
+@pytest.mark.parametrize('make', [decoders.ours, exact, *decoders.PEERS], ids=lambda make: make.__name__)
 def test_each_decoder_reads_what_is_beyond_doubt(make):
   try:
     decoder = make(easy_logits())
