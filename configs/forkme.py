@@ -41,7 +41,7 @@ def get_config(argument=None):
   # The model. 328,139 parameters: the trunk sees 4x4 patches, three convolution blocks halve the height only, so that
   # each of 32 columns is a frame; a label of L digits with R doubled neighbours needs L + R frames.
   config.model.update(patch=(4, 4), widths=(64, 64, 128), pools=((2, 1), (2, 1), (2, 1)))
-  config.model.update(recurrent='lstm', recurrent_features=96)  # a 'gru' is a quarter smaller than it, 'none' reads no context
+  config.model.update(recurrent='lstm', recurrent_features=96)  # 'gru': a quarter smaller, 'none': sees no context
 
   # Training. Early on CTC needs steps more than clean gradients: rather more steps than a larger batch.
   config.seed = 0  # a figure worth a table has three of them: experiments/sweep.py --vary seed 0 1 2

@@ -144,6 +144,8 @@ def _run(main, argv):
   flags.FLAGS.set_default('stderrthreshold', 'error')
   if sys.stderr is None:  # closed: what is meant for it must not go to stdout
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115  it stays open
+  if sys.stdout is not None:  # paths need not be valid UTF-8: their bytes are written as they came
+    sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors='surrogateescape')
   try:
     positional = _parse(argv, program)
     if positional is None:

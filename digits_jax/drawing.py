@@ -159,7 +159,7 @@ def _draw_sheet(path, images, captions, is_marked, columns, heading):
   count, height, width, _ = images.shape
   figure = Figure(dpi=DPI)
   renderer = FigureCanvasAgg(figure).get_renderer()
-  measure = lambda text, font: math.ceil(renderer.get_text_width_height_descent(text, font, False)[0])
+  measure = lambda text, font: math.ceil(renderer.get_text_width_height_descent(_visible(text), font, False)[0])
   fonts = [_font(11.0, bold) for bold in is_marked]
   captions = [_shorten(*line, width, measure) for line in zip(captions, fonts, strict=True)]
   sizes = [_font(16.0, True)] + [_font(11.0, False)] * (len(heading) - 1)
@@ -178,7 +178,7 @@ def _draw_sheet(path, images, captions, is_marked, columns, heading):
   def write(x, y, text, font, colour, align):
     # Baselines on whole pixels; matplotlib counts them from the bottom. A '$' is a '$'.
     corner = (x / sheet_width, (sheet_height - y) / sheet_height)
-    figure.text(*corner, text, font=font, color=colour, ha=align, va='baseline', parse_math=False)
+    figure.text(*corner, _visible(text), font=font, color=colour, ha=align, va='baseline', parse_math=False)
 
   for i, (text, font) in enumerate(heading):
     write(_MARGIN, _MARGIN + 15 + 27 * i, text, font, GREY if i else INK, 'left')
@@ -211,6 +211,11 @@ def _font(size, is_bold):
   from matplotlib.font_manager import FontProperties
 
   return FontProperties(family='DejaVu Sans', size=size, weight='bold' if is_bold else 'normal')
+
+
+def _visible(text):
+  """The text with a mark for each byte of a path that is no UTF-8, which matplotlib cannot draw."""
+  return text.encode(errors='replace').decode()
 
 
 def _shorten(text, font, width, measure):

@@ -12,6 +12,7 @@ first, the most confident foremost (FILE-NAME.png of each where there are severa
 """
 
 import pathlib
+import sys
 
 from absl import flags
 
@@ -52,28 +53,30 @@ def main(arguments):
   checks.check_decoder(opened.config)
   if _LABELS.value:
     sets = {'labels': evaluation.labelled_set(opened, _LABELS.value)}
+    if evaluation.has_training_images(opened, _LABELS.value):
+      print(f'{_LABELS.value} holds what the run was trained on: leave --labels out to score its test', file=sys.stderr)
   else:
     config = opened.config if _CONFIG.value is None else _CONFIG.value
     sets = evaluation.config_sets(opened, config, split='validation' if _VALIDATION.value else 'test')
     if config is opened.config:
       report = ''.join(fixed.source.report for fixed in sets.values())
       rundir.check_test_data(pathlib.Path(workdir), report)
-  tests = {}
+  tests, records = {}, {}
   for name, fixed in sets.items():
-    records = evaluation.score(opened, fixed)
-    tests[name] = {'set': fixed.name, 'seed': fixed.seed} | scoring.summarise(records)
+    records[name] = evaluation.score(opened, fixed)
+    tests[name] = {'set': fixed.name, 'seed': fixed.seed} | scoring.summarise(records[name])
     print(f'{name} ({fixed.name}): {metrics.describe(tests[name], opened.temperature)}', flush=True)
-    if _SHEET.value:
-      path = pathlib.Path(_SHEET.value)
-      path = path if len(sets) == 1 else path.with_stem(f'{path.stem}-{name}')
-      finish.draw_sheet(path, fixed, records, opened.alphabet, opened.config.evaluation.sheet)
-      print(f'wrote {path}')
   if _OUT.value:
     reading = opened.config.evaluation
     result = {'step': opened.step, 'temperature': opened.temperature, 'decoder': reading.decoder}
     result |= {'zooms': list(reading.zooms), 'tests': tests}
     rundir.write_json(pathlib.Path(_OUT.value), result)
     print(f'wrote {_OUT.value}')
+  for name, fixed in sets.items() if _SHEET.value else ():
+    path = pathlib.Path(_SHEET.value)
+    path = path if len(sets) == 1 else path.with_stem(f'{path.stem}-{name}')
+    finish.draw_sheet(path, fixed, records[name], opened.alphabet, opened.config.evaluation.sheet)
+    print(f'wrote {path}')
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ A PATH is an image, a folder (of images, by their names' endings, not of those i
                 digits (each digit, confidence, left, right) and alternatives (each text, confidence); left and right
                 are null where the run's model does not know where a digit stands.
 
+A path that is no UTF-8 keeps its bytes; in JSON they are Python's surrogate escapes, which os.fsencode takes back.
 status is read, rejected (less sure than --min_confidence: no text) or error (not read: no text, a reason). confidence
 is the probability of the whole text; conditional_confidence, where a length is given, that among the allowed lengths.
 left and right are pixels of the image turned upright, as its EXIF data say.
@@ -66,12 +67,13 @@ def main(arguments):
     note = 'read by the reader of house numbers that comes with the package; --workdir=RUN names another'
     print(note, file=sys.stderr)
   reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value, zooms=_ZOOMS.value)
+  if not reader.run.is_calibrated:
+    note = f'confidences are not calibrated: training of {_WORKDIR.value} has not ended, so it has no temperature yet'
+    print(note, file=sys.stderr)
   readings = reader.read(
     paths, n_best=_NBEST.value, min_length=min_length, max_length=max_length, return_errors=True
   )
   gallery = Gallery() if _GALLERY.value else None
-  # Paths need not be valid UTF-8: their bytes are written as they came.
-  sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors='surrogateescape')
   failed = _answer(paths, readings, min_length > 0 or max_length is not None, gallery)
   sys.stdout.flush()  # a closed pipe is met here
   if gallery:

@@ -1,6 +1,7 @@
 """The pictures: what is in the file, pixel by pixel."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -153,6 +154,12 @@ def test_sheets_refuse_what_does_not_fit(tmp_path):
   with pytest.raises(ValueError, match='shape'):
     drawing.contact_sheet(path, images[..., 0], ['1', '2'])
   assert not path.exists()
+
+
+def test_a_name_that_is_no_utf_8_can_be_drawn(tmp_path):
+  name = os.fsdecode(b'caf\xe9')
+  drawing.contact_sheet(tmp_path / 'sheet.png', _noise(8, 8, 1)[None], [name], title=name)
+  assert image_files.read_png(tmp_path / 'sheet.png').std() > 5
 
 
 def test_a_gallery_shows_every_image_and_a_bar_beneath_each_digit(tmp_path):

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -262,11 +263,18 @@ def test_a_folder_without_a_run(run, folder, tmp_path):
   assert (code, out) == (2, '') and 'holds no run' in err
 
 
+def test_a_run_without_a_result_says_that_it_is_not_calibrated(run, folder, workdir, tmp_path):
+  shutil.copytree(workdir, tmp_path / 'run')
+  (tmp_path / 'run' / 'result.json').unlink()
+  code, _, err = run(folder / 'b0.PNG', workdir=f'--workdir={tmp_path / "run"}')
+  assert code == 0 and err.count('\n') == 1 and 'confidences are not calibrated: training of' in err
+
+
 def test_ctrl_c(run, folder, monkeypatch):
   def stop(*given):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(predict, 'as_record', stop)
+  monkeypatch.setattr(formats, 'as_record', stop)
   code, _, err = run(folder, '--nbest=2')
   assert code == 130 and err == 'python -m digits_jax.predict: interrupted\n'
 

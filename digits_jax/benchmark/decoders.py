@@ -5,6 +5,7 @@ it. Peers that take one sequence at a time are called in a loop, as their users 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -23,14 +24,15 @@ class Decoder:
 
 
 def ours(logits: np.ndarray, *, is_exact: bool = False) -> Decoder:
-  """`ctc.beam.beam_search`; is_exact: then `rescore`, so that a reading's probability is exact, as no peer's is.
+  """`ctc.beam.beam_search`; is_exact: as `read_ctc.read` uses it, each probability made exact, as no peer's is.
 
   logits: float32[B, T, K], blank 0.
   """
   import jax
 
   import digits_jax
-  from digits_jax.ctc import beam
+  from digits_jax.ctc.beam import BeamResult, beam_search
+  from digits_jax.tasks import read_ctc
 
   logits = jax.device_put(logits)
   mask = jax.device_put(np.ones(logits.shape[:2], bool))
@@ -39,11 +41,15 @@ def ours(logits: np.ndarray, *, is_exact: bool = False) -> Decoder:
     labels, lengths = np.asarray(result.labels[:, 0]), np.asarray(result.lengths[:, 0])
     return [tuple(row[:length].tolist()) for row, length in zip(labels, lengths, strict=True)]
 
-  rescore = jax.jit(beam.rescore)
+  @functools.partial(jax.jit, static_argnames='beams')
+  def read_exactly(logits, beams):
+    found = read_ctc.read({'logits': logits}, beams=beams, n_best=1)
+    return BeamResult(found.labels, found.lengths, found.log_probs)  # where digits stand is left out, and not computed
 
   def decode(beams):
-    found = beam.beam_search(logits, mask, beams=beams)
-    return jax.block_until_ready(rescore(found, logits, mask) if is_exact else found)
+    return jax.block_until_ready(
+      read_exactly(logits, beams) if is_exact else beam_search(logits, mask, beams=beams)
+    )
 
   return Decoder('digits_jax, exact' if is_exact else 'digits_jax', digits_jax.__version__, decode, read)
 

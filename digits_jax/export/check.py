@@ -15,18 +15,20 @@ TOLERANCE = 1e-3  # of a logit, a log-probability or a probability; anything els
 HALF_TOLERANCE = 0.02  # of a confidence, where parameters are rounded to half precision
 
 
-def draw_images(run: Run) -> np.ndarray:
-  """The first images of the run's test, float32[IMAGES, H, W, C]; of another size, placed on the model's canvas.
+def draw_images(run: Run) -> tuple[np.ndarray, str]:
+  """The first images of the run's test, float32[IMAGES, H, W, C], and in words what they are.
 
-  Of a file of weights that does not say where they lie, noise.
+  Of another size, they are placed on the model's canvas. Where the data of the test is not there, it is noise.
   """
-  if run.left_out:
-    return np.random.default_rng(0).uniform(size=(IMAGES, *run.canvas.shape)).astype(np.float32)
-  test = evaluation.config_sets(run, run.config)['test']
+  try:
+    test = evaluation.config_sets(run, run.config)['test']
+  except InputError as error:
+    noise = np.random.default_rng(0).uniform(size=(IMAGES, *run.canvas.shape)).astype(np.float32)
+    return noise, f'noise, for its test cannot be drawn: {error}'
   images = sources.draw_examples(test, np.arange(IMAGES)).images
-  if images.shape[1:] == run.canvas.shape:
-    return images
-  return np.stack([canvas.load(image, run.canvas)[0] for image in images])
+  if images.shape[1:] != run.canvas.shape:
+    images = np.stack([canvas.load(image, run.canvas)[0] for image in images])
+  return images, 'the test'
 
 
 def compare(read: Callable, reference: Callable, images: np.ndarray, tolerance: float = TOLERANCE) -> float:

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -58,8 +59,9 @@ def load(path: str | pathlib.Path) -> Exported:
   try:
     with zipfile.ZipFile(path) as file:
       module, stored = file.read(MODULE), json.loads(file.read(METADATA))
-    versions = stored['versions']
-  except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    written_by = stored['versions']['jax']
+  # Whatever a damaged file makes of its compression, flags and headers.
+  except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
     raise InputError(f'{path} is no StableHLO file of digits_jax.export: {error}') from error
   try:
     exported = jax.export.deserialize(bytearray(module))
@@ -69,7 +71,7 @@ def load(path: str | pathlib.Path) -> Exported:
   except Exception as error:  # jax says in many ways that it cannot read a module
     reason = str(error).strip().splitlines() or [type(error).__name__]
     raise InputError(
-      f'jax {jax.__version__} cannot read {path}: {reason[0]}; read it with jax {versions.get("jax")}, which wrote it, '
+      f'jax {jax.__version__} cannot read {path}: {reason[0]}; read it with jax {written_by}, which wrote it, '
       'or export the run again'
     ) from error
   return Exported(read, stored)

@@ -82,6 +82,15 @@ def labelled_set(run: Run, path: str) -> sources.FixedSet:
   return sources.FixedSet(str(path), _fed(load), seed=0, examples=examples)
 
 
+def has_training_images(run: Run, path: str) -> bool:
+  """Whether `labelled_set` takes images that the run was trained on: all of its folder, which it split by hash."""
+  path, folder = os.path.expanduser(path), run.config.data.folder
+  where = path if os.path.isdir(path) else os.path.dirname(path) or '.'
+  if run.config.data.source != 'folder' or not os.path.isdir(folder) or not os.path.samefile(where, folder):
+    return False
+  return where != path or not labelled_files.find(path, run.alphabet).splits
+
+
 def _labelled(path, alphabet):
   """(paths, texts) of the images that are scored."""
   if not os.path.isdir(os.path.expanduser(path)):

@@ -32,8 +32,9 @@ class Run:
   task: Task
   params: Any
   step: int  # of the parameters
-  temperature: float  # that outputs are divided by; 1.0 until these parameters have a result
+  temperature: float  # that outputs are divided by
   left_out: tuple[str, ...] = ()  # fields of the config, of places of data, that a file of weights does not hold
+  is_calibrated: bool = True  # False until these parameters have a result: the temperature is 1.0 then
 
   @functools.cached_property
   def canvas(self) -> CanvasSpec:
@@ -75,7 +76,8 @@ def load(
     step = checkpoints.best_step()
   finally:
     checkpoints.close()
-  return Run(config, alphabet, task, jax.tree.map(jnp.asarray, params), step, read_temperature(workdir, step))
+  temperature, params = read_temperature(workdir, step), jax.tree.map(jnp.asarray, params)
+  return Run(config, alphabet, task, params, step, temperature or 1.0, is_calibrated=temperature is not None)
 
 
 def _make(path, config, zooms, decoder):
@@ -115,15 +117,15 @@ def batch_shapes(config: ConfigDict) -> structs.Batch:
   )
 
 
-def read_temperature(workdir: pathlib.Path, step: int) -> float:
-  """The temperature in result.json that was fitted to the parameters of `step`; 1.0 where they have none yet."""
+def read_temperature(workdir: pathlib.Path, step: int) -> float | None:
+  """The temperature in result.json that was fitted to the parameters of `step`; None where they have none yet."""
   path = workdir / 'result.json'
   if not path.is_file():
-    return 1.0
+    return None
   try:
     result = json.loads(path.read_text())
     if result.get('best_step') != step:  # training went on since
-      return 1.0
+      return None
     temperature = float(result['temperature'])
   except (json.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
     raise InputError(f'{path} is damaged: {error}') from error

@@ -17,6 +17,10 @@ from digits_jax.errors import InputError
 
 Params = Any
 
+# Readings that a search lists at least, however few are wanted: which is best is told by their exact probabilities, in
+# which they may stand in another order than in the search.
+LISTED = 5
+
 
 class Decoded(NamedTuple):
   """The n best readings of each image, best first, and where the digits of the best one stand."""
@@ -79,10 +83,13 @@ def make_score(
     decoded = read(outputs)  # of which jit leaves out where the digits stand
     log_probs = log_prob(outputs, batch.labels, batch.label_lengths)
     is_feasible = ~jnp.isneginf(log_probs)  # NaN is not: it shall be seen in the loss
-    lengths = jnp.where(decoded.log_probs > -jnp.inf, decoded.lengths, -1)  # so that an unused slot is no empty number
-    predicted, predicted_lengths = decoded.labels[:, 0], lengths[:, 0]
+    is_used = decoded.log_probs > -jnp.inf
+    lengths = jnp.where(is_used, decoded.lengths, -1)  # so that an unused slot is no empty number
     ranks = jax.vmap(confidence.rank)(batch.labels, batch.label_lengths, decoded.labels, lengths)
-    return metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths) | {
+    predicted, predicted_lengths = decoded.labels[:, 0], decoded.lengths[:, 0]
+    records = metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths)
+    return records | {
+      'is_right': records['is_right'] & is_used[:, 0],
       'is_feasible': is_feasible,
       'loss': jnp.where(is_feasible, -log_probs, 0.0),
       'confidence': jnp.exp(decoded.log_probs[:, 0]),

@@ -9,7 +9,7 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.ctc import align, beam, greedy, lengths, loss
 from digits_jax.errors import InputError, check_name
 from digits_jax.models import crnn
-from digits_jax.tasks.base import Decoded, Task, make_score, tabulate
+from digits_jax.tasks.base import LISTED, Decoded, Task, make_score, tabulate
 
 MODEL = crnn.CRNN
 OPTIONS = ('decoder', 'beams', 'n_best')  # beside the fields of MODEL
@@ -76,15 +76,19 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
 
 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
-  """The n best by beam search, scored exactly, and the frames of the best one; arguments as in `ctc.beam`."""
+  """The n best by beam search, scored exactly, and the frames of the best one; arguments as in `ctc.beam`.
+
+  They are the best of LISTED or more, so that what is best does not hang on how many are wanted.
+  """
   logits, mask = outputs['logits'], _all_frames(outputs['logits'])
   _, frames, classes = logits.shape
   # With one symbol all neighbours are equal, and need a blank between them.
   longest = frames if classes > 2 else (frames + 1) // 2
   if min_length > longest:
     raise InputError(f'this model reads at most {longest} digits, and min_length is {min_length}')
-  found = beam.beam_search(logits, mask, beams=beams, n_best=n_best, min_length=min_length, max_length=max_length)
-  ranked = beam.rescore(found, logits, mask)
+  listed = max(n_best, min(LISTED, beams))
+  found = beam.beam_search(logits, mask, beams=beams, n_best=listed, min_length=min_length, max_length=max_length)
+  ranked = jax.tree.map(lambda leaf: leaf[:, :n_best], beam.rescore(found, logits, mask))
   if min_length or max_length is not None:
     allowed = lengths.length_log_prob(logits, mask, min_length=min_length, max_length=max_length)
   else:

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from digits_jax.errors import InputError
-from digits_jax.tasks.base import Decoded, Task, make_score
+from digits_jax.tasks.base import LISTED, Decoded, Task, make_score
 
 WIDEST = 2.0
-LISTED = 5  # readings of each view at least, among which the best ones of the mixture are looked for
 
 
 def with_zooms(task: Task, zooms: Sequence[float], *, beams: int, n_best: int) -> Task:

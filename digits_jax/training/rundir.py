@@ -150,5 +150,5 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes by rename: a reader sees the old file or the new one."""
   temporary = path.with_name(f'.{path.name}.tmp')
-  temporary.write_text(text)
+  temporary.write_text(text, errors='surrogateescape')  # paths need not be valid UTF-8
   os.replace(temporary, path)

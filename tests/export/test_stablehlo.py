@@ -82,7 +82,14 @@ def test_files_that_are_none(written, tmp_path):
   (tmp_path / 'text').write_text('no zip')
   with zipfile.ZipFile(tmp_path / 'other', 'w') as file:
     file.writestr('diary.txt', 'dear diary')
-  for name in ('text', 'other'):
+  with zipfile.ZipFile(tmp_path / 'versions', 'w') as file:
+    file.writestr('module.bin', b'')
+    file.writestr('metadata.json', '{"versions": [1]}')
+  packed = written.read_bytes()
+  method, bits = packed.rindex(b'PK\x01\x02') + 10, packed.rindex(b'PK\x01\x02') + 8  # of the last member's entry
+  (tmp_path / 'method').write_bytes(packed[:method] + b'\x63' + packed[method + 1 :])
+  (tmp_path / 'locked').write_bytes(packed[:bits] + b'\x01' + packed[bits + 1 :])
+  for name in ('text', 'other', 'versions', 'method', 'locked'):
     with pytest.raises(InputError, match=f'{name} is no StableHLO file of digits_jax.export'):
       stablehlo.load(tmp_path / name)
 

@@ -20,7 +20,7 @@ def workdir(tmp_path_factory):
 @pytest.fixture
 def images(monkeypatch):
   """The check's images without the test set, whose drawing takes seconds to compile."""
-  monkeypatch.setattr(check, 'draw_images', lambda run: runs.draw_images(check.IMAGES))
+  monkeypatch.setattr(check, 'draw_images', lambda run: (runs.draw_images(check.IMAGES), 'noise'))
 
 
 @pytest.mark.slow
@@ -97,11 +97,20 @@ def test_the_check_sees_the_images_of_the_test_on_the_canvas_of_the_model():
   run = runs.make_run()
   run.config.tests.test.synth.layout.width = 64
   try:
-    images = check.draw_images(run)
+    images, kind = check.draw_images(run)
   finally:
     run.config.tests.test.synth.layout.width = 48
+  assert kind == 'the test'
   assert images.shape == (64, 24, 48, 1) and images.std() > 0.05
   assert len({image.tobytes() for image in images}) == 64
+
+
+def test_a_run_without_its_data_is_checked_on_noise(tmp_path):
+  config = runs.make_config()
+  config.data.test_font_dir = str(tmp_path / 'gone')
+  images, kind = check.draw_images(runs.as_run(config))
+  assert kind.startswith('noise, for its test cannot be drawn: ') and str(tmp_path / 'gone') in kind
+  assert images.shape == (64, 24, 48, 1) and images.std() > 0.2
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from configs import fonts
+from configs import fonts, own
 from digits_jax import command
 from digits_jax import evaluate as evaluate_command
 from digits_jax.alphabet import Alphabet
@@ -23,6 +23,7 @@ from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.reading import evaluation, reader, trained
 from digits_jax.training import checkpoint, experiment, finish, loop, rundir, scoring
+from tests.export import runs as export_runs
 from tests.reading import runs
 from tests.synth import specs
 
@@ -293,6 +294,24 @@ def test_a_folder_of_labelled_images(run, tmp_path):
   with pytest.raises(InputError, match='has the splits train, and no image for the test'):
     evaluation.labelled_set(run, str(tmp_path / 'plain'))
   assert evaluation.labelled_set(run, str(labels)).examples == 4
+
+
+def test_the_folder_that_a_run_was_trained_on(tmp_path):
+  images = np.random.default_rng(0).random((3, 30, 40, 1), np.float32)
+  labels = save(tmp_path / 'mine', images, ['1', '22', '3'])
+  config = own.get_config('tiny')
+  config.data.folder = str(tmp_path / 'mine')
+  trained_on = dataclasses.replace(export_runs.as_run(config))
+  holds = lambda path: evaluation.has_training_images(trained_on, str(path))
+  assert holds(tmp_path / 'mine') and holds(labels)
+  save(tmp_path / 'other', images, ['1', '22', '3'])
+  assert not holds(tmp_path / 'other')
+  for split in ('train', 'validation', 'test'):
+    save(tmp_path / 'parts' / split, images[:1], ['7'], parents=True)
+  config.data.folder = str(tmp_path / 'parts')
+  assert not holds(tmp_path / 'parts')  # its test alone is taken
+  config.data.source = 'synthetic'
+  assert not holds(labels)
 
 
 def test_a_run_whose_own_fonts_have_changed_is_not_scored(call, finished, tmp_path):

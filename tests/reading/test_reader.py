@@ -316,4 +316,5 @@ def test_a_temperature_is_of_its_own_parameters(workdir, tmp_path):
   result = json.loads((tmp_path / 'run' / 'result.json').read_text())
   for best_step, wanted in ((result['best_step'], TEMPERATURE), (result['best_step'] - 1, 1.0)):
     (tmp_path / 'run' / 'result.json').write_text(json.dumps(result | {'best_step': best_step}))
-    assert trained.load(tmp_path / 'run').temperature == wanted
+    opened = trained.load(tmp_path / 'run')
+    assert (opened.temperature, opened.is_calibrated) == (wanted, wanted == TEMPERATURE)

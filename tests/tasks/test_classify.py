@@ -67,6 +67,12 @@ def test_score():
   assert summary['top_5_accuracy'] == 0.8 and summary['n_best_accuracy'] == {'1': 0.2, '2': 0.4, '3': 0.6}
 
 
+def test_outputs_that_are_no_numbers_are_wrong_readings():
+  batch = batch_of('010')
+  records = jax.device_get(jax.jit(TASK.score)({'logits': np.full((3, 10), np.nan, np.float32)}, batch))
+  assert not records['is_right'].any() and (records['predicted_length'] >= 0).all()
+
+
 def test_the_score_does_not_know_of_smoothing(params):
   outputs = TASK.predict(params, IMAGES)
   one, other = (jax.jit(task.score)(outputs, BATCH)['loss'] for task in (TASK, make(0.3)))

@@ -1,6 +1,7 @@
 """Reading by CTC: the four functions of the task, and that it learns doubled digits."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -127,6 +128,23 @@ def test_rank_is_the_index_in_the_list():
   assert records['rank'].tolist() == [0, 1, 2, 3]
   assert records['is_right'].tolist() == [True, False, False, False]
   np.testing.assert_allclose(records['confidence'], 0.5, rtol=1e-5)  # of what is read, whatever is right
+
+
+@pytest.mark.parametrize('n', [1, 2])
+def test_the_best_reading_does_not_hang_on_how_many_are_wanted(n):
+  logits = 3 * np.random.default_rng(0).normal(size=(200, 12, 11)).astype(np.float32)
+  read = jax.jit(functools.partial(read_ctc.read, beams=6), static_argnames='n_best')
+  few, five = read({'logits': logits}, n_best=n), read({'logits': logits}, n_best=5)
+  assert few.labels.shape == (200, n, 12)
+  np.testing.assert_array_equal(few.labels, five.labels[:, :n])
+  np.testing.assert_allclose(few.log_probs, five.log_probs[:, :n], rtol=1e-5)
+
+
+def test_one_symbol_needs_a_blank_between_any_two():
+  logits = np.zeros((2, 5, 2), np.float32)
+  assert np.asarray(read_ctc.read({'logits': logits}, beams=4, n_best=1, min_length=3).lengths).tolist() == [[3], [3]]
+  with pytest.raises(InputError, match='reads at most 3 digits, and min_length is 4'):
+    read_ctc.read({'logits': logits}, beams=4, n_best=1, min_length=4)
 
 
 def test_confidence_is_exact_with_one_beam():
