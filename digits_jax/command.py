@@ -158,6 +158,13 @@ def _run(main, argv):
   except BrokenPipeError:  # stdout was closed early, as by `| head`
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141  # as a shell names the end by a closed pipe
+  except RuntimeError as error:
+    if not str(error).startswith('RESOURCE_EXHAUSTED'):  # as jax says it
+      raise
+    reason = str(error).splitlines()[0].removeprefix('RESOURCE_EXHAUSTED: ')
+    print(f'{program}: no memory is left ({reason}): lower config.batch_size, or config.evaluation.batch_size where it '
+          'reads', file=sys.stderr)
+    return 2
   except OSError as error:
     if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):  # not of a file
       raise

@@ -11,7 +11,7 @@ python experiments/sweep.py --config=configs/street.py --out=runs/ablation --run
 every run. OUT/NAME.log holds what it said. A run with a result.json is finished and skipped; one that was
 interrupted goes on from its last checkpoint; one that fails is named, the others go on, the exit code is 1. So the
 same command finishes a sweep that died. OUT/results.csv has a row for each test set of each finished run, also of those
-that earlier commands added to the same sweep.
+that earlier commands added to the same sweep. A value that begins with a minus, such as -1,2, is given as "(-1,2)".
 """
 
 import argparse
@@ -47,14 +47,15 @@ def main(argv):
       print('finished before')
       continue
     code = train(out, name, arguments, changes, extra)
-    if code:
+    is_done = code == 0 and (out / name / 'result.json').is_file()
+    if not is_done:
       failed.append(name)
-    print(f'failed with exit code {code}, see {out / name}.log: {last_line(out / f"{name}.log")}' if code else 'done')
+    print('done' if is_done else f'failed with exit code {code}, see {out / name}.log: {last_line(out / f"{name}.log")}')
   rows, damaged = [], []
   for name, changes in known.items():
     try:
       rows += rows_of(out, name, changes, arguments)
-    except (ValueError, KeyError, TypeError) as error:  # written by another version, or cut off
+    except (OSError, ValueError, KeyError, TypeError) as error:  # written by another version, or cut off
       damaged.append(f'{out / name}/result.json or config.json is damaged ({error!r}): remove {out / name}')
   write_table(out / 'results.csv', rows)
   print_table(rows)
@@ -90,6 +91,8 @@ def parse(argv):
     parser.error('--zip takes as many values of each field')
   if wrong := [flag for flag in extra if flag.lstrip('-').startswith('config')]:
     parser.error(f'{wrong[0]} behind --: give fields of all runs as --set FIELD=VALUE')
+  if wrong := [flag for flag in extra if flag.lstrip('-').startswith('workdir')]:
+    parser.error(f'{wrong[0]} behind --: each run has a directory of its own in --out')
   if wrong := [one for one in arguments.set if '=' not in one]:
     parser.error(f'--set {wrong[0]} is not FIELD=VALUE')
   return arguments, extra
@@ -161,10 +164,22 @@ def train(out, name, arguments, changes, extra):
       process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
       return process.wait()
     except KeyboardInterrupt:
-      if process is not None:
-        process.terminate()
-        process.wait()
-      sys.exit(f'stopped; {name} has saved where it is: the same command goes on from there')
+      sys.exit(stop(process, name))
+
+
+def stop(process, name):
+  """Ends a run (None: it had not started), and says how that went; a second Ctrl-C does not wait until it has saved."""
+  if process is None:
+    return f'stopped before {name} began'
+  process.terminate()
+  try:
+    code = process.wait()
+  except KeyboardInterrupt:
+    process.kill()
+    return f'stopped at once; the same command goes on with {name} from its last checkpoint'
+  if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    return f'stopped; {name} has saved where it is: the same command goes on from there'
+  return f'stopped; the same command goes on with {name} from its last checkpoint, or begins it'
 
 
 def revision():

@@ -259,6 +259,16 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
   flags.FLAGS.unparse_flags()
 
 
+def test_no_memory_is_one_sentence(monkeypatch, capsys):
+  monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', '')
+  ask = lambda arguments: jax.numpy.zeros(2**50).block_until_ready()
+  with flagsaver.flagsaver():
+    assert command._run(ask, ['main.py', '--compilation_cache=']) == 2
+  flags.FLAGS.unparse_flags()
+  said = capsys.readouterr().err
+  assert said.count('\n') == 1 and 'no memory is left (' in said and 'lower config.batch_size' in said
+
+
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
 def test_no_room_is_one_sentence(number, monkeypatch, capsys):
   monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', '')

@@ -6,6 +6,7 @@ lead process, so a checkpoint opens on any number of devices.
 """
 
 import functools
+import hashlib
 import json
 import pathlib
 from typing import Any
@@ -16,6 +17,7 @@ from absl import logging
 
 from digits_jax.errors import InputError
 
+_CHECKSUM = 'checksum'  # beside what is saved, of it
 # How what orbax and TensorStore say of files that are missing or cut off begins.
 _DAMAGED = ('NOT_FOUND', 'OUT_OF_RANGE', 'DATA_LOSS', 'FAILED_PRECONDITION')
 
@@ -99,6 +101,7 @@ class Checkpoints:
     if manager.latest_step() == step:
       return
     tree = jax.tree.map(np.asarray, jax.device_get(tree))
+    tree[_CHECKSUM] = checksum(tree)
     try:
       manager.save(step, args=self._ocp.args.StandardSave(tree), force=True)
       manager.wait_until_finished()
@@ -117,12 +120,15 @@ class Checkpoints:
     if step is None:
       raise InputError(f'{folder} holds no complete checkpoint')
     example = jax.tree.map(_zeros, example)
+    metadata = folder / str(step) / 'default' / '_METADATA'
+    if metadata.is_file() and _CHECKSUM.encode() in metadata.read_bytes():  # older runs have none
+      example[_CHECKSUM] = np.zeros(2, np.uint32)
     try:
       restored = manager.restore(step, args=self._ocp.args.StandardRestore(example))
     except (ValueError, KeyError, TypeError) as error:
       reason = str(error).strip().splitlines()[0]
-      is_whole = (folder / str(step) / 'default' / '_METADATA').is_file()
-      if not is_whole or isinstance(error, json.JSONDecodeError) or reason.startswith(_DAMAGED):
+      is_garbage = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
+      if not metadata.is_file() or is_garbage or reason.startswith(_DAMAGED):
         what = f'is damaged: copy the run again, or start in another --workdir ({reason})'
       else:
         what = f'does not fit this model: {reason}'
@@ -133,7 +139,19 @@ class Checkpoints:
         raise InputError(
           f'{folder / str(step)} is of another shape: {name} is {np.shape(got)} there and {np.shape(want)} here'
         )
-    return jax.tree.map(np.asarray, restored)
+    restored = jax.tree.map(np.asarray, restored)
+    wanted = restored.pop(_CHECKSUM, None)
+    if wanted is not None and not np.array_equal(wanted, checksum(restored)):
+      raise InputError(f'{folder / str(step)} is damaged: copy the run again, or start in another --workdir (checksum)')
+    return restored
+
+
+def checksum(tree: Any) -> np.ndarray:
+  """uint32[2], of the bytes of a tree of arrays: orbax does not see where they were changed."""
+  digest = hashlib.blake2b(digest_size=8)
+  for leaf in jax.tree.leaves(tree):
+    digest.update(np.ascontiguousarray(leaf))
+  return np.frombuffer(digest.digest(), np.uint32)
 
 
 def _zeros(leaf):

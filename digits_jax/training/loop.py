@@ -55,6 +55,8 @@ def train(
     if parallel.is_lead():
       why = f', after config.selection.patience={config.selection.patience} evaluations without improvement'
       print(f'nothing is left to train: the run ended at step {step}{why * (step < config.steps)}', flush=True)
+      if profile_steps:
+        print('no trace was written: give another --workdir, or raise config.steps', flush=True)
     return None
   score = scoring.make_scorer(experiment.task, experiment.validation, batch_size=config.evaluation.batch_size)
   steps_per_call = parallel.choose_steps_per_call(config.steps_per_call)
@@ -65,6 +67,7 @@ def train(
   watch = blanks.Watch(warmup_steps=config.optim.warmup_steps, patience=config.blank_patience)
   state = parallel.replicate(state)
   trace = profile.Trace(workdir / 'profile', steps=profile_steps)
+  is_alone = jax.process_count() == 1  # several hear of a signal by the step itself, to stop at the same one
   with contextlib.closing(book), contextlib.closing(trace), Interrupts() as interrupts:
     while not is_over(step, progress, config):
       pause, is_interrupted, waiting = next_pause(step, config), False, None
@@ -78,8 +81,10 @@ def train(
         if waiting:  # the metrics of the call before, while the devices work on this one
           progress, is_interrupted = collect_metrics(progress, book, waiting)
         waiting = Dispatched(step, count, rows, stop)
+        if is_alone and interrupts.received:
+          break
       progress, is_stopping = collect_metrics(progress, book, waiting)
-      is_interrupted |= is_stopping
+      is_interrupted |= is_stopping or (is_alone and interrupts.received is not None)
 
       if step % config.log_every == 0:
         progress = log_means(progress, step, book, watch)
@@ -134,7 +139,8 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.Trai
     return restore(checkpoints, shapes, progress, config.steps)  # 1
   state, frozen = experiment.initial_state(), tuple(config.optim.frozen)
   if config.init_from:
-    state = transfer.begin(state, config.init_from, tuple(config.init_subtrees), frozen=frozen)  # 2, 3
+    subtrees = tuple(config.init_subtrees)
+    state = transfer.begin(state, config.init_from, subtrees, alphabet=config.alphabet, frozen=frozen)  # 2, 3
   elif frozen and parallel.is_lead():
     print(f'frozen at a random start: {", ".join(frozen)} (config.init_from is empty)', flush=True)
   return state, progress
@@ -162,7 +168,8 @@ def check_start(experiment: Experiment, checkpoints: Checkpoints) -> None:
   config = experiment.config
   if config.init_from and checkpoints.latest_step() is None:
     params = jax.eval_shape(experiment.initial_state).params
-    transfer.check(params, config.init_from, tuple(config.init_subtrees), frozen=tuple(config.optim.frozen))
+    subtrees, frozen = tuple(config.init_subtrees), tuple(config.optim.frozen)
+    transfer.check(params, config.init_from, subtrees, alphabet=config.alphabet, frozen=frozen)
 
 
 def is_over(step: int, progress: states.Progress, config) -> bool:

@@ -60,12 +60,12 @@ def any_process(flag: bool) -> bool:
 def in_all_processes(make: Callable[[], Any], what: str) -> Any:
   """Calls make() in every process and returns its result.
 
-  Where one raises InputError, all do, and that one gives the reason. what: what it refuses.
+  Where one raises InputError or OSError, all raise one, and that one gives the reason. what: what it refuses.
   """
   made = refusal = None
   try:
     made = make()
-  except InputError as error:
+  except (InputError, OSError) as error:
     refusal = error
   if any_process(refusal is not None):
     raise refusal or InputError(f'another process refuses {what}, and says why')

@@ -41,12 +41,28 @@ def locked(workdir: pathlib.Path):
   Raises InputError, in every process, where another run has it.
   """
   with contextlib.ExitStack() as stack:
-    lock = places.locked(workdir, f'training in {workdir}', instead=', or choose another --workdir')
-    parallel.in_all_processes(lambda: parallel.is_lead() and stack.enter_context(lock), f'the work directory {workdir}')
+    enter = lambda: parallel.is_lead() and stack.enter_context(_lock(workdir))
+    parallel.in_all_processes(enter, f'the work directory {workdir}')
     yield
 
 
+def _lock(workdir):
+  return places.locked(workdir, f'training in {workdir}', instead=', or choose another --workdir')
+
+
 def _open(workdir, config):
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=workdir):
+      pass
+  except OSError as error:
+    raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
+  with _lock(workdir):  # of two that begin at once, one finds the other's config
+    _take(workdir, config)
+
+
+def _take(workdir, config):
+  """Checks that the directory is one of this config, or writes it there."""
   path = workdir / 'config.json'
   if path.is_file():
     differing = differences(read_config(workdir), plain(config))
@@ -55,15 +71,9 @@ def _open(workdir, config):
         f'{workdir} holds a run of another config; these fields differ: {"; ".join(differing)}. '
         'Choose another --workdir, or put the fields back'
       )
-  elif workdir.is_dir() and any(entry.name != '.config.json.tmp' for entry in workdir.iterdir()):
+  elif any(entry.name != '.config.json.tmp' for entry in workdir.iterdir()):
     raise InputError(f'{workdir} is not empty and holds no run: choose another --workdir')
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=workdir):
-      pass
-  except OSError as error:
-    raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
-  if not path.is_file():
+  else:
     write_config(workdir, config)
 
 

@@ -50,7 +50,10 @@ def trainable(params: Any, frozen: Sequence[str]) -> Any:
     return params
   for name in frozen:
     if name not in params:
-      raise InputError(f'config.optim.frozen: there are no parameters {name!r}; there are {", ".join(sorted(params))}')
+      form = f'; give several as "{tuple(name.split(","))}"' if ',' in name else ''
+      raise InputError(
+        f'config.optim.frozen: there are no parameters {name!r}; there are {", ".join(sorted(params))}{form}'
+      )
   left = {name: subtree for name, subtree in params.items() if name not in frozen}
   if not left:
     raise InputError('config.optim.frozen: nothing is left to train; leave at least one of them out')

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax.errors import InputError
-from digits_jax.training import parallel, states, weights
+from digits_jax.training import parallel, rundir, states, weights
 from digits_jax.training.checkpoint import Checkpoints
 
 
@@ -34,14 +34,17 @@ class Report:
     return '\n'.join(lines + [f'left there: {name}, which this model does not have' for name in self.unused])
 
 
+HEADS = ('head', 'symbols')  # subtrees with a class for each symbol of the alphabet
+
+
 def begin(
-  state: states.TrainState, workdir: str, subtrees: tuple[str, ...], *, frozen: tuple[str, ...] = ()
+  state: states.TrainState, workdir: str, subtrees: tuple[str, ...], *, alphabet: str, frozen: tuple[str, ...] = ()
 ) -> states.TrainState:
   """A run's state of step 0 with parameters of the run at workdir in it; prints what came across.
 
   Raises InputError as `check` does.
   """
-  report = check(state.params, workdir, subtrees, frozen=frozen)
+  report = check(state.params, workdir, subtrees, alphabet=alphabet, frozen=frozen)
   given = _given(workdir, lambda best: best.restore_best(best.best_shapes()))
   params = {
     name: jax.tree.map(lambda own, other: jnp.asarray(other, own.dtype), subtree, given[name])
@@ -55,12 +58,15 @@ def begin(
   return state.replace(params=params, averaged=jax.tree.map(jnp.copy, params) if has_average else ())
 
 
-def check(params, workdir: str, subtrees: tuple[str, ...], *, frozen: tuple[str, ...] = ()) -> Report:
-  """What `begin` would do with params, or their shapes.
+def check(
+  params: Any, workdir: str, subtrees: tuple[str, ...], *, alphabet: str, frozen: tuple[str, ...] = ()
+) -> Report:
+  """What `begin` would do with params, or their shapes, of a model of this alphabet.
 
   Raises InputError where it cannot, and where a subtree that is frozen would stay as it is by chance.
   """
-  report = compare(params, _given(workdir, lambda best: best.best_shapes()), subtrees)
+  given, theirs = _given(workdir, lambda best: best.best_shapes()), _alphabet(workdir)
+  report = compare(params, given, subtrees, foreign=HEADS if theirs != alphabet else ())
   for name in frozen:
     if name in report.kept:
       raise InputError(
@@ -89,10 +95,20 @@ def _given(workdir, look):
     checkpoints.close()
 
 
-def compare(params: dict[str, Any], given: dict[str, Any], subtrees: tuple[str, ...]) -> Report:
+def _alphabet(workdir):
+  """The symbols of the run at workdir, which `_given` has opened."""
+  workdir = pathlib.Path(os.path.expanduser(workdir))
+  config = weights.read_about(workdir)['config'] if workdir.is_file() else rundir.read_config(workdir)
+  return config.get('alphabet')
+
+
+def compare(
+  params: dict[str, Any], given: dict[str, Any], subtrees: tuple[str, ...], *, foreign: tuple[str, ...] = ()
+) -> Report:
   """Which subtrees of params, and of another run's, are the same in names and shapes; arrays or shapes, both.
 
   subtrees: names at the top of both, which must fit; () takes every one that does.
+  foreign: those whose classes are another alphabet's, and fit in no shape.
 
   Raises InputError on a subtree asked for that either lacks or that is of another shape, and where nothing fits.
   """
@@ -106,7 +122,7 @@ def compare(params: dict[str, Any], given: dict[str, Any], subtrees: tuple[str, 
       kept[name] = 'not asked for'
     elif name not in given:
       kept[name] = 'the other run has none'
-    elif reason := misfit(params[name], given[name]):
+    elif reason := _other_alphabet(name, foreign) or misfit(params[name], given[name]):
       if subtrees:
         raise InputError(f'config.init_subtrees: {name!r} does not fit this model: {reason}')
       kept[name] = reason
@@ -116,6 +132,10 @@ def compare(params: dict[str, Any], given: dict[str, Any], subtrees: tuple[str, 
     reasons = '; '.join(f'{name}: {reason}' for name, reason in kept.items())
     raise InputError(f'config.init_from: nothing of that run fits this model ({reasons})')
   return Report(copied, kept, tuple(sorted(set(given) - set(params))))
+
+
+def _other_alphabet(name, foreign):
+  return 'its classes are the symbols of another alphabet' if name in foreign else None
 
 
 def misfit(own: Any, other: Any) -> str | None:

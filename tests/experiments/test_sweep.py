@@ -92,6 +92,7 @@ def test_every_combination_has_a_folder_name_of_its_own():
     ([TINY, '--out=x', '--vary', 'seed', '1', '--runs', 'x'], '--runs: not allowed with argument --vary'),
     ([TINY, '--out=x', '--zip', '--runs', 'x'], '--zip goes with --vary'),
     ([TINY, '--out=x', '--vary', 'seed', '1', '--', '--config.steps=3'], '--config.steps=3 behind --: give'),
+    ([TINY, '--out=x', '--vary', 'seed', '1', '--', '--workdir=y'], '--workdir=y behind --: each run has a'),
     ([TINY, '--out=x', '--vary', 'seed', '1', '--set', 'steps'], '--set steps is not FIELD=VALUE'),
   ],
 )
@@ -231,6 +232,24 @@ def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
   assert process.returncode == 1
   assert complaint == 'stopped; seed=1 has saved where it is: the same command goes on from there\n'
   assert (tmp_path / 'saved').exists() and not (tmp_path / 'out' / 'seed=2.log').exists()
+
+
+def test_a_second_ctrl_c_waits_for_nothing():
+  class Run:
+    def terminate(self):
+      self.is_told = True
+
+    def wait(self):
+      raise KeyboardInterrupt
+
+    def kill(self):
+      self.is_killed = True
+
+  run = Run()
+  assert sweep.stop(run, 'a').startswith('stopped at once; ') and run.is_told and run.is_killed
+  run.wait = lambda: -9
+  assert sweep.stop(run, 'a').startswith('stopped; the same command goes on with a from its last checkpoint')
+  assert sweep.stop(None, 'a') == 'stopped before a began'
 
 
 @pytest.mark.slow

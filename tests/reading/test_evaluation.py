@@ -14,7 +14,8 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from configs import fonts, own
+from configs import fonts
+from configs import own as own_config
 from digits_jax import command
 from digits_jax import evaluate as evaluate_command
 from digits_jax.alphabet import Alphabet
@@ -299,9 +300,9 @@ def test_a_folder_of_labelled_images(run, tmp_path):
 def test_the_folder_that_a_run_was_trained_on(tmp_path):
   images = np.random.default_rng(0).random((3, 30, 40, 1), np.float32)
   labels = save(tmp_path / 'mine', images, ['1', '22', '3'])
-  config = own.get_config('tiny')
+  config = own_config.get_config('tiny')
   config.data.folder = str(tmp_path / 'mine')
-  trained_on = dataclasses.replace(export_runs.as_run(config))
+  trained_on = export_runs.as_run(config)
   holds = lambda path: evaluation.has_training_images(trained_on, str(path))
   assert holds(tmp_path / 'mine') and holds(labels)
   save(tmp_path / 'other', images, ['1', '22', '3'])

@@ -43,7 +43,8 @@ def saved(workdir, kind='latest'):
   (folder,) = (path for path in (pathlib.Path(workdir) / 'checkpoints' / kind).iterdir() if path.name.isdigit())
   leaves = jax.tree.leaves_with_path(ocp.PyTreeCheckpointer().restore(folder / 'default'))
   named = {jax.tree_util.keystr(path): leaf for path, leaf in leaves} | {'folder': folder.name}
-  named.pop("['progress']['seconds']", None)
+  for name in ("['progress']['seconds']", "['checksum']"):  # the latter is of the former too
+    named.pop(name, None)
   return named
 
 

@@ -12,7 +12,7 @@ import pytest
 from digits_jax import drawing
 from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, loop, parallel, scoring, states
+from digits_jax.training import checkpoint, loop, parallel, scoring, states, temperature
 from tests.training import runs, toy
 
 
@@ -158,6 +158,9 @@ def test_a_plateau_lowers_the_rate_that_steps_use(tmp_path):
   assert runs.run_toy(tmp_path, steps=8, log_every=1, **changes) == 0
   rates = [record['learning_rate'] for record in runs.logged(tmp_path) if record['kind'] == 'train']
   np.testing.assert_allclose(np.array(rates) / 2e-3, [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25], rtol=1e-6)
+  assert runs.run_toy(tmp_path / 'other', steps=8, log_every=1, **changes, **{'optim.schedule': 'constant'}) == 0
+  rates = [record['learning_rate'] for record in runs.logged(tmp_path / 'other') if record['kind'] == 'train']
+  np.testing.assert_allclose(np.array(rates) / 2e-3, 1, rtol=1e-6)  # which no evaluation lowers
 
 
 @pytest.mark.parametrize('decay', [0.9, 0.0])
@@ -182,6 +185,10 @@ def test_the_best_checkpoint_is_the_best_by_validation_and_the_test_uses_it(tmp_
   assert (params is state.averaged) == bool(decay)
   stored = checkpoint.Checkpoints(tmp_path).restore_best(params)
   jax.tree.map(np.testing.assert_array_equal, stored, params)
+  fitted = temperature.fit(built.task, built.validation, params, batch_size=7)  # on validation, never on the test
+  assert result['temperature'] == pytest.approx(fitted.temperature, rel=1e-3) and fitted.temperature != 1
+  wanted = {'loss_before': fitted.loss_before, 'loss_after': fitted.loss_after}
+  assert result['temperature_fit'] == pytest.approx(wanted, rel=1e-4)
   records = scoring.make_scorer(built.task, built.tests['test'], batch_size=7)(params, result['temperature'])
   figures = scoring.summarise(records)
   for name in ('loss', 'calibration_error'):  # sums in another order

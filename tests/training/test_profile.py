@@ -23,6 +23,13 @@ def test_a_trace_is_written_and_changes_nothing(tmp_path):
   runs.assert_same_bits(tmp_path / 'plain', tmp_path / 'traced', has_result=False)
 
 
+def test_a_finished_run_says_that_it_wrote_none(tmp_path, capsys):
+  train(tmp_path)
+  built, checkpoints = toy.build(toy.get_config(steps=6)), checkpoint.Checkpoints(tmp_path)
+  assert loop.train(built, tmp_path, checkpoints, profile_steps=2) is None
+  assert 'no trace was written: give another --workdir' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ('steps', 'per_call', 'last', 'wanted'),
   [(0, 1, 9, []), (2, 1, 9, [('start', 1), ('stop', 3)]), (3, 2, 8, [('start', 2), ('stop', 6)]),

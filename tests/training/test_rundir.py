@@ -1,5 +1,6 @@
 """Whose run a directory is, and what may change."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -88,6 +89,19 @@ def test_one_run_at_a_time(tmp_path):
     enter()
   with rundir.locked(tmp_path):
     pass
+
+
+def test_two_that_begin_at_once(tmp_path):
+  """Each takes the directory, or hears that another has it: never that it holds something else."""
+  def begin(_):
+    try:
+      open_run(tmp_path / 'run')
+    except InputError as error:
+      return str(error)
+
+  with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    said = list(pool.map(begin, range(64)))
+  assert None in said and all(words is None or 'another process is training in' in words for words in said)
 
 
 def test_other_data_is_refused(tmp_path):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from digits_jax.alphabet import DIGITS
 from digits_jax.data import sources
 from digits_jax.errors import InputError
 from digits_jax.training import checkpoint, loop, states, transfer, weights
@@ -60,7 +61,7 @@ def test_what_is_frozen_at_random_is_said(tmp_path, capsys):
 
 
 def test_no_warning_of_orbax_is_shown(source, tmp_path, caplog):
-  transfer.check(toy.build(toy.get_config()).initial_state().params, str(source), ())
+  transfer.check(toy.build(toy.get_config()).initial_state().params, str(source), (), alphabet=DIGITS)
   assert not caplog.records
 
 
@@ -81,7 +82,7 @@ def shapes(**sizes):
 
 def test_a_file_of_weights_is_begun_with_as_well(source, tmp_path):
   given = best(source, toy.build(toy.get_config()))
-  weights.write(tmp_path / 'it.npz', config={'data': {}}, params=given, step=1, temperature=1.0)
+  weights.write(tmp_path / 'it.npz', config={'data': {}, 'alphabet': DIGITS}, params=given, step=1, temperature=1.0)
   state, _ = start(tmp_path / 'run', init_from=str(tmp_path / 'it.npz'), init_subtrees=('in',), seed=1)
   np.testing.assert_array_equal(state.params['in'], np.asarray(given['in']).astype(np.float16).astype(np.float32))
   (tmp_path / 'it.npz').write_bytes(b'something else')
@@ -114,6 +115,22 @@ def test_a_subtree_asked_for_that_is_not_there_or_does_not_fit_is_named(subtrees
   ours, theirs = shapes(trunk=(2, 3), frames=(4,), head=(3, 11)), shapes(trunk=(2, 3), head=(3, 10), scale=(1,))
   with pytest.raises(InputError, match=words):
     transfer.compare(ours, theirs, subtrees)
+
+
+def test_a_head_of_another_alphabet_is_not_copied(source, tmp_path, monkeypatch):
+  ours = theirs = shapes(trunk=(2, 3), head=(3, 11))
+  report = transfer.compare(ours, theirs, (), foreign=transfer.HEADS)
+  assert report.copied == {'trunk': 6}
+  assert report.kept == {'head': 'its classes are the symbols of another alphabet'}
+  with pytest.raises(InputError, match="'head' does not fit this model: its classes are the symbols of another"):
+    transfer.compare(ours, theirs, ('head',), foreign=transfer.HEADS)
+  monkeypatch.setattr(transfer, 'HEADS', ('out',))  # the toy's
+  params = toy.build(toy.get_config()).initial_state().params
+  given = best(source, toy.build(toy.get_config()))
+  weights.write(tmp_path / 'it.npz', config={'data': {}, 'alphabet': DIGITS}, params=given, step=1, temperature=1.0)
+  for where in (source, tmp_path / 'it.npz'):
+    copied = [sorted(transfer.check(params, str(where), (), alphabet=one).copied) for one in (DIGITS, DIGITS[::-1])]
+    assert copied == [['bias', 'in', 'out'], ['bias', 'in']]
 
 
 def test_nothing_that_fits_is_refused():
