@@ -50,7 +50,8 @@ def main(argv):
     is_done = code == 0 and (out / name / 'result.json').is_file()
     if not is_done:
       failed.append(name)
-    print('done' if is_done else f'failed with exit code {code}, see {out / name}.log: {last_line(out / f"{name}.log")}')
+    log = out / f'{name}.log'
+    print('done' if is_done else f'failed with exit code {code}, see {log}: {last_line(log)}')
   rows, damaged = [], []
   for name, changes in known.items():
     try:
