@@ -234,6 +234,16 @@ def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
   assert (tmp_path / 'saved').exists() and not (tmp_path / 'out' / 'seed=2.log').exists()
 
 
+def test_a_run_that_ends_well_without_a_result_has_failed(tmp_path, monkeypatch, capsys):
+  def train(out, name, *_):
+    (out / f'{name}.log').write_text('a trainer of another kind\n')
+    return 0
+
+  monkeypatch.setattr(sweep, 'train', train)
+  assert sweep.main([TINY, f'--out={tmp_path / "out"}', '--vary', 'seed', '1']) == 1
+  assert 'failed with exit code 0, see ' in capsys.readouterr().out
+
+
 def test_a_second_ctrl_c_waits_for_nothing():
   class Run:
     def terminate(self):

@@ -131,6 +131,19 @@ def test_a_read_only_directory_cannot_be_written(tmp_path):
     open_run(tmp_path)
 
 
+@pytest.mark.parametrize('error', [InputError('no'), FileNotFoundError(2, 'gone', 'data.txt')])
+def test_what_one_process_cannot_do_the_others_are_told(monkeypatch, error):
+  told = []
+  monkeypatch.setattr(parallel, 'any_process', lambda flag: told.append(flag) or flag)
+
+  def make():
+    raise error
+
+  with pytest.raises(type(error)):
+    parallel.in_all_processes(make, 'it')
+  assert told == [True]
+
+
 def test_another_process_takes_the_verdict_of_the_lead(tmp_path, monkeypatch):
   (tmp_path / 'thesis.tex').touch()
   monkeypatch.setattr(parallel, 'is_lead', lambda: False)

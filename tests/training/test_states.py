@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from digits_jax.errors import InputError
 from digits_jax.training import states
 
 
@@ -51,3 +52,8 @@ def test_sums_have_the_same_bits_however_the_steps_are_grouped(cuts):
     total += value
   assert progress.sums['loss'] == total and int(progress.summed_steps) == 6
   assert int(states.forget_sums(progress).summed_steps) == 0 and states.forget_sums(progress).sums['loss'] == 0
+
+
+def test_names_in_one_text_are_explained():
+  with pytest.raises(InputError, match=r"""there are a, b; give several as "\('a', 'b'\)"$"""):
+    states.trainable({'a': 1, 'b': 2}, ('a,b',))
