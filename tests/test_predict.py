@@ -19,7 +19,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from digits_jax import Reader, command, drawing, predict
 from digits_jax.data import image_files
 from digits_jax.errors import InputError
-from digits_jax.reading import formats
+from digits_jax.reading import formats, gallery
 from tests.reading import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -192,7 +192,7 @@ def test_what_is_less_sure_is_withheld(run, folder, expected):
 
 
 def test_gallery(run, folder, expected, tmp_path, monkeypatch):
-  monkeypatch.setattr(predict, 'DRAWN', 4)
+  monkeypatch.setattr(gallery, 'MOST', 4)
   drawn = []
   monkeypatch.setattr(drawing, 'gallery', lambda *given, **options: drawn.append((given, options)))
   code, out, err = run(folder, f'--gallery={tmp_path / "g.png"}', '--nbest=2', '--format=json')

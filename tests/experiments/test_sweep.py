@@ -221,9 +221,11 @@ def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
     'signal.signal(signal.SIGTERM, stop)\npathlib.Path("begun").touch()\ntime.sleep(60)\n'
   )
   line = [sys.executable, str(FILE), '--config=x.py', '--out=out', '--vary', 'seed', '1', '2']
-  before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
+  default = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+  before = {one: signal.signal(one, handler) for one, handler in default.items()}  # a background job may ignore them
   process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-  signal.signal(signal.SIGINT, before)
+  for one, handler in before.items():
+    signal.signal(one, handler)
   while not (tmp_path / 'begun').exists():
     assert process.poll() is None
     time.sleep(0.05)

@@ -55,8 +55,8 @@ def test_records_are_the_same_at_any_batch_size(task, params, alone, batch_size)
 def test_the_padding_of_a_batch_is_masked(task, params):
   score = parallel.make_score_call(task, fixed().source, batch_size=4)
   constants = parallel.replicate((jax.random.key(5), fixed().source.constants))
-  assert np.asarray(score(params, constants, 8, EXAMPLES)['mask']).tolist() == [True, True, True, False]
-  assert np.asarray(score(params, constants, 4, EXAMPLES)['mask']).all()
+  assert np.asarray(score(params, constants, 8, EXAMPLES, 1.0)['mask']).tolist() == [True, True, True, False]
+  assert np.asarray(score(params, constants, 4, EXAMPLES, 1.0)['mask']).all()
 
 
 def test_drawn_examples_are_those_that_were_scored(task, params, alone):

@@ -87,5 +87,4 @@ def test_a_score_call_divides_what_is_predicted():
   constants = parallel.replicate((jax.random.key(1), toy.source().constants))
   call = parallel.make_score_call(keep, toy.source(), batch_size=4)
   plain, cooled = (call(np.float32(1), constants, 0, 4, t)['logits'] for t in (1.0, 4.0))
-  np.testing.assert_array_equal(plain, call(np.float32(1), constants, 0, 4)['logits'])
   np.testing.assert_allclose(cooled, plain / 4, rtol=1e-6)
