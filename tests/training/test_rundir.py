@@ -1,6 +1,5 @@
 """Whose run a directory is, and what may change."""
 
-import concurrent.futures
 import contextlib
 import json
 import os
@@ -91,17 +90,20 @@ def test_one_run_at_a_time(tmp_path):
     pass
 
 
-def test_two_that_begin_at_once(tmp_path):
-  """Each takes the directory, or hears that another has it: never that it holds something else."""
-  def begin(_):
-    try:
-      open_run(tmp_path / 'run')
-    except InputError as error:
-      return str(error)
+def test_two_that_begin_at_once(tmp_path, monkeypatch):
+  """One comes while the other writes its config: it hears of that, and not that the directory holds something else."""
+  write, came = rundir.write_config, []
 
-  with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    said = list(pool.map(begin, range(64)))
-  assert None in said and all(words is None or 'another process is training in' in words for words in said)
+  def write_while_another_comes(workdir, config):
+    if not came:
+      came.append(True)
+      with pytest.raises(InputError, match='another process is training in'):
+        open_run(workdir)
+    write(workdir, config)
+
+  monkeypatch.setattr(rundir, 'write_config', write_while_another_comes)
+  open_run(tmp_path / 'run')
+  assert came and rundir.read_config(tmp_path / 'run')
 
 
 def test_other_data_is_refused(tmp_path):
