@@ -30,7 +30,7 @@ def train_and_evaluate(
     loop.check_start(experiment, checkpoints)
     return table
 
-  table = parallel.in_all_processes(check, 'the config')
+  table = parallel.in_all_processes(check, 'the config or its data')
   rundir.open_run(workdir, experiment.config)
   parallel.in_all_processes(lambda: rundir.check_data(workdir, experiment.report), f'the data of {workdir}')
   with rundir.locked(workdir), contextlib.closing(checkpoints):
