@@ -133,8 +133,8 @@ def experiment_config():
 def run(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> None:
   """Parses the flags, prepares the environment, calls main(positional arguments) and exits with its code.
 
-  InputError, a bad flag or config field, and a file that the system refuses, or has no room for, become one sentence on
-  stderr and exit code 2. Anything else is a defect of ours and keeps its traceback.
+  InputError, a bad flag or config field, no memory, and a file that the system refuses, or has no room for, become one
+  sentence on stderr and exit code 2. Anything else is a defect of ours and keeps its traceback.
   """
   sys.exit(_run(main, list(sys.argv if argv is None else argv)))
 
@@ -144,7 +144,7 @@ def _run(main, argv):
   flags.FLAGS.set_default('stderrthreshold', 'error')
   if sys.stderr is None:  # closed: what is meant for it must not go to stdout
     sys.stderr = open(os.devnull, 'w')  # noqa: SIM115  it stays open
-  if sys.stdout is not None:  # paths need not be valid UTF-8: their bytes are written as they came
+  if hasattr(sys.stdout, 'reconfigure'):  # paths need not be valid UTF-8: their bytes are written as they came
     sys.stdout.reconfigure(encoding=sys.getfilesystemencoding(), errors='surrogateescape')
   try:
     positional = _parse(argv, program)
@@ -159,11 +159,11 @@ def _run(main, argv):
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141  # as a shell names the end by a closed pipe
   except RuntimeError as error:
-    if not str(error).startswith('RESOURCE_EXHAUSTED'):  # as jax says it
+    reason = str(error).partition('\n')[0]
+    if 'RESOURCE_EXHAUSTED' not in reason:  # as jax says it
       raise
-    reason = str(error).splitlines()[0].removeprefix('RESOURCE_EXHAUSTED: ')
-    print(f'{program}: no memory is left ({reason}): lower config.batch_size, or config.evaluation.batch_size where it '
-          'reads', file=sys.stderr)
+    remedy = 'use smaller batches (config.batch_size, config.evaluation.batch_size) or smaller images'
+    print(f'{program}: no memory is left ({reason}): {remedy}', file=sys.stderr)
     return 2
   except OSError as error:
     if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):  # not of a file

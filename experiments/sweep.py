@@ -178,6 +178,8 @@ def stop(process, name):
   except KeyboardInterrupt:
     process.kill()
     return f'stopped at once; the same command goes on with {name} from its last checkpoint'
+  if code == 0:
+    return f'stopped; {name} had ended, and the same command goes on with the others'
   if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
     return f'stopped; {name} has saved where it is: the same command goes on from there'
   return f'stopped; the same command goes on with {name} from its last checkpoint, or begins it'

@@ -266,7 +266,7 @@ def test_no_memory_is_one_sentence(monkeypatch, capsys):
     assert command._run(ask, ['main.py', '--compilation_cache=']) == 2
   flags.FLAGS.unparse_flags()
   said = capsys.readouterr().err
-  assert said.count('\n') == 1 and 'no memory is left (' in said and 'lower config.batch_size' in said
+  assert said.count('\n') == 1 and 'no memory is left (' in said and 'use smaller batches' in said
 
 
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])

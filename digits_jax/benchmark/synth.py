@@ -1,6 +1,5 @@
 """Synthesis beside NumPy and Pillow generators of the same plates: images a second."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np

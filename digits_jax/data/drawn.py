@@ -24,16 +24,17 @@ class Numbers:
 
   def __init__(self, source: sources.Source, alphabet: Alphabet, key: jax.Array):
     self._source, self._alphabet, self._key = source, alphabet, key
+    self._draw = sources.make_drawer(source, key)
 
   def batches(self, ids: Sequence[int]) -> Iterator[tuple]:
     """(images float32[b, H, W, C] in [0, 1], texts) of the ids in order, b at most BATCH.
 
     The next batch is on its way to the devices before one is handed out.
     """
-    draw, waiting = sources.make_drawer(self._source, self._key), None
+    waiting = None
     for first in range(0, len(ids), BATCH):
       some = list(ids[first : first + BATCH])
-      begun = draw(some + some[:1] * (BATCH - len(some))), len(some)  # one shape, one program
+      begun = self._draw(some + some[:1] * (BATCH - len(some))), len(some)  # one shape, one program
       if waiting:
         yield self._take(*waiting)
       waiting = begun

@@ -38,7 +38,7 @@ class Source:
   report: str = ''
 
 
-# No step has these numbers, so keys made by them differ from those of all steps, and of each other.
+# No step has these numbers. The first two are folded into a seed's key, the last into training's own.
 _INITIAL, _TRAINING, _MODEL = 2**31 - 1, 2**31 - 2, 2**31 - 1
 
 

@@ -75,6 +75,7 @@ def write_weights(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
 
   def write(path, run, images):
     about = {'step': run.step, 'temperature': run.temperature, 'left_out': run.left_out}
+    about |= {'is_calibrated': run.is_calibrated}
     weights.write(path, config=run.config.to_dict(), params=jax.device_get(run.params), **about)
     decoding = {'beams': run.config.evaluation.beams, 'n_best': 1, 'min_length': 0, 'max_length': None}
 

@@ -83,12 +83,16 @@ def labelled_set(run: Run, path: str) -> sources.FixedSet:
 
 
 def has_training_images(run: Run, path: str) -> bool:
-  """Whether `labelled_set` takes images that the run was trained on: all of its folder, which it split by hash."""
-  path, folder = os.path.expanduser(path), run.config.data.folder
-  where = path if os.path.isdir(path) else os.path.dirname(path) or '.'
-  if run.config.data.source != 'folder' or not os.path.isdir(folder) or not os.path.samefile(where, folder):
+  """Whether `labelled_set` takes images of the run's own that are for training; all may be where a hash splits them."""
+  if run.config.data.source != 'folder':
     return False
-  return where != path or not labelled_files.find(path, run.alphabet).splits
+  try:
+    own = labelled_files.find(run.config.data.folder, run.alphabet)
+  except InputError:  # it is not there any more
+    return False
+  splits = own.splits or ['train'] * len(own.paths)
+  trained_on = {os.path.realpath(one) for one, split in zip(own.paths, splits, strict=True) if split == 'train'}
+  return any(os.path.realpath(one) in trained_on for one in _labelled(path, run.alphabet)[0])
 
 
 def _labelled(path, alphabet):

@@ -64,7 +64,8 @@ def load(
     if reason := transfer.misfit(shapes, params):
       raise InputError(f'{workdir} does not fit the model that its config names: {reason}')
     params = jax.tree.map(jnp.asarray, params)
-    return Run(config, alphabet, task, params, about['step'], about['temperature'], about['left_out'])
+    about.pop('config')
+    return Run(config, alphabet, task, params, **about)
   if not workdir.exists():
     raise InputError(f'there is no run directory, and no file of weights, {workdir}')
   config, alphabet, task, shapes = _make(workdir, rundir.read_config(workdir), zooms, decoder)

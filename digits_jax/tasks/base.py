@@ -90,6 +90,7 @@ def make_score(
     records = metrics.sequence_records(batch.labels, batch.label_lengths, predicted, predicted_lengths)
     return records | {
       'is_right': records['is_right'] & is_used[:, 0],
+      'is_empty': records['is_empty'] & is_used[:, 0],
       'is_feasible': is_feasible,
       'loss': jnp.where(is_feasible, -log_probs, 0.0),
       'confidence': jnp.exp(decoded.log_probs[:, 0]),

@@ -1,8 +1,8 @@
 """Checkpoints through orbax: the latest state to resume from, the best parameters to read with.
 
-`checkpoints/latest/STEP` holds state and progress; `checkpoints/best/STEP` holds parameters alone. Both are
-written by rename, so a run killed at any time leaves the one before. Arrays are stored as NumPy arrays of the
-lead process, so a checkpoint opens on any number of devices.
+`checkpoints/latest/STEP` holds state and progress, `checkpoints/best/STEP` parameters alone, each with a checksum. Both
+are written by rename, so a run killed at any time leaves the one before. Arrays are stored as NumPy arrays of the lead
+process, so a checkpoint opens on any number of devices.
 """
 
 import functools

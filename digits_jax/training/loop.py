@@ -94,6 +94,7 @@ def train(
         progress, is_best = update_selection(progress, step, summary, config)
         book.validation(step, summary)
       is_complete = is_over(step, progress, config)
+      is_interrupted |= is_alone and interrupts.received is not None  # since the last call
       if is_best or is_interrupted or is_complete or step % config.checkpoint_every == 0:
         now = time.perf_counter()
         progress, began = progress.replace(seconds=progress.seconds + (now - began)), now

@@ -29,7 +29,8 @@ LATER_FIELDS = {
 def open_run(workdir: pathlib.Path, config: ConfigDict) -> None:
   """Makes the directory a run of this config, or checks that it is one; the lead process does, the others wait.
 
-  Raises InputError where it cannot be written, or holds a run whose config differs: with the fields that do.
+  Raises InputError where it cannot be written, where another process trains in it, and where it holds a run whose
+  config differs: with the fields that do.
   """
   parallel.in_all_processes(lambda: parallel.is_lead() and _open(workdir, config), f'the work directory {workdir}')
 
@@ -51,13 +52,14 @@ def _lock(workdir):
 
 
 def _open(workdir, config):
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=workdir):
-      pass
-  except OSError as error:
-    raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
-  with _lock(workdir):  # of two that begin at once, one finds the other's config
+  with contextlib.ExitStack() as stack:
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+      stack.enter_context(_lock(workdir))  # of two that begin at once, one finds the other's config
+      with tempfile.TemporaryFile(dir=workdir):
+        pass
+    except OSError as error:
+      raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
     _take(workdir, config)
 
 

@@ -26,7 +26,14 @@ _PATHS = ('font_dir', 'test_font_dir', 'folder', 'data_dir', 'glyph_path')  # of
 
 
 def write(
-  path: pathlib.Path, *, config: dict, params: Any, step: int, temperature: float, left_out: Sequence[str] = ()
+  path: pathlib.Path,
+  *,
+  config: dict,
+  params: Any,
+  step: int,
+  temperature: float,
+  left_out: Sequence[str] = (),
+  is_calibrated: bool = True,
 ) -> None:
   """Writes the file. Raises InputError on a parameter that half precision cannot hold.
 
@@ -42,12 +49,13 @@ def write(
     if not np.isfinite(arrays[name]).all():
       raise InputError(f'{name} has values that half precision cannot hold')
   about = {'config': config, 'left_out': fields, 'step': step, 'temperature': temperature}
+  about |= {'is_calibrated': is_calibrated}
   with path.open('wb') as file:  # np.savez gives a path another ending
     np.savez(file, **{_ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)}, **arrays)
 
 
 def read_about(path: pathlib.Path) -> dict:
-  """{'config': as in a run's config.json, 'left_out': names of fields, 'step', 'temperature'}.
+  """{'config': as in a run's config.json, 'left_out': names of fields, 'step', 'temperature', 'is_calibrated'}.
 
   Raises InputError on what is no such file.
   """
@@ -55,12 +63,13 @@ def read_about(path: pathlib.Path) -> dict:
   try:
     about = json.loads(found.tobytes())
     config, step, temperature = dict(about['config']), int(about['step']), float(about['temperature'])
-    left_out = tuple(map(str, about['left_out']))
+    left_out, is_calibrated = tuple(map(str, about['left_out'])), bool(about.get('is_calibrated', True))
   except (KeyError, TypeError, ValueError) as error:
     raise InputError(f'{path} is not what `python -m digits_jax.export --format=weights` writes') from error
   if not (math.isfinite(temperature) and temperature > 0):
     raise InputError(f'{path} is damaged: a temperature of {temperature}')
-  return {'config': config, 'left_out': left_out, 'step': step, 'temperature': temperature}
+  about = {'config': config, 'left_out': left_out, 'step': step, 'temperature': temperature}
+  return about | {'is_calibrated': is_calibrated}
 
 
 def read_params(path: pathlib.Path) -> Any:

@@ -305,12 +305,18 @@ def test_the_folder_that_a_run_was_trained_on(tmp_path):
   trained_on = export_runs.as_run(config)
   holds = lambda path: evaluation.has_training_images(trained_on, str(path))
   assert holds(tmp_path / 'mine') and holds(labels)
-  save(tmp_path / 'other', images, ['1', '22', '3'])
+  other = save(tmp_path / 'other', images, ['1', '22', '3'])
   assert not holds(tmp_path / 'other')
+  beside = tmp_path / 'mine' / 'beside.csv'  # of other images, in the same folder
+  beside.write_text(f'filename,label\n{tmp_path / "other" / "000000.png"},1\n')
+  assert not holds(beside)
+  config.data.folder = str(other)
+  assert holds(other) and holds(tmp_path / 'other') and not holds(labels)
   for split in ('train', 'validation', 'test'):
     save(tmp_path / 'parts' / split, images[:1], ['7'], parents=True)
   config.data.folder = str(tmp_path / 'parts')
   assert not holds(tmp_path / 'parts')  # its test alone is taken
+  assert holds(tmp_path / 'parts' / 'train') and not holds(tmp_path / 'parts' / 'test')
   config.data.source = 'synthetic'
   assert not holds(labels)
 

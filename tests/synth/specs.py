@@ -144,6 +144,7 @@ def _arranged(key, bank, spec):
 
 def assert_packed(labels, lengths):
   """That rows int[B, N] hold `lengths` classes of digits, then zeros."""
+  assert ((lengths >= 0) & (lengths <= labels.shape[1])).all()
   inside = np.arange(labels.shape[1]) < lengths[:, None]
   assert ((labels > 0) & (labels <= 10) == inside).all() and (labels[~inside] == 0).all()
 

@@ -70,7 +70,7 @@ def test_score():
 def test_outputs_that_are_no_numbers_are_wrong_readings():
   batch = batch_of('010')
   records = jax.device_get(jax.jit(TASK.score)({'logits': np.full((3, 10), np.nan, np.float32)}, batch))
-  assert not records['is_right'].any() and (records['predicted_length'] >= 0).all()
+  assert not records['is_right'].any() and not records['is_empty'].any() and (records['predicted_length'] >= 0).all()
 
 
 def test_the_score_does_not_know_of_smoothing(params):

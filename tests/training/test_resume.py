@@ -220,6 +220,22 @@ def test_a_run_from_before_checksums_is_gone_on_with(whole, tmp_path, monkeypatc
   runs.assert_same_bits(whole / '1', tmp_path)
 
 
+def test_a_signal_during_validation_stops_there(whole, tmp_path, monkeypatch):
+  summarise = loop.scoring.summarise
+
+  def interrupted(records):
+    signal.raise_signal(signal.SIGTERM)
+    return summarise(records)
+
+  changes = {'steps': 6, 'steps_per_call': 1} | CHANGES
+  with monkeypatch.context() as patch:
+    patch.setattr(loop.scoring, 'summarise', interrupted)
+    assert runs.run_toy(tmp_path, **changes) == 128 + signal.SIGTERM
+  assert int(runs.saved(tmp_path)["['state']['step']"]) == 2
+  assert runs.run_toy(tmp_path, **changes) == 0
+  runs.assert_same_bits(whole / '1', tmp_path)
+
+
 def test_a_signal_during_the_last_save_is_not_lost(whole, tmp_path, monkeypatch):
   save = checkpoint.Checkpoints.save_latest
 
