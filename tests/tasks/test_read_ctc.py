@@ -130,6 +130,12 @@ def test_rank_is_the_index_in_the_list():
   np.testing.assert_allclose(records['confidence'], 0.5, rtol=1e-5)  # of what is read, whatever is right
 
 
+def test_outputs_that_are_no_numbers_are_not_read_as_nothing():
+  logits = np.full((2, 19, 11), np.nan, np.float32)
+  records = jax.device_get(score({'logits': logits}, batch_of(['12', ''])))
+  assert not records['is_right'].any() and not records['is_empty'].any()
+
+
 @pytest.mark.parametrize('n', [1, 2])
 def test_the_best_reading_does_not_hang_on_how_many_are_wanted(n):
   logits = 3 * np.random.default_rng(0).normal(size=(200, 12, 11)).astype(np.float32)
