@@ -80,6 +80,13 @@ def test_a_test_that_it_cannot_find_is_refused_and_its_export_is_checked_with_no
   assert not whole.left_out and set(evaluation.config_sets(whole, whole.config)) == {'test'}
 
 
+@pytest.mark.parametrize('is_calibrated', [True, False])
+def test_it_knows_whether_it_is_calibrated(tmp_path, run, is_calibrated):
+  about = {'config': run.config.to_dict(), 'step': 4, 'temperature': 1.0, 'is_calibrated': is_calibrated}
+  weights.write(tmp_path / 'it.npz', params=jax.device_get(run.params), **about)
+  assert trained.load(tmp_path / 'it.npz').is_calibrated == is_calibrated
+
+
 def test_a_value_too_large_for_half_precision(tmp_path, run):
   params = jax.tree.map(lambda leaf: leaf * 1e6, run.params)
   with pytest.raises(InputError, match='half precision cannot hold'):
