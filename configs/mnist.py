@@ -59,6 +59,16 @@ def seven(config):
   config.validation.examples = 5000
 
 
+def notes(config):
+  """1 to 10 digits as written on paper and photographed: smaller, fainter, unevenly spaced; dark ink."""
+  on_lines(config, testsets.notes())
+  config.update(batch_size=128, steps=4000, eval_every=1000, checkpoint_every=500)
+  config.synth.warp.update(rotation_degrees=12.0, slant_degrees=16.0, elastic_px=1.2, scale=(0.58, 0.8))
+  config.synth.warp.update(stroke_frac=(-0.55, 0.5), zoom=(0.7, 1.3), turn_degrees=4.0)
+  config.synth.layout.update(spacing_px=(11.5, 19.0), spacing_jitter_px=2.5, wander_px=2.0, tilt_degrees=3.0)
+  config.synth.photo.update(blur_px=(0.0, 0.9), background=(0.0, 0.6), contrast=(0.3, 0.9), noise=(0.0, 0.04))
+
+
 def triplets(config):
   """Three digits side by side on 28x84, by CTC."""
   in_cells(config, testsets.triplets())
@@ -168,6 +178,7 @@ def from_scratch_by_softmax(config):
 VARIANTS = {
   'strings': strings,
   'seven': seven,
+  'notes': notes,
   'triplets': triplets,
   'triplets_softmax': triplets_softmax,
   'triplets_aligned': triplets_aligned,

@@ -11,15 +11,20 @@ Few images: fine-tune a run on drawn numbers, whose model this one has:
 
 python -m digits_jax.main --config=configs/own.py --config.data.folder=DIR --config.init_from=runs/fonts-plates \
   --config.optim.learning_rate=5e-4 --config.steps=1500 --workdir=runs/own-tuned
+
+Photos of handwriting: own.py:notes, begun with a run of mnist.py:notes (experiments/notes).
 """
 
-from configs import common, fonts
+from configs import common, fonts, mnist
 
-VARIANTS = ('default', 'tiny')
+VARIANTS = ('default', 'notes', 'tiny')
 
 
 def get_config(argument=None):
-  """`default`: 8,000 steps of 32 images, a fifth of what `fonts.py:plates` sees. `tiny`: 4 steps, for tests."""
+  """`default`: 8,000 steps of 32 images, a fifth of what `fonts.py:plates` sees. `tiny`: 4 steps, for tests.
+
+  `notes`: handwriting, begun with the parameters of a run of `mnist.py:notes`, whose model and canvas this one has.
+  """
   variant = common.choose(argument, VARIANTS)
   config = common.get_config()
   config.name = common.run_name('own', variant)
@@ -35,6 +40,13 @@ def get_config(argument=None):
   config.data.hold_out_numbers = False  # of drawn numbers; here images are split, not numbers
   config.update(steps=8000, batch_size=32, eval_every=500, checkpoint_every=500)
   config.model.update(**fonts.FINE)
+  if variant == 'notes':
+    begun = mnist.get_config('notes')
+    config.model, config.init_from = begun.model, f'runs/{begun.name}'
+    config.synth.layout, config.synth.number = begun.synth.layout, begun.synth.number
+    config.synth.photo.inversion = 0.1  # not 0, which would make all ink bright: there it is dark
+    config.update(steps=600, eval_every=100, checkpoint_every=100)
+    config.optim.update(learning_rate=5e-4, weight_decay=0.1)
   if variant == 'tiny':
     common.shrink(config)
     config.model.pools = ((2, 1), (2, 1))

@@ -22,6 +22,20 @@ def seven() -> ConfigDict:
   return strings(min_length=7, name='seven-v1')
 
 
+def notes() -> ConfigDict:
+  """`notes-v1`: 1 to 10 handwritten digits on 32x160, dark on paper of any grey, of many sizes, unevenly spaced."""
+  synth = common.synth()
+  synth.number.update(min_length=1, max_length=10)
+  synth.layout.update(
+    kind='string', height=32, width=160, spacing='centres', spacing_px=(12.0, 17.0), spacing_jitter_px=2.0,
+    wander_px=1.5, tilt_degrees=2.0, spread_y=0.5,
+  )
+  synth.warp.update(scale=(0.62, 0.78), rotation_degrees=6.0, slant_degrees=10.0, zoom=(0.7, 1.25))
+  synth.warp.update(stroke_frac=(-0.5, 0.3))
+  synth.photo.update(blur_px=(0.2, 0.8), background=(0.1, 0.5), contrast=(0.3, 0.8), inversion=1.0, noise=(0.0, 0.04))
+  return common.test_set('notes-v1', synth)
+
+
 def triplets() -> ConfigDict:
   """`triplets-v1`: three undistorted handwritten digits side by side on 28x84."""
   synth = common.synth()

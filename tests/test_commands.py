@@ -66,7 +66,7 @@ def call(monkeypatch, capfd, tmp_path):
     (['--config=configs'], ["no config file 'configs'"]),
     (['--config=configs/testsets.py'], ['configs/testsets.py is no config file: it has no function get_config']),
     (['--config=configs/fonts.py:quikc'], ['configs/fonts.py:quikc', "no argument 'quikc'; did you mean 'quick'?"]),
-    (['--config=configs/mnist.py:zzz'], ["no argument 'zzz'; it is one of strings, seven, triplets, "]),
+    (['--config=configs/mnist.py:zzz'], ["no argument 'zzz'; it is one of strings, seven, notes, triplets, "]),
     (['--config=configs/common.py:x'], ['configs/common.py takes no argument after a colon']),
     ([TINY, '--config.stepz=3'], ["--config.stepz=3: there is no config field 'stepz'; did you mean 'steps'?"]),
     ([TINY, '--config.model.recurent', 'gru'], ["no config field 'recurent'; did you mean 'recurrent'?"]),

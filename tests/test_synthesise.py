@@ -152,6 +152,7 @@ PRINTED = {
 HANDWRITTEN = {
   'strings-v1': 'b389c4bb6f4fa68b9285a59cc7bbe14ca16550e1aebbb1348ff9f50e5fe901ca',
   'seven-v1': 'c00c71004c993ef23b8bc938ee5ef2ce9a73ee9abfd55eabaa212b40966823a5',
+  'notes-v1': '2b420332569ebe0876c03e1b135883c3b31df06ccc257416325927b1ece93dbc',
   'triplets-v1': 'd2076ecd970415503d311498d35cc12650e6dce7a783ddac3e0cb9dc8a760165',
   'grid-v1': 'cdcd4ba4d023ad33e998fa15ca62a1da0a9c37da678c9abd3a440cb7a4489826',
 }
