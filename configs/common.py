@@ -121,7 +121,7 @@ def augment() -> ConfigDict:
   config = ConfigDict()
   config.size = 54  # pixels, both sides of the image that is read
   config.window = (0.84375, 0.84375)  # side of the window as a share of the crop's; 54 of 64 pixels copies them
-  config.aspect = (1.0, 1.0)  # the window's width by its height
+  config.aspect = (1.0, 1.0)  # the window's width by its height, drawn by its logarithm
   config.spread = 1.0  # 1 any place that fits, 0 centred
   config.convolution = 0.0  # share of images that a random convolution gives other textures
   config.convolution_px = 3  # the largest kernel; 1, 3, ... are as frequent
@@ -153,7 +153,7 @@ def synth() -> ConfigDict:
   config.layout.spacing_jitter_px = 0.0  # string: +- this, each digit
   config.layout.wander_px = 0.0  # string: baseline +- this, each digit
   config.layout.tilt_degrees = 0.0  # string: baseline +- this
-  config.layout.spread_x = 1.0  # string: 1 any place that fits, 0 centred
+  config.layout.spread_x = 1.0  # string: 1 any place that fits, 0 the middle, by its digits' centres
   config.layout.spread_y = 1.0  # string: the same, up and down
   config.layout.cell_px = 28  # grid, stacked
 
@@ -175,9 +175,9 @@ def synth() -> ConfigDict:
   config.clutter.blob_ink = (0.3, 0.9)  # at its centre
 
   config.photo = ConfigDict()
-  config.photo.blur_px = (0.0, 0.0)  # standard deviation
+  config.photo.blur_px = (0.0, 0.0)  # standard deviation; below 0.4 it hardly blurs
   config.photo.background = (0.0, 0.0)  # grey of the paper
-  config.photo.contrast = (1.0, 1.0)  # ink minus background
+  config.photo.contrast = (1.0, 1.0)  # ink minus background, as far as white goes
   config.photo.inversion = 0.0  # share of images with dark ink on bright paper
   config.photo.noise = (0.05, 0.05)  # standard deviation of each pixel
   return config.lock()
@@ -202,7 +202,7 @@ def scene() -> ConfigDict:
   config.shape.turn_degrees = 4.0  # the whole number, standard deviation
   config.shape.steep = 0.25  # share of numbers whose turn is drawn with four times turn_degrees
   config.shape.shear_degrees = 8.0  # the whole number +- this, along both axes
-  config.shape.perspective = 0.1  # by which share the middle of one side may be larger than the number's middle
+  config.shape.perspective = 0.1  # the middle of one side is larger than the number's middle, by 1 / (1 - this) at most
   config.shape.loose_x = (-0.02, 0.14)  # slack of a box left and right, beyond the upright frame of its digit
   config.shape.loose_y = (-0.03, 0.08)  # the same, above and below
   config.shape.margin = (0.0, 0.35)  # by how much the crop is larger than the box, each axis; SVHN's centre: 0.097

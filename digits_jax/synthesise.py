@@ -62,6 +62,8 @@ def main(arguments):
   from digits_jax.data import drawn, sources
   from digits_jax.training import experiment
 
+  if _SEED.value is not None and _SPLIT.value == 'train':
+    config.seed = _SEED.value  # which also orders images that are read from files
   source, seed = experiment.build_source(config, _SPLIT.value, test=_TEST.value)
   make_key = sources.training_key if _SPLIT.value == 'train' else jax.random.key
   numbers = drawn.Numbers(source, Alphabet(config.alphabet), make_key(seed if _SEED.value is None else _SEED.value))

@@ -60,23 +60,33 @@ def main(arguments):
 def read(table):
   """The rows of a CSV file that were asked for: (label, value, low, high) each."""
   try:
-    with open(table, newline='', encoding='utf-8') as file:
+    with open(table, newline='', encoding='utf-8-sig') as file:
       rows = list(csv.DictReader(file))
   except OSError as error:
     raise InputError(f'cannot read {table}: {error.strerror or error}') from error
+  except (UnicodeDecodeError, csv.Error) as error:
+    raise InputError(f'{table} is no CSV file in UTF-8: {error}') from error
   chosen = dict(condition.partition('=')[::2] for condition in _WHERE.value)
-  used = [name for _, name, _, _ in string.Formatter().parse(_LABEL.value) if name is not None]
+  try:
+    used = [name for _, name, _, _ in string.Formatter().parse(_LABEL.value) if name is not None]
+  except ValueError as error:
+    raise InputError(f'--label={_LABEL.value}: {error}; a column stands there as {{NAME}}') from error
   missing = sorted({*chosen, *used, _VALUE.value, _LOW.value, _HIGH.value} - set(rows[0] if rows else ()))
   if missing:
     raise InputError(f'{table} has no column {missing[0]!r}; it has {", ".join(rows[0]) if rows else "no rows"}')
   found = []
   for row in rows:
     if all(row[name] == text for name, text in chosen.items()):
+      if None in row.values():
+        raise InputError(f'{table}: a row has fewer fields than the first line')
       try:
         numbers = [float(row[name]) for name in (_VALUE.value, _LOW.value, _HIGH.value)]
       except ValueError as error:
         raise InputError(f'{table}: {error}; a column that is drawn must hold numbers') from error
-      found.append((_LABEL.value.format_map(row), *numbers))
+      try:
+        found.append((_LABEL.value.format_map(row), *numbers))
+      except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f'--label={_LABEL.value}: {error}; columns hold text') from error
   return found
 
 

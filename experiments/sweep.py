@@ -20,6 +20,7 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import pathlib
 import platform
 import re
@@ -32,7 +33,7 @@ COLUMNS = (
   'sequence_accuracy', 'interval_low', 'interval_high', 'character_error_rate', 'validation',
 )  # fmt: skip
 PRINTED = ('run', 'seed', 'steps', 'minutes', 'test_set', 'sequence_accuracy', 'interval_low', 'interval_high')
-_MARK = 'revision '  # begins the first line of a log
+_REVISION, _CPU = 'revision ', 'cpu '  # begin the first lines of what a log holds of each start
 
 
 def main(argv):
@@ -56,7 +57,7 @@ def main(argv):
   for name, changes in known.items():
     try:
       rows += rows_of(out, name, changes, arguments)
-    except (OSError, ValueError, KeyError, TypeError) as error:  # written by another version, or cut off
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # of another version, or cut off
       damaged.append(f'{out / name}/result.json or config.json is damaged ({error!r}): remove {out / name}')
   write_table(out / 'results.csv', rows)
   print_table(rows)
@@ -137,9 +138,9 @@ def open_sweep(out, arguments, runs):
   if path.is_file():
     try:
       theirs = json.loads(path.read_text())
-    except ValueError as error:
+      before = theirs.pop('runs', {})
+    except (ValueError, TypeError, AttributeError) as error:
       sys.exit(f'{path} is damaged ({error}): remove it, and give the command again as it was')
-    before = theirs.pop('runs', {})
     if not any((out / name).is_dir() for name in before):  # nothing was ever trained: a command with a mistake, say
       before, theirs = {}, ours
     if theirs != ours:
@@ -159,7 +160,7 @@ def train(out, name, arguments, changes, extra):
   command += [f'--config.{field}' for field in fields] + extra
   process = None
   with (out / f'{name}.log').open('a') as log:
-    print(f'{_MARK}{revision()}\n{" ".join(command)}', file=log, flush=True)
+    print(f'{_REVISION}{revision()}\n{_CPU}{cpu()}\n{" ".join(command)}', file=log, flush=True)
     try:
       # In a session of its own, so that Ctrl-C comes to it once, through us.
       process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
@@ -210,17 +211,19 @@ def rows_of(out, name, changes, arguments):
   result, config = (json.loads((out / name / file).read_text()) for file in ('result.json', 'config.json'))
   log = out / f'{name}.log'
   lines = log.read_text(errors='replace').splitlines() if log.is_file() else []
+  last = lambda mark: next((line.removeprefix(mark) for line in reversed(lines) if line.startswith(mark)), '')
+  processor = last(_CPU) if result['devices'].endswith('cpu') else ''
   for test in result['tests'].values():
     low, high = test['interval']
     yield {
       'run': name,
-      'revision': next((line.removeprefix(_MARK) for line in reversed(lines) if line.startswith(_MARK)), ''),
+      'revision': last(_REVISION),
       'config': arguments.config,
       'overrides': ' '.join([*arguments.set, *(f'{field}={value}' for field, value in changes.items())]),
       'seed': config['seed'],
       'steps': result['steps'],
       'minutes': round(result['seconds'] / 60, 1),
-      'hardware': hardware(result['devices']),
+      'hardware': result['devices'] + f', {processor}' * bool(processor),
       'test_set': test['set'],
       'examples': test['examples'],
       'right': round(test['sequence_accuracy'] * test['examples']),
@@ -232,14 +235,12 @@ def rows_of(out, name, changes, arguments):
     }
 
 
-def hardware(devices):
-  """jax's devices; of a CPU also its cores and its name."""
-  if not devices.endswith('cpu'):
-    return devices
+def cpu():
+  """The cores that this process, and so a run, may use, and what they are."""
   file = pathlib.Path('/proc/cpuinfo')
   found = re.search(r'model name\s*: (.*)', file.read_text()) if file.is_file() else None
-  cores = len(re.findall(r'^processor', file.read_text(), re.M)) if found else '?'
-  return f'{devices}, {cores} cores ({found[1] if found else platform.processor()})'
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+  return f'{cores} cores ({found[1] if found else platform.processor()})'
 
 
 def write_table(path, rows):

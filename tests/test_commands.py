@@ -13,9 +13,10 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from configs import fonts
-from digits_jax import command, main
-from digits_jax.training import rundir
+from configs import fonts, street
+from digits_jax import command, main, processes
+from digits_jax.errors import InputError
+from digits_jax.training import checks, rundir
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = '--config=configs/fonts.py:tiny'
@@ -174,6 +175,8 @@ def test_a_config_anywhere_imports_those_of_the_project(tmp_path):
     ('batch_size=7', ['config.batch_size=7 cannot be shared by 2 devices: the nearest is 6 or 8']),
     ('data.glyphs=font', ["'font'", "did you mean 'fonts'?"]),
     ('data.font_sizes=20,big', ['config.data.font_sizes: ', 'is not a number']),
+    ('synth.photo.noise=((0.1,0.2),(0.3,0.4))', ['config.synth.photo.noise: (0.1, 0.2) in ', ' is not a number']),
+    ('synth.photo.noise=(False,True)', ['config.synth.photo.noise: False in (False, True) is not a number']),
     ('data.font_sizes=2', ['font size 2 is not a whole number from 6 to 256']),
     ('data.font_dir=/nowhere', ["font folder '/nowhere' does not exist"]),
     ('data.font_dir=docs', ["font folder 'docs' has no face that draws '0123456789'"]),
@@ -284,3 +287,67 @@ def test_no_room_is_one_sentence(number, monkeypatch, capsys):
 
 def test_devices_of_the_tests():
   assert jax.device_count() == 2
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+  """What a command's flags leave in an environment that knows nothing yet."""
+  names = ('XLA_PYTHON_CLIENT_PREALLOCATE', 'XLA_PYTHON_CLIENT_MEM_FRACTION', 'JAX_COMPILATION_CACHE_DIR')
+
+  def prepare(*arguments, **known):
+    monkeypatch.setattr(os, 'environ', {key: os.environ[key] for key in os.environ if key not in names} | known)
+    with flagsaver.flagsaver():
+      flags.FLAGS(['x', *arguments], known_only=True)
+      command._prepare_environment()
+      flags.FLAGS.unparse_flags()
+    return [os.environ.get(name) for name in names]
+
+  return prepare
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'wanted'),
+  [
+    ([], ['false', None]),
+    (['--preallocate'], ['true', None]),
+    (['--nopreallocate'], ['false', None]),
+    (['--preallocate', '--memory_fraction=0.5'], ['true', '0.5']),
+  ],
+)
+def test_how_much_of_a_gpu_is_taken(prepared, arguments, wanted):
+  assert prepared(*arguments)[:2] == wanted
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'known', 'wanted'),
+  [
+    ([], {}, '~/.cache/digits_jax/xla'),
+    ([], {'JAX_COMPILATION_CACHE_DIR': '/there'}, '/there'),
+    (['--compilation_cache=~/own'], {'JAX_COMPILATION_CACHE_DIR': '/there'}, '~/own'),
+    (['--compilation_cache='], {'JAX_COMPILATION_CACHE_DIR': '/there'}, None),
+  ],
+)
+def test_where_compiled_programs_are_kept(prepared, arguments, known, wanted):
+  assert prepared(*arguments, **known)[2] == (wanted and os.path.expanduser(wanted))
+
+
+def test_distributed_where_nothing_says_how(monkeypatch):
+  def join(*_):
+    raise ValueError('coordinator_address should be defined.')
+
+  monkeypatch.setattr(processes, 'join', join)
+  with flagsaver.flagsaver():
+    flags.FLAGS(['x', '--distributed'], known_only=True)
+    with pytest.raises(InputError, match='--distributed finds neither Slurm nor a TPU pod here'):
+      processes.connect()
+    flags.FLAGS.unparse_flags()
+
+
+def test_seeds_of_scenes_and_shares_of_rates():
+  config = street.get_config('tiny')
+  config.validation.seed = config.tests.test.seed
+  with pytest.raises(InputError, match=r'config\.validation\.seed=.* is that of config\.tests\.'):
+    checks.check_seeds(config)
+  config.optim.final_frac = 1.5
+  with pytest.raises(InputError, match=r'config\.optim\.final_frac=1\.5 must be in \[0, 1\]'):
+    checks.check_training(config)

@@ -20,7 +20,8 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.data import image_files, mnist_builder, sources, svhn_builder
 from digits_jax.data.fonts import find_faces
 from digits_jax.errors import InputError
-from digits_jax.training import experiment, feeds, stopping
+from digits_jax.reading import trained
+from digits_jax.training import experiment, feeds, stopping, transfer
 from tests.data import made_svhn
 from tests.data.test_mnist import idx_files
 
@@ -386,3 +387,20 @@ def test_every_choice_of_forkme_is_commented():
   for line in lines[1:]:
     paragraph = (paragraph and bool(line.strip())) or '#' in line
     assert paragraph or 'config.' not in line, line
+
+
+BY_NAME = {(config := MODULES[name].get_config(argument)).name: config for name, argument in ALL}
+
+
+@pytest.mark.parametrize('name', [name for name, config in BY_NAME.items() if config.init_from])
+def test_a_run_begins_with_one_that_fits(name):
+  def shapes(config):
+    task = experiment.make_task(config, Alphabet(config.alphabet))
+    return jax.eval_shape(task.init, jax.random.key(0), trained.batch_shapes(config))
+
+  config = BY_NAME[name]
+  given = BY_NAME[config.init_from.removeprefix('runs/')]
+  assert given.name != name
+  foreign = transfer.HEADS if given.alphabet != config.alphabet else ()
+  report = transfer.compare(shapes(config), shapes(given), tuple(config.init_subtrees), foreign=foreign)
+  assert set(report.copied) >= (set(config.init_subtrees) or {'trunk'})

@@ -1,5 +1,7 @@
 """What commands say to jax before it starts, in processes of their own."""
 
+import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
@@ -37,6 +39,16 @@ def test_flags_are_for_the_cpu_alone(platforms, alone, monkeypatch):
   cpu.prepare()
   assert os.environ['XLA_FLAGS'] == '--xla_dump_to=there' + (f' {cpu.FUSION}=individual_dot' if alone else '')
   assert bool(kept) == alone
+
+
+@pytest.mark.parametrize(
+  ('plugins', 'libtpu', 'alone'), [((), None, True), (('cuda',), None, False), ((), object(), False)]
+)
+def test_what_is_installed_says_whether_there_is_a_cpu_alone(plugins, libtpu, alone, monkeypatch):
+  monkeypatch.delenv('JAX_PLATFORMS', raising=False)
+  monkeypatch.setattr(importlib.metadata, 'entry_points', lambda group: plugins)
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: libtpu)
+  assert cpu.is_cpu_only() == alone
 
 
 FAULTS = """

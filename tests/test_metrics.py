@@ -140,3 +140,8 @@ def test_wilson_ends_are_exact():
   for count in range(1, 200):  # at some counts the formula's own ends are off by a rounding
     assert metrics.wilson(0, count)[0] == 0 and metrics.wilson(count, count)[1] == 1
   assert metrics.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_what_is_printed_is_what_was_counted():
+  summary = metrics.summarise(by_hand()) | {'coverage_at_98': 0.25, 'coverage_at_99': 0.125}
+  assert 'coverage 25.00% at 98% accuracy, 12.50% at 99%' in metrics.describe(summary, 1.0)

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ from digits_jax import Reader, command, drawing, predict
 from digits_jax.data import image_files
 from digits_jax.errors import InputError
 from digits_jax.reading import formats, gallery
+from digits_jax.reading.reader import Reading
 from tests.reading import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -318,3 +320,41 @@ def test_a_closed_pipe_and_odd_names(folder, workdir, cache, tmp_path):
       [*line, '-'], input=300 * given, stdout=closed, stderr=subprocess.PIPE, cwd=ROOT, env=environment, timeout=120
     )
   assert (done.returncode, done.stderr) == (141, b'')
+
+
+def test_a_confidence_as_asked_for_is_enough():
+  reading = Reading(
+    text='7', confidence=0.5, digit_confidences=(0.5,), spans=((0, 1),), alternatives=(), conditional_confidence=None
+  )
+  assert formats.as_record('a', reading, 0.5)['status'] == 'read'
+  assert formats.as_record('a', reading, 0.5000001)['status'] == 'rejected'
+
+
+def test_a_file_whose_name_is_a_pattern(tmp_path):
+  (tmp_path / 'plate[1].png').touch()
+  assert predict.find_images([str(tmp_path / 'plate[1].png')]) == [str(tmp_path / 'plate[1].png')]
+
+
+def test_paths_from_stdin_as_other_programs_write_them(monkeypatch):
+  written = io.BytesIO(b'\xef\xbb\xbfa.png\r\n\nb.png')
+  monkeypatch.setattr(sys, 'stdin', types.SimpleNamespace(buffer=written))
+  assert predict.find_images(['-']) == ['a.png', 'b.png']
+
+
+def test_two_stars_go_into_folders(tmp_path):
+  (tmp_path / 'a' / 'b').mkdir(parents=True)
+  paths = [str(tmp_path / name) for name in ('1.png', 'a/2.png', 'a/b/3.png')]
+  for path in paths:
+    pathlib.Path(path).touch()
+  assert predict.find_images([str(tmp_path / '**' / '*.png')]) == paths
+
+
+def test_marks_of_a_large_image_are_scaled_with_it(tmp_path, monkeypatch):
+  image_files.write_png(tmp_path / 'a.png', np.full((400, 1000), 200, np.uint8))
+  digit = {'digit': '7', 'confidence': 0.9, 'left': 500.0, 'right': 1000.0}
+  sheet, drawn = gallery.Gallery(), []
+  sheet.add({'path': str(tmp_path / 'a.png'), 'status': 'read', 'digits': [digit], 'text': '7', 'confidence': 0.9})
+  monkeypatch.setattr(drawing, 'gallery', lambda *given, **_: drawn.append(given))
+  sheet.save('g.png', 1)
+  ((_, (small,), _, (((left, right),),)),) = drawn
+  assert small.shape[1] < 1000 and right == pytest.approx(small.shape[1]) and left == pytest.approx(right / 2)

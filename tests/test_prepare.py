@@ -115,6 +115,7 @@ def test_a_killed_preparation_leaves_no_data_set(run, tmp_path, monkeypatch):
     mnist.load(str(tmp_path), 'train')
   assert mnist_builder.prepare(str(tmp_path), str(tmp_path / 'downloads'), mirrors=[], archives=ARCHIVES)
   assert len(mnist.load(str(tmp_path), 'train')[1]) == 55
+  assert not list((tmp_path / 'mnist').glob('incomplete.*'))
 
 
 @pytest.mark.parametrize('cut', [5, 100, -4])
@@ -155,6 +156,8 @@ def test_svhn_from_archives_put_by_hand(run, tmp_path):
   code, out, err = run(*command, program=program)
   assert (code, err) == (0, '')
   assert [line.split(':')[0] for line in out.splitlines()[1:3]] == ['train was already prepared', 'test is prepared']
+  code, out, err = run('svhn', f'--data_dir={data_dir}/few', f'--archives={made}', '--max_digits=5', program=program)
+  assert (code, err) == (0, '') and out.splitlines()[1].endswith('; 1 of more than 5 digits left out.')
 
 
 def test_svhn_without_network_says_where_to_put_what(run, tmp_path):

@@ -15,7 +15,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from configs import fonts
 from digits_jax import command, synthesise
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import drawn, image_files, sources
+from digits_jax.data import drawn, image_files, labelled_files, sources
+from digits_jax.errors import InputError
 from digits_jax.training import experiment
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -236,7 +237,9 @@ def test_an_interrupted_folder_has_no_labels(run, tmp_path, monkeypatch):
   monkeypatch.setattr(image_files, 'write_png', stop_at_tenth)
   code, _, err = run(TINY, f'--out={tmp_path}', '--count=12')
   assert code == 130 and 'interrupted' in err
-  assert (tmp_path / '000003.png').exists() and not list(tmp_path.glob('labels*'))
+  assert (tmp_path / '000003.png').exists() and not (tmp_path / 'labels.csv').exists()
+  with pytest.raises(InputError, match='is not complete'):
+    labelled_files.find(tmp_path, Alphabet())
   code, _, err = run(TINY, f'--out={tmp_path}', '--count=12')
   assert code == 2 and f'{tmp_path} is not empty' in err and 'interrupted' in err
 
@@ -265,3 +268,26 @@ def test_wrong_flags(run, arguments, problem):
   assert (code, out) == (2, '') and problem in err
   assert err.startswith('python -m digits_jax.synthesise: ') and err.count('\n') == 1
   assert not (ROOT / 'new').exists()
+
+
+def test_a_seed_of_0_is_a_seed(run):
+  said = {}
+  for seed in ('', '--seed=2', '--seed=0'):  # 2 is the test's own
+    code, said[seed], err = run(TINY, '--split=test', '--count=3', '--checksum', *[seed] * bool(seed))
+    assert code == 0, err
+  assert said[''] == said['--seed=2'] != said['--seed=0']
+
+
+def test_images_of_ones_own(run, tmp_path):
+  """No more than there are, and in training in the order that a run of that seed has."""
+  rng = np.random.default_rng(0)
+  for split, count in (('train', 9), ('validation', 1), ('test', 5)):
+    (tmp_path / split).mkdir()
+    for i in range(count):
+      image_files.write_png(tmp_path / split / f'{i}.png', rng.integers(0, 256, (64, 128), np.uint8))
+  own = ('--config=configs/own.py:tiny', f'--config.data.folder={tmp_path}', '--checksum')
+  assert run(*own, '--split=test', '--count=5')[0] == 0
+  code, _, err = run(*own, '--split=test', '--count=6')
+  assert code == 2 and '--count=6: test has 5 images' in err
+  said = [run(*own, '--count=9', *seed)[1] for seed in ([], ['--seed=5'], ['--config.seed=5'])]
+  assert said[0] != said[1] == said[2] != ''

@@ -31,30 +31,31 @@ class Photo(NamedTuple):
   boxes: np.ndarray  # float32[n, 4], a box for each digit in pixels of the photo, as written: some leave it
 
 
-def count(path: str | os.PathLike) -> int:
+def count(path: str | os.PathLike, *, called: str = '') -> int:
   """The number of photos that the file lists. Raises InputError as `read` does."""
-  with _opened(path) as file:
-    return _columns(path, file)[0].shape[0]
+  called = called or os.fspath(path)
+  with _opened(path, called) as file:
+    return _columns(called, file)[0].shape[0]
 
 
-def read(path: str | os.PathLike) -> Iterator[Photo]:
-  """The photos that the file lists, in its order, one at a time.
+def read(path: str | os.PathLike, *, called: str = '') -> Iterator[Photo]:
+  """The photos that the file lists, in its order, one at a time; errors name its path, or what it is `called`.
 
   Raises InputError, naming the file and the photo, if the file is missing, damaged or no MATLAB 7.3 file, lacks a
   field, or holds a label that is no digit, a box that is not of numbers, or fields of different lengths.
   """
-  path = os.fspath(path)
-  with _opened(path) as file:
-    columns = _columns(path, file)
+  called = called or os.fspath(path)
+  with _opened(path, called) as file:
+    columns = _columns(called, file)
     reader = _Reader(file)
     total = columns[0].shape[0]
     for start in range(0, total, _ROWS):
-      with _explained(path, 'its list of photos'):
+      with _explained(called, 'its list of photos'):
         chunks = [reader.references(column, min(_ROWS, total - start), start) for column in columns]
       for i, (name, boxes) in enumerate(zip(*chunks, strict=True), start + 1):
-        with _explained(path, f'the name of its photo {i:,}'):
+        with _explained(called, f'the name of its photo {i:,}'):
           name = reader.text(name)
-        with _explained(path, f'a box of {name}'):
+        with _explained(called, f'a box of {name}'):
           photo = _photo(name, reader.fields(boxes))
         yield photo
 
@@ -79,15 +80,15 @@ def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path, called):
   from h5py import h5f, h5p
 
   path = os.fspath(path)
   if not os.path.isfile(path):
-    raise InputError(f'there is no file {path}')
+    raise InputError(f'there is no file {called}')
   if not h5f.is_hdf5(os.fsencode(path)):
-    raise InputError(f'{path} is not a MATLAB 7.3 (HDF5) file, as SVHN has it: take it from the archive again')
-  with _explained(path, 'it'):
+    raise InputError(f'{called} is not a MATLAB 7.3 (HDF5) file, as SVHN has it: get it again')
+  with _explained(called, 'it'):
     access = h5p.create(h5p.FILE_ACCESS)
     cache = access.get_mdc_config()
     cache.set_initial_size, cache.initial_size, cache.max_size, cache.min_size = 1, _CACHE, _CACHE, _CACHE
@@ -100,20 +101,20 @@ def _opened(path):
 
 
 @contextlib.contextmanager
-def _explained(path, what):
+def _explained(called, what):
   """What a damaged file or one of another layout leads to, which HDF5 raises as many kinds, becomes one sentence."""
   try:
     yield
   except Exception as error:
     said = reason(error).rstrip('.')
-    raise InputError(f'{path}: {what} cannot be read ({said}): take the file from the archive again') from error
+    raise InputError(f'{called}: {what} cannot be read ({said}): get it again') from error
 
 
-def _columns(path, file):
+def _columns(called, file):
   """The two datasets of references, to names and to groups of boxes."""
   from h5py import h5d, h5g
 
-  with _explained(path, 'digitStruct with its name and bbox'):
+  with _explained(called, 'digitStruct with its name and bbox'):
     group = h5g.open(file, b'digitStruct')
     names, boxes = (h5d.open(group, name) for name in (b'name', b'bbox'))
     if len(names.shape) != 2 or names.shape[1] != 1 or names.shape != boxes.shape:
@@ -127,11 +128,13 @@ def _photo(name, fields):
     raise ValueError('it has no digit')
   boxes = np.array([left, top, left, top])  # [4, n]
   boxes[2:] += (width, height)
+  with np.errstate(over='ignore'):
+    boxes = boxes.astype(np.float32)
   if not np.isfinite(boxes).all():
     raise ValueError('a place or a size is not a finite number')
   if not all(label in _LABELS for label in labels):
     raise ValueError(f'the labels {labels} are not all 1 to 9, or 10 for the digit 0')
-  return Photo(name, ''.join(_LABELS[label] for label in labels), boxes.T.astype(np.float32))
+  return Photo(name, ''.join(_LABELS[label] for label in labels), boxes.T)
 
 
 class _Reader:

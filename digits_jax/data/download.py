@@ -17,7 +17,7 @@ from absl import logging
 from tqdm import tqdm
 
 from digits_jax.data import places
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, reason
 
 _TIMEOUT_SECONDS = 30
 _PAUSE_SECONDS = 0.5
@@ -137,6 +137,8 @@ def _receive(url, part, size):
       start = 0  # the server does not know Range and sends the whole file
     promised = response.headers.get('Content-Length')
     total = start + int(promised) if promised else size
+    if total != size:  # a page that says no, say: what came before is worth more
+      raise ValueError(f'it sends {total:,} bytes instead of {size:,}')
     bar = tqdm(
       total=total,
       initial=start,
@@ -190,7 +192,7 @@ def _length(path):
 
 def _reason(error):
   if isinstance(error, urllib.error.HTTPError):
-    return f'HTTP {error.code} {error.reason}'
+    return f'HTTP {error.code} {" ".join(str(error.reason).split())}'
   if isinstance(error, urllib.error.URLError):
     return str(error.reason)
-  return str(error) or type(error).__name__
+  return reason(error)

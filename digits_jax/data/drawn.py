@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import image_files, sources
+from digits_jax.data import image_files, labelled_files, sources
 from digits_jax.errors import InputError
 
 BATCH = 256  # images drawn together
@@ -68,6 +68,8 @@ class Numbers:
 
 def write(numbers: Numbers, ids: Sequence[int], out: pathlib.Path) -> None:
   """Writes the images of the ids into the folder, and labels.csv when all of them are there."""
+  temporary = out / labelled_files.UNFINISHED
+  temporary.touch()
   digits = max(6, len(str(len(ids) - 1)))
   rows = []
   save = lambda name, image: image_files.write_png(out / name, image_files.to_uint8(image))
@@ -81,7 +83,6 @@ def write(numbers: Numbers, ids: Sequence[int], out: pathlib.Path) -> None:
       list(pool.map(save, names, images))
       rows += zip(names, texts, strict=True)
       bar.update(len(texts))
-  temporary = out / 'labels.csv.tmp'
   with temporary.open('w', newline='') as file:
     csv.writer(file, lineterminator='\n').writerows([('filename', 'label'), *rows])
   os.replace(temporary, out / 'labels.csv')

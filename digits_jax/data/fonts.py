@@ -20,7 +20,7 @@ from fontTools import ttLib
 from PIL import Image, ImageDraw, ImageFont
 
 from digits_jax.alphabet import DIGITS, Alphabet
-from digits_jax.data import boxes
+from digits_jax.data import boxes, places
 from digits_jax.errors import InputError
 
 SUFFIXES = ('.ttf', '.otf', '.ttc')
@@ -74,7 +74,7 @@ def _faces_under(root, alphabet):
   faces, refused, root = [], {}, root.expanduser()
   if not root.is_dir():
     raise InputError(f'font folder {str(root)!r} does not exist')
-  for path in sorted(p for p in root.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file()):
+  for path in (p for p in places.files_below(root) if p.suffix.lower() in SUFFIXES and p.is_file()):
     inside = path.relative_to(root)
     try:
       faces.append(Face(str(path), inside.with_suffix('').as_posix(), *_identify(path, alphabet)))

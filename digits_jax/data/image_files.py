@@ -82,8 +82,8 @@ def write_png(path: Path, image: np.ndarray) -> None:
 def read_png(path: Path) -> np.ndarray:
   """Reads any PNG: uint8[H, W] if it is grey, uint8[H, W, 3] if it has colours or a palette.
 
-  16 bits become 8 (and are refused where they hold no more than 8), transparent pixels lie `on_paper`. Images of more
-  than MAX_PIXELS pixels are refused before anything is decoded.
+  16 bits become 8 (and are refused where they hold no more than 12, all nearly black then), transparent pixels lie
+  `on_paper`. Images of more than MAX_PIXELS pixels are refused before anything is decoded.
 
   Raises:
     InputError: the file is missing, unreadable, no PNG, damaged, cut short, or too large.

@@ -16,6 +16,7 @@ from digits_jax.errors import InputError
 
 COLUMNS = ('filename', 'label')
 SPLIT_COLUMN = 'split'
+UNFINISHED = 'labels.csv.tmp'  # in a folder that `synthesise` is writing, until its labels.csv is there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,8 @@ def read_labels(path: str | os.PathLike, alphabet: Alphabet, *, has_splits: bool
 
 def _read_names(path, alphabet):
   """The images in a folder, sorted, whose names begin with their numbers."""
+  if (path / UNFINISHED).exists():  # those are called by their place in the set
+    raise InputError(f'{path} is not complete: `synthesise` was interrupted there. Remove it, and make it again')
   files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in SUFFIXES and f.name[0] != '.' and f.is_file()]
   if not files:
     raise InputError(
@@ -120,12 +123,21 @@ def _read_rows(path):
           f'{path} lacks the column {missing[0]}: its first line must be filename,label, with commas, and is '
           f'{",".join(columns)!r}'
         )
+      if near := [name for name in columns if name.lower() == SPLIT_COLUMN != name]:
+        raise InputError(f'{path} has the column {near[0]!r}: call it {SPLIT_COLUMN!r}, or otherwise')
       if twice := [name for name in (*COLUMNS, SPLIT_COLUMN) if columns.count(name) > 1]:
         raise InputError(f'{path} has the column {twice[0]} more than once')
       reader.fieldnames = columns
       strip = lambda field: (field or '').strip()
       split_of = lambda row: strip(row[SPLIT_COLUMN]) if SPLIT_COLUMN in columns else None
-      return [(reader.line_num, *(strip(row[name]) for name in COLUMNS), split_of(row)) for row in reader]
+      rows = []
+      for row in reader:
+        if reader.restkey in row:
+          raise InputError(
+            f'{path}, line {reader.line_num} has more fields than the first line: put one that holds a comma in quotes'
+          )
+        rows.append((reader.line_num, *(strip(row[name]) for name in COLUMNS), split_of(row)))
+      return rows
   except FileNotFoundError as error:
     raise InputError(f'there is no file of labels {path}') from error
   except OSError as error:

@@ -152,7 +152,7 @@ def _read_cache(file):
       images, labels = bank['images'], bank['labels']
   except FileNotFoundError:
     return None
-  except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+  except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
     logging.warning('rebuilding the damaged cache file %s (%s)', file, error)
     return None
   return images, labels

@@ -9,6 +9,8 @@ import gzip
 import io
 import itertools
 import os
+import pathlib
+import shutil
 import struct
 import tempfile
 import zlib
@@ -72,6 +74,11 @@ class Mnist(tfds.image_classification.MNIST, skip_registration=True):
     self._arrays = arrays
     super().__init__(file_format='array_record', **kwargs)
 
+  def _info(self):
+    info = super()._info()
+    info.initialize_from_bucket = lambda: None  # nothing is there, and TFDS leaves a folder behind each time it looks
+    return info
+
   def _split_generators(self, dl_manager):
     return {split: self._generate_examples(split) for split in self._arrays}
 
@@ -111,6 +118,8 @@ def prepare(
   with _disk_explained(folder):
     os.makedirs(parent, exist_ok=True)
   with places.locked(parent, f'preparing a data set in {parent}'):
+    for left in pathlib.Path(folder).parent.glob('incomplete.*'):  # by a process that was killed
+      shutil.rmtree(left)
     if os.path.exists(folder):
       try:
         _verify(data_dir)

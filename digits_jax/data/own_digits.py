@@ -18,7 +18,7 @@ from PIL import Image
 
 from digits_jax.alphabet import DIGITS
 from digits_jax.conventions import SPLITS
-from digits_jax.data import boxes, canvas, image_files
+from digits_jax.data import boxes, canvas, image_files, places
 from digits_jax.data.splits import check_held_out
 from digits_jax.errors import InputError
 
@@ -123,7 +123,7 @@ def _ink_box(ink):
 
 def _stamp(path):
   """What changes where files under the path come, go or change; () where there are none."""
-  files = sorted(path.rglob('*')) if path.is_dir() else [path]
+  files = places.files_below(path) if path.is_dir() else [path]
   return tuple((str(file), stat.st_size, stat.st_mtime_ns) for file in files if file.exists() and (stat := file.stat()))
 
 
@@ -156,7 +156,7 @@ def _list_folder(path, digits):
     raise InputError(f'{path} holds the folder {strange[0]!r}: a class of digits is called 0, 1, ... or 9')
   files, labels = [], []
   for digit in digits:
-    inside = sorted((path / digit).rglob('*')) if (path / digit).is_dir() else []
+    inside = places.files_below(path / digit) if (path / digit).is_dir() else []
     inside = [f for f in inside if f.suffix.lower() in image_files.SUFFIXES and not f.name.startswith('.')]
     if not inside:
       raise InputError(f'{path} has no image of {digit}: put some into {path / digit}')
@@ -176,8 +176,7 @@ def _read_csv(path, digits):
     raise InputError(f'the pixels {path} cannot be read: {error.strerror or error}') from error
   except UnicodeDecodeError as error:
     raise InputError(f'{path} is no CSV file in UTF-8: {error}') from error
-  first = lines[0][1].split(',')[0].strip() if lines else ''
-  if len(first) > 1 and not _is_number(first):  # a line of names; a letter is a label that is wrong
+  if lines and _is_header(lines[0][1]):
     lines = lines[1:]
   if not lines:
     raise InputError(f'{path} holds no row: one is a label and {SIZE * SIZE} pixels')
@@ -187,6 +186,15 @@ def _read_csv(path, digits):
     raise InputError(f'{path} has no row of the digits {digits}')
   images = table[wanted, 1:].astype(np.uint8).reshape(-1, SIZE, SIZE)
   return [f'{path}, row {lines[k][0]}' for k in wanted], [int(table[k, 0]) for k in wanted], images
+
+
+def _is_header(line):
+  """Whether a line holds the columns' names, and not a label that is wrong with its pixels, such as `1O,0,...`."""
+  first, *others = (field.strip() for field in line.split(','))
+  if _is_number(first):
+    return False
+  is_name = len(first) > 1 and not any(map(str.isdigit, first))  # pixels may be called 0, 1, ...
+  return is_name or not any(map(_is_number, others))
 
 
 def _row(where, line):

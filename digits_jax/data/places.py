@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import pathlib
 from collections.abc import Iterator
 
 from digits_jax.errors import InputError
@@ -19,6 +20,15 @@ def cache_folder() -> str:
   base = os.environ.get('XDG_CACHE_HOME', '')
   base = base if os.path.isabs(base) else os.path.expanduser(os.path.join('~', '.cache'))
   return os.path.join(base, 'digits_jax')
+
+
+def files_below(folder: str | os.PathLike) -> list[pathlib.Path]:
+  """All files in a folder and in those inside it, sorted. Raises InputError on a folder that cannot be read."""
+
+  def refuse(error):
+    raise InputError(f'the folder {error.filename} cannot be read: {error.strerror}') from error
+
+  return sorted(pathlib.Path(where, name) for where, _, names in os.walk(folder, onerror=refuse) for name in names)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,11 @@ NAME = 'svhn_numbers'
 VERSION = '1.0.0'
 SPLITS = ('train', 'test', 'extra')
 PARTS = ('train', 'validation', 'all')
+# What is known of a prepared split.
+_RECORD = (
+  'source', 'photos', 'by_length', 'most_digits', 'clipped', 'reordered', 'too_long', 'outside', 'unlisted', 'bytes',
+  'digest', 'shard_photos', 'files',
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +64,10 @@ def records(data_dir: str | None) -> dict[str, dict]:
     listed = json.loads((path / 'dataset_info.json').read_text())
     found = json.loads((path / 'metadata.json').read_text())
     splits = {split['name']: [int(photos) for photos in split['shardLengths']] for split in listed.get('splits', ())}
-    return {split: found[split] for split, photos in splits.items() if found[split]['shard_photos'] == photos}
+    prepared = {split: found[split] for split, photos in splits.items() if found[split]['shard_photos'] == photos}
+    if lacking := [name for record in prepared.values() for name in _RECORD if name not in record]:
+      raise KeyError(lacking[0])
+    return prepared
   except FileNotFoundError:
     return {}
   except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -79,7 +87,7 @@ def summary(record: dict) -> str:
   )
   if outside := record['outside']:
     some = ', '.join(outside[:5]) + (', ...' if len(outside) > 5 else '')
-    parts.append(f'{len(outside):,} left out for a box outside the photo ({some})')
+    parts.append(f'{len(outside):,} left out for a box outside the photo, or without area ({some})')
   parts += [f'{record["unlisted"]:,} PNGs without boxes passed over'] if record['unlisted'] else []
   return '; '.join(parts)
 
@@ -140,7 +148,7 @@ def load_index(data_dir: str | None, split: str) -> tuple[np.ndarray, np.ndarray
   try:
     with np.load(path, allow_pickle=False) as arrays:
       return arrays['names'], arrays['labels']
-  except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+  except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
     raise InputError(f'{path} is damaged ({error}): prepare the data set again') from error
 
 

@@ -16,6 +16,7 @@ from digits_jax.errors import InputError, reason
 
 DIGIT_STRUCT = 'digitStruct.mat'
 _MOST_BYTES = 64 << 20  # of a photo; SVHN's largest has less than 4 MB
+_MOST_STRUCT = 4 << 30  # of digitStruct.mat, with some 7 KB a photo: 1.4 GB of SVHN's largest
 _MOST_ABOUT = 1 << 20  # bytes of what an archive says about a file, long names and the like: tarfile reads them whole
 _ABOUT = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
@@ -46,8 +47,10 @@ def digit_struct(source: str, split: str, work: str) -> str:
   """
   if os.path.isdir(source):
     return os.path.join(source, DIGIT_STRUCT)
-  for name, _, file in _members(source, split):
+  for name, size, file in _members(source, split):
     if name == DIGIT_STRUCT:
+      if size > _MOST_STRUCT:
+        raise InputError(f'{source}: its {name} has {size:,} bytes, more than the {_MOST_STRUCT:,} that are read')
       path = os.path.join(work, DIGIT_STRUCT)
       with open(path, 'wb') as copy, _explained(source):
         shutil.copyfileobj(file, copy, 1 << 20)

@@ -60,6 +60,8 @@ def prepare(
     raise InputError(f'SVHN has the splits {", ".join(svhn.SPLITS)}, not {",".join(wanted) or "an empty list"!r}')
   official = ARCHIVES if official is None else official
   archives = os.path.expanduser(archives or os.path.join(places.data_folder(data_dir), 'downloads', 'svhn'))
+  if os.path.isfile(archives):
+    raise InputError(f'--archives={archives} is a file: give the folder that it lies in')
   folder = svhn.folder(data_dir)
   with _disk_explained(folder):
     os.makedirs(folder, exist_ok=True)
@@ -82,7 +84,7 @@ def prepare(
 def _is_there(data_dir, split, records, max_digits):
   if split not in records:
     return False
-  if split != 'test' and records[split]['most_digits'] != max_digits:  # nothing is left out of the test
+  if split != 'test' and records[split]['most_digits'] != max_digits:  # of the test no length is left out
     raise InputError(
       f'the {split} split of SVHN in {svhn.folder(data_dir)} was prepared with '
       f'--max_digits={records[split]["most_digits"]}: say so too, or give another --data_dir'
@@ -134,10 +136,10 @@ def _write(source, split, work, max_digits):
 
 def _read_boxes(source, split, work):
   """{name: digit_struct.Photo} of all photos of a split."""
-  path = svhn_archive.digit_struct(source, split, work)
+  path, called = svhn_archive.digit_struct(source, split, work), f'{source}: its {svhn_archive.DIGIT_STRUCT}'
   bar = tqdm(
-    digit_struct.read(path),
-    total=digit_struct.count(path),
+    digit_struct.read(path, called=called),
+    total=digit_struct.count(path, called=called),
     desc=f'reading {svhn_archive.DIGIT_STRUCT} ({split})',
     unit=' photos',
     disable=None,
@@ -161,7 +163,7 @@ def _examples(source, split, listed, found, names, labels):
     if photo is None:
       raise InputError(f'{source} holds the photo {name} twice')
     height, width = image_files.check_png(f'{source}: {name}', content)
-    if split != 'test' and 0 < found['most_digits'] < len(photo.digits):  # nothing is left out of the test
+    if split != 'test' and 0 < found['most_digits'] < len(photo.digits):  # of the test no length is left out
       found['too_long'] += 1
       continue
     clipped = digit_struct.clip(photo.boxes, height, width)

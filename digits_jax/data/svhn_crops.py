@@ -64,7 +64,10 @@ class Crops:
     name, boxes = f'{self._where}: {record["name"].decode()}', record['boxes']
     if len(boxes) > self.spec.slots:
       raise InputError(f'{name} has {len(boxes)} digits, there are slots for {self.spec.slots}')
-    photo = image_files.decode_png(name, record['image'])
+    try:
+      photo = image_files.decode_png(name, record['image'])
+    except InputError as error:
+      raise InputError(f'{error}: get the archive again, and prepare the data set from it in a new folder') from error
     if photo.ndim == 2:
       photo = np.repeat(photo[:, :, None], 3, 2)
     found = np.zeros((), self.spec.dtype)
@@ -115,6 +118,7 @@ def _write_cache(path, opened, count, workers):
       processes = multiprocessing.get_context('spawn')
       pool = futures.ProcessPoolExecutor(workers, processes, _open_crops, opened)
       read = stack.enter_context(pool).map(_read_part, parts)
+      stack.callback(pool.shutdown, cancel_futures=True)  # where writing fails, nothing more is cropped
     else:
       _open_crops(*opened)
       read = map(_read_part, parts)

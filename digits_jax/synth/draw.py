@@ -46,10 +46,11 @@ def check_ranges(spec, where: str, names: tuple[str, ...]) -> None:
 
 
 def check_between(spec, where: str, low: float, high: float, names: tuple[str, ...]) -> None:
-  """Raises InputError unless each named field of the spec, or both ends of its range, lies in [low, high]."""
+  """Raises InputError unless each named field of the spec, or both ends of its range, is finite and in [low, high]."""
   for name in names:
     value = getattr(spec, name)
-    if not all(low <= end <= high for end in (value if isinstance(value, tuple | list) else (value,))):
+    ends = value if isinstance(value, tuple | list) else (value,)
+    if not all(low <= end <= high and math.isfinite(end) for end in ends):
       raise InputError(f'{where}.{name}: {value} does not lie in [{low:g}, {high:g}]')
 
 

@@ -4,7 +4,7 @@ Assumes that each glyph is known by its extents, the reach of its ink left, up, 
 in canvas pixels. Three layouts: `string` (free advance, any place that fits), `grid` (one cell a digit, random
 start) and `stacked` (cells filled from the left). Every function places one number.
 
-No digit leaves the canvas. What would: spacing gives way first, evenly; a number that is turned, zoomed or
+No digit leaves the canvas. What would: spacing gives way first, evenly; a number that is tilted, turned, zoomed or
 sheared beyond the canvas is made smaller; shift and wander end where the canvas does. What elastic distortion and
 thicker strokes add to the extents is not known here and may be cut.
 """
@@ -35,7 +35,7 @@ class LayoutSpec:
   spacing_jitter_px: float  # string: +- this, each digit
   wander_px: float  # string: baseline +- this, each digit
   tilt_degrees: float  # string: baseline +- this, upright digits
-  spread_x: float  # string: 1 any place that fits, 0 centred
+  spread_x: float  # string: 1 any place that fits, 0 the middle, by the mean of its anchors
   spread_y: float  # the same, up and down
   cell_px: int  # grid, stacked: width and height of a cell
 
@@ -107,7 +107,9 @@ def place(
     spread = jnp.array([spec.spread_x, spec.spread_y])
     offset = centred + spread * (first + jax.random.uniform(k_place, (2,)) * (last - first) - centred)
   else:
-    offset = jnp.array([_row_width(spec) / 2 + (spec.width - _row_width(spec)) // 2, spec.height / 2])
+    # On whole pixels both ways, so that digits which nothing bends are copied.
+    left, top = (spec.width - _row_width(spec)) // 2, (spec.height - spec.cell_px) // 2
+    offset = jnp.array([left + _row_width(spec) / 2, top + spec.cell_px / 2])
   anchors = line + jnp.clip(offset + shift, first, last)[None]
   return jnp.clip(anchors, -extents[:, :2], size[None] - extents[:, 2:]), fit
 

@@ -19,20 +19,22 @@ _BYTES_DEVIATION = math.sqrt(4 * (256**2 - 1) / 12)
 class PhotoSpec:
   """Ranges of the imaging; every field is a static Python value, grey levels in [0, 1]."""
 
-  blur_px: tuple[float, float]  # standard deviation of a Gaussian
+  blur_px: tuple[float, float]  # standard deviation of a Gaussian; sampled at pixels, below 0.4 it hardly blurs
   background: tuple[float, float]  # grey of the paper
-  contrast: tuple[float, float]  # grey of the ink minus grey of the paper
+  contrast: tuple[float, float]  # grey of the ink minus grey of the paper, as far as white goes
   inversion: float  # share of the images with dark ink on bright paper
   noise: tuple[float, float]  # standard deviation of each pixel's noise
 
   def __post_init__(self):
     check_ranges(self, 'synth.photo', ('blur_px', 'background', 'contrast', 'noise'))
-    if self.background[1] + self.contrast[0] > 1 or self.background[0] < 0 or self.contrast[0] <= 0:
+    check_between(self, 'synth.photo', 0, 1, ('background', 'inversion'))
+    if self.contrast[0] <= 0:
+      raise InputError(f'synth.photo.contrast: {self.contrast} must be above 0, for ink to be brighter than paper')
+    if self.background[1] + self.contrast[0] > 1:
       raise InputError(
-        f'synth.photo: background {self.background} and contrast {self.contrast} leave ink that cannot be told '
-        'from paper: background must lie in [0, 1], contrast above 0, and their sum be able to stay below 1'
+        f'synth.photo: on paper of {self.background[1]}, the brightest of background, no ink is {self.contrast[0]} '
+        'brighter, the least of contrast: lower one of them, so that they sum up to at most 1'
       )
-    check_between(self, 'synth.photo', 0, 1, ('inversion',))
     if min(self.blur_px[0], self.noise[0]) < 0:
       raise InputError('synth.photo: blur_px and noise must be at least 0')
 

@@ -42,7 +42,7 @@ class ShapeSpec:
   turn_degrees: float  # the whole number, standard deviation
   steep: float  # share of numbers whose turn is drawn with four times turn_degrees
   shear_degrees: float  # the whole number +- this
-  perspective: float  # by which share the middle of one side may be larger than the number's middle
+  perspective: float  # the middle of one side is larger than the number's middle, by 1 / (1 - this) at most
   loose_x: tuple[float, float]  # slack of a box left and right, beyond the upright frame of its digit
   loose_y: tuple[float, float]  # the same, above and below
   margin: tuple[float, float]  # by how much the crop is larger than the box, each axis

@@ -20,6 +20,7 @@ LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.cl
 LEAST |= {'blank_patience': 0}
 LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
 OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
+OF_PAIRS = ('pools',)  # fields whose tuples hold tuples
 
 
 def check(config: ConfigDict) -> None:
@@ -34,7 +35,7 @@ def check(config: ConfigDict) -> None:
 
 
 def check_values(fields: ConfigDict, prefix: str = 'config') -> None:
-  """Raises InputError on a field without a value, and on a tuple that holds text for numbers, or numbers for text.
+  """Raises InputError on a field without a value, and on a tuple of anything but the numbers, or names, that it takes.
 
   No flag parser looks inside of tuples, and a config file may set any field to None.
   """
@@ -46,8 +47,8 @@ def check_values(fields: ConfigDict, prefix: str = 'config') -> None:
       check_values(value, where)
     elif isinstance(value, tuple | list):
       kind, noun = (str, 'a name') if name.endswith(OF_NAMES) else (int | float, 'a number')
-      for leaf in jax.tree.leaves(value):
-        if not isinstance(leaf, kind):
+      for leaf in jax.tree.leaves(value) if name in OF_PAIRS else value:
+        if isinstance(leaf, bool) or not isinstance(leaf, kind):
           raise InputError(f'{where}: {leaf!r} in {value} is not {noun}')
 
 

@@ -31,4 +31,6 @@ def main(table, out):
 
 
 if __name__ == '__main__':
+  if len(sys.argv) != 3:
+    sys.exit('which? Give results.csv and the PNG file that is to be drawn')
   main(*sys.argv[1:])

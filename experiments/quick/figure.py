@@ -34,4 +34,6 @@ def main(workdir, out):
 
 
 if __name__ == '__main__':
+  if len(sys.argv) != 3:
+    sys.exit('which? Give the directory of a run and the PNG file that is to be drawn')
   main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))

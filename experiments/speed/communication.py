@@ -30,6 +30,8 @@ def count(argument):
   from digits_jax.training import experiment
 
   path, _, variant = argument.partition(':')
+  if pathlib.Path(path).parent != pathlib.Path('configs') or not pathlib.Path(path).is_file():
+    raise InputError(f'there is no config {path}: give one of configs/, such as configs/fonts.py:quick')
   module = importlib.import_module(f'configs.{pathlib.Path(path).stem}')
   built = experiment.build(module.get_config(variant or None))
   sums, size = sent(built)

@@ -2,24 +2,27 @@
 
 python experiments/street/annotations.py digitStruct.mat
 
-The file is in train.tar.gz. No photo is looked at.
+The file is in train.tar.gz. No photo is looked at; those with a box that has no area are left out.
 """
-
-import argparse
-import pathlib
 
 import numpy as np
 
+from digits_jax import command
 from digits_jax.data import digit_struct
+from digits_jax.errors import InputError
 
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
-def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('file', type=pathlib.Path)
-  photos = digit_struct.read(parser.parse_args().file)
+def main(arguments):
+  """Prints percentiles. Raises InputError where there is no such file, or no number with two digits in it."""
+  if len(arguments) != 1:
+    raise InputError('which file? Give the digitStruct.mat of SVHN')
+  photos = digit_struct.read(arguments[0])
   boxes = [photo.boxes[digit_struct.reading_order(photo.boxes)] for photo in photos]
+  boxes = [photo for photo in boxes if (photo[:, 2:] > photo[:, :2]).all()]
+  if not any(len(photo) > 1 for photo in boxes):
+    raise InputError(f'{arguments[0]} lists no number of two digits or more')
   print(f'{len(boxes):,} photos, {sum(map(len, boxes)):,} digits; percentiles {", ".join(map(str, PERCENTILES))}')
   for name, values in measures(boxes).items():
     print(f'{name}: {", ".join(f"{value:.2f}" for value in np.percentile(values, PERCENTILES))}')
@@ -29,7 +32,7 @@ def measures(boxes):
   """{what: float[n]} of float[digits, 4] boxes (left, top, right, bottom) of each photo, in reading order."""
   every = np.concatenate(boxes)
   heights = every[:, 3] - every[:, 1]
-  # Of neighbours, the first and the second; numbers of which either box has no area say nothing.
+  # Of neighbours, the first and the second.
   first, second = (np.concatenate([photo[part] for photo in boxes]) for part in (np.s_[:-1], np.s_[1:]))
   height = ((first[:, 3] - first[:, 1]) + (second[:, 3] - second[:, 1])) / 2
   gaps = (second[:, 0] - first[:, 2]) / height
@@ -49,4 +52,4 @@ def centre(box):
 
 
 if __name__ == '__main__':
-  main()
+  command.run(main)

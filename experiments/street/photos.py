@@ -28,6 +28,7 @@ def main(arguments):
   """Prints the figures. Raises InputError where there is no run, or no SVHN."""
   if not arguments:
     raise InputError('which runs? Give their directories')
+  command.check_file('--sheet', _SHEET.value, '.png')
 
   from digits_jax import metrics
   from digits_jax.data import epochs, sources, svhn, svhn_crops
@@ -44,6 +45,8 @@ def main(arguments):
       right = read_grey(opened, selection)
       low, high = metrics.wilson(right, len(selection.texts))
       print(f'{name}, in grey: {right} of {len(selection.texts)} right ({low:.2%} to {high:.2%})', flush=True)
+      if _SHEET.value and name == arguments[-1]:
+        print('no sheet: this run reads grey images', flush=True)
       continue
     numbers = svhn_crops.load(
       _DATA_DIR.value, selection, CropSpec(CROP_PX, MARGIN), alphabet=opened.alphabet, slots=slots, is_cached=False

@@ -84,3 +84,15 @@ def test_the_config_is_looked_for_here(calls, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   with pytest.raises(InputError, match=r'no configs/fonts.py here: start in the folder of the project'):
     main.main(['step'])
+
+
+def test_starts_are_repeated_at_most_three_times(monkeypatch):
+  asked = []
+  monkeypatch.setattr(start, 'measure', lambda **options: asked.append(options) or {'name': 'start', 'rows': []})
+  monkeypatch.setattr(start, 'table', lambda found: '')
+  for repeats in (2, 25):
+    with flagsaver.flagsaver():
+      flags.FLAGS(['x', f'--repeats={repeats}'], known_only=True)
+      main.measure('start', 0.0, None)
+      flags.FLAGS.unparse_flags()
+  assert asked == [{'repeats': 2}, {'repeats': 3}]

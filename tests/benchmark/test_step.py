@@ -277,3 +277,12 @@ def test_pytorch_computes_the_same(network, kind):
   np.testing.assert_allclose(found, logits, atol=2e-3)
   assert float(stepper()) == pytest.approx(loss, rel=1e-3)
   assert float(stepper()) < loss
+
+
+@pytest.mark.parametrize('is_bidirectional', [False, True])
+def test_what_a_scan_hides_is_added(monkeypatch, is_bidirectional):
+  built = steppers.from_network(fonts.get_config('tiny'), SMALL, *steppers.made_up_batch(4), 'float32')
+  built.config.model.is_bidirectional = is_bidirectional
+  monkeypatch.setattr(jax.stages.Compiled, 'cost_analysis', lambda program: {'flops': 0.0, 'bytes accessed': 5.0})
+  products = (SMALL.frames - 1) * (1 + is_bidirectional) * 4 * SMALL.recurrent_features**2  # an LSTM's
+  assert steppers.count(built)['flops'] == 2 * 2 * 4 * products * built.config.model.recurrent_layers

@@ -103,7 +103,7 @@ def test_what_is_no_such_file(path, tmp_path, use):
   for length in (520, len(whole) // 2):
     old.write_bytes(whole[:length])
     with pytest.raises(
-      InputError, match=r'old\.mat: it cannot be read \(.+\): take the file from the archive'
+      InputError, match=r'old\.mat: it cannot be read \(.+\): get it again'
     ) as caught:
       use(old)
     assert '\n' not in str(caught.value)
@@ -172,14 +172,14 @@ def fewer_references(file, group):
 def test_an_unreadable_box_is_named(path, change):
   damage(path, 0, change)
   with pytest.raises(
-    InputError, match=r'digitStruct\.mat: a box of 1\.png cannot be read \(.+\): take the file'
+    InputError, match=r'digitStruct\.mat: a box of 1\.png cannot be read \(.+\): get it again'
   ) as caught:
     all_of(path)
   assert '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-  'field, value', [('left', np.nan), ('height', np.inf), ('label', 11), ('label', 0), ('label', 1.5)]
+  'field, value', [('left', np.nan), ('height', np.inf), ('width', 1e39), ('label', 11), ('label', 0), ('label', 1.5)]
 )
 @pytest.mark.parametrize('i, name', [(1, '2.png'), (2, 'a photo.png')])
 def test_a_number_that_is_none(path, i, name, field, value):

@@ -85,3 +85,13 @@ def test_families_that_are_held_out():
   assert [len(bank.fields) for bank in banks.values()] == [18, 4]
   with pytest.raises(InputError, match='is not one of'):
     distance_fields.load(None, split='train', alphabet=Alphabet(DIGITS), test_families=('Garamond',))
+
+
+def test_the_edge_runs_half_a_pixel_beyond_the_ink():
+  """Across a square of 20 pixels the field is the distance from +-0.5, but where it turns."""
+  made, _ = distance_fields.from_images(np.full((1, 20, 20), 255, np.uint8))
+  at = (np.arange(FIELD_PX) + 0.5 - FIELD_PX / 2) / FIELD_UNIT
+  found = (made[0, FIELD_PX // 2].astype(np.float32) - 128) * FIELD_REACH / 127
+  expected = np.clip(0.5 - np.abs(at), -FIELD_REACH, FIELD_REACH)
+  is_plain = (np.abs(at) < 0.4) & (np.abs(at) > 0.15) | (np.abs(at) > 0.6)
+  np.testing.assert_allclose(found[is_plain], expected[is_plain], atol=0.01)

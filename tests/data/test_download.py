@@ -24,6 +24,7 @@ class Server(http.server.ThreadingHTTPServer):
   def __init__(self, files):
     super().__init__(('127.0.0.1', 0), _Handler)
     self.files, self.requests, self.cuts, self.knows_range, self.status = files, [], [], True, 200
+    self.says_length = True
     self.url = f'http://127.0.0.1:{self.server_port}/'
 
 
@@ -43,7 +44,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     self.send_response(206 if start else 200)
     if start:
       self.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
-    self.send_header('Content-Length', str(len(content) - start))
+    if self.server.says_length:
+      self.send_header('Content-Length', str(len(content) - start))
     self.end_headers()
     cut = self.server.cuts.pop(0) if self.server.cuts else len(content)
     with contextlib.suppress(ConnectionError):
@@ -140,10 +142,22 @@ def test_wrong_checksum_leaves_nothing(server, path, part):
   assert os.listdir(os.path.dirname(path)) == []
 
 
-def test_never_more_than_the_size(server, path):
-  with pytest.raises(InputError, match='more than the 1,000 bytes'):
+@pytest.mark.parametrize('says_length', [True, False])
+def test_never_more_than_the_size(server, path, says_length):
+  server.says_length = says_length
+  message = 'it sends 600,000 bytes instead of 1,000' if says_length else 'more than the 1,000 bytes'
+  with pytest.raises(InputError, match=message):
     download.fetch([server.url + 'file.gz'], path, sha256=SHA256, size=1000)
   assert os.listdir(os.path.dirname(path)) == []
+
+
+@pytest.mark.parametrize('page', [b'<html>', CONTENT + b'<html>'])
+def test_another_page_costs_nothing_that_was_there(server, path, page):
+  server.files['page.gz'], server.knows_range = page, False
+  _leave(path + '.part', CONTENT[:1000])
+  with pytest.raises(InputError, match=rf'it sends {len(page):,} bytes instead of 600,000'):
+    _fetch(server.url + 'page.gz', path)
+  assert _read(path + '.part') == CONTENT[:1000]
 
 
 def test_mirrors_in_turn(server, path):

@@ -72,6 +72,8 @@ def test_whole_paths_and_signs(write, tmp_path):
     (b'filename,label\na.png,\xff\n', 'labels.csv is not in UTF-8'),
     ('filename,label\na.png,"12\n', 'labels.csv, line 2: not as CSV has it: unexpected end'),
     ('filename,label\na.png,1\n"a.png" ,"12"\n', 'labels.csv, line 3: not as CSV has it'),
+    ('filename,label\na.png,1\nmore/a.png,1,234\n', 'line 3 has more fields than the first line: put .* in quotes'),
+    ('filename,label,Split\na.png,1,train\n', "has the column 'Split': call it 'split', or otherwise"),
   ],
 )
 def test_wrong_files(write, content, message):
@@ -119,6 +121,15 @@ def test_folders_of_splits(tmp_path):
   assert found.texts == ('1', '2', '3', '44') and found.splits == ('train', 'train', 'validation', 'test')
   (tmp_path / 'validation').rename(tmp_path / 'valid')
   with pytest.raises(InputError, match='holds train and test and no folder validation: give all of train, validation'):
+    labelled_files.find(tmp_path, ALPHABET)
+
+
+@pytest.mark.parametrize('where', ['.', 'train'])
+def test_a_folder_that_synthesise_did_not_finish(tmp_path, where):
+  for split in ('train', 'validation', 'test') if where == 'train' else '.':
+    make(tmp_path / split, '000000.png', '000001.png')
+  make(tmp_path / where, 'labels.csv.tmp')
+  with pytest.raises(InputError, match=r'is not complete: `synthesise` was interrupted there\. Remove it'):
     labelled_files.find(tmp_path, ALPHABET)
 
 

@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -253,3 +254,10 @@ def test_bad_idx_is_named(tmp_path, problem, which, contents):
   with pytest.raises(InputError, match=problem) as caught:
     mnist_builder.read_pair(*map(str, paths))
   assert str(paths[which]) in str(caught.value)
+
+
+def test_nothing_is_left_where_temporary_files_are(tmp_path, monkeypatch):
+  (tmp_path / 'tmp').mkdir()
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'tmp'))
+  mnist_builder.Mnist(arrays={}, data_dir=str(tmp_path / 'data'))
+  assert not list((tmp_path / 'tmp').iterdir())

@@ -1,5 +1,6 @@
 """Your own digits: MNIST's form, splits that share no image, and each wrong file by its name and row."""
 
+import os
 import tracemalloc
 
 import numpy as np
@@ -223,6 +224,35 @@ def test_wrong_rows(tmp_path, second, message):
   assert str(caught.value).startswith(str(path))
 
 
+@pytest.mark.parametrize('header', ['label,pixels', 'y,p0,p1', ',p0,p1', 'label,' + ','.join(map(str, range(784)))])
+def test_a_line_of_names_is_no_digit(tmp_path, header):
+  path = tmp_path / 'pixels.csv'
+  path.write_text(header + '\n')
+  with pytest.raises(InputError, match='holds no row'):
+    own_digits.load(str(path), split='train', **(OPTIONS | {'kind': 'csv'}))
+
+
+@pytest.mark.parametrize('label', ['1O', 'O', '', '0x1'])
+def test_a_wrong_label_is_no_line_of_names(tmp_path, label):
+  path = tmp_path / 'pixels.csv'
+  path.write_text(label + ',0' * 784 + '\n')
+  with pytest.raises(InputError, match=f"row 1 holds '{label}', which is no number"):
+    own_digits.load(str(path), split='train', **(OPTIONS | {'kind': 'csv'}))
+
+
+def test_a_folder_that_cannot_be_read(folder, monkeypatch):
+  scandir = os.scandir
+
+  def refuse(path):
+    if str(path).endswith('3'):
+      raise PermissionError(13, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  with pytest.raises(InputError, match=r'the folder .*/3 cannot be read: Permission denied'):
+    own_digits.load(str(folder), split='train', **OPTIONS)
+
+
 def test_nothing_there(tmp_path):
   (tmp_path / 'empty.csv').write_text('label,pixels\n')
   for kind, path, message in (
@@ -255,3 +285,12 @@ def test_training_draws_from_them_and_says_so(folder):
   changed[7, 14, 14] ^= 1
   other = sources.report(train.replace(images=changed), 'train', str(folder))
   assert other.splitlines()[0] == again.splitlines()[0] and other.splitlines()[1] != again.splitlines()[1]
+
+
+def test_digits_that_have_changed_are_read_anew(tmp_path):
+  folder = write_folder(tmp_path / 'digits')
+  threes = lambda found: {image.tobytes() for image in found.images[found.labels == 3]}
+  before = threes(own_digits.load(str(folder), split='train', **OPTIONS))
+  for i, file in enumerate(sorted((folder / '3').iterdir())):
+    Image.fromarray(scan(3, seed=50 + i)).save(file)
+  assert before and not before & threes(own_digits.load(str(folder), split='train', **OPTIONS))

@@ -145,3 +145,13 @@ def test_too_few_and_none(made, tmp_path):
     load(path, skips_unreadable=True)
   with pytest.raises(InputError, match=r'which images\? Give --config\.data\.folder=DIR'):
     load('')
+
+
+def test_the_same_bytes_in_another_shape_are_another_image(tmp_path):
+  rng = np.random.default_rng(0)
+  for i in range(12):
+    image_files.write_png(tmp_path / f'{i}.png', rng.integers(0, 256, (16, 32), np.uint8))
+  image_files.write_png(tmp_path / '77.png', image_files.read_png(tmp_path / '3.png').reshape(32, 16))
+  spec, shares = canvas.CanvasSpec(16, 32, 0, (8.0, 14.0)), (0.3, 0.3)
+  found = own_images.load(str(tmp_path), spec, alphabet=Alphabet(), seed=0, held_out=shares, skips_unreadable=False)
+  assert len(set(found.hashes)) == 13

@@ -143,7 +143,7 @@ def test_a_box_outside_its_photo_leaves_it_out(copied, tmp_path):
   prepare(copied.parent, tmp_path)
   record = svhn.records(str(tmp_path))['train']
   assert record['outside'] == ['2.png', '3.png'] and sorted(examples(tmp_path, 'train')) == ['1.png', '4.png', '5.png']
-  assert '2 left out for a box outside the photo (2.png, 3.png)' in svhn.summary(record)
+  assert '2 left out for a box outside the photo, or without area (2.png, 3.png)' in svhn.summary(record)
 
 
 def test_a_photo_without_boxes_is_counted(copied, tmp_path):
@@ -191,6 +191,10 @@ def list_none(folder):
       file.create_dataset(f'digitStruct/{name}', (0, 1), h5py.ref_dtype)
 
 
+def mislabel(folder):
+  svhn_files.write_digit_struct(folder / 'digitStruct.mat', [*TRAIN.items(), ('6.png', [ROW('3')[0] | {'label': 11}])])
+
+
 def old_matlab(folder):
   (folder / 'digitStruct.mat').write_bytes(b'MATLAB 5.0 MAT-file'.ljust(999))
 
@@ -204,7 +208,8 @@ def old_matlab(folder):
     (flip_a_bit, r'train: 3\.png is a damaged or incomplete PNG image'),
     (list_twice, r'digitStruct\.mat lists 3\.png twice'),
     (list_none, r'train has no photo to keep for the train split'),
-    (old_matlab, r'digitStruct\.mat is not a MATLAB 7\.3 \(HDF5\) file'),
+    (mislabel, r'train: its digitStruct\.mat: a box of 6\.png cannot be read \(the labels \[11'),
+    (old_matlab, r'train: its digitStruct\.mat is not a MATLAB 7\.3 \(HDF5\) file'),
   ],
 )
 @pytest.mark.parametrize('is_archive', [True, False])
@@ -326,6 +331,38 @@ def test_a_damaged_description_is_named(made, tmp_path, name, content):
   for use in (lambda: prepare(made, tmp_path), lambda: svhn.load_index(str(tmp_path), 'train')):
     with pytest.raises(InputError, match=r'the description of SVHN in .* is damaged: remove that folder'):
       use()
+
+
+@pytest.mark.parametrize('field', ['source', 'files', 'photos', 'outside'])
+def test_a_description_that_lacks_a_field_is_damaged(made, tmp_path, field):
+  prepare(made, tmp_path)
+  file = tmp_path / 'svhn_numbers' / '1.0.0' / 'metadata.json'
+  record = json.loads(file.read_text())
+  del record['train'][field]
+  file.write_text(json.dumps(record))
+  with pytest.raises(InputError, match=r'the description of SVHN in .* is damaged'):
+    prepare(made, tmp_path)
+
+
+def test_an_index_of_any_damage_is_named(made, tmp_path):
+  """Of the directory at the end of an npz file one byte is another: numpy and zipfile raise kinds of their own."""
+  prepare(made, tmp_path)
+  file = tmp_path / 'svhn_numbers' / '1.0.0' / svhn.index('train')
+  whole, kinds = file.read_bytes(), set()
+  start = whole.index(b'PK\1\2')
+  for i in range(start, len(whole)):
+    file.write_bytes(whole[:i] + bytes([whole[i] ^ 0x15]) + whole[i + 1 :])
+    try:
+      svhn.load_index(str(tmp_path), 'train')
+    except InputError as error:
+      assert 'is damaged (' in str(error)
+      kinds.add(type(error.__cause__).__name__)
+  assert {'NotImplementedError', 'RuntimeError', 'BadZipFile'} <= kinds, kinds
+
+
+def test_a_file_in_place_of_the_folder_of_archives(made, tmp_path):
+  with pytest.raises(InputError, match=r'--archives=.*train\.tar\.gz is a file: give the folder that it lies in'):
+    prepare(made / 'archives' / 'train.tar.gz', tmp_path)
 
 
 def test_shards_of_another_preparation_are_not_listed(made, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from configs import fonts
+from digits_jax.errors import InputError
 from digits_jax.training import experiment
 from experiments.speed import communication
 
@@ -17,3 +18,9 @@ def test_a_step_sums_the_gradients_once(frozen):
   trained = communication.parameters(built)
   assert (trained < 4_075) == bool(frozen)
   assert communication.sent(built)[1] == 4 * (trained + NUMBERS)
+
+
+@pytest.mark.parametrize('config', ['configs/none.py', 'fonts.py:quick', 'configs/../experiments/own/small.py'])
+def test_no_such_config(config):
+  with pytest.raises(InputError, match=r'give one of configs/, such as configs/fonts\.py:quick'):
+    communication.count(config)

@@ -51,6 +51,8 @@ def test_the_rows_that_were_asked_for(table, tmp_path):
     (['--out=OUT', '--where=seed=7', 'TABLE'], 'no row has seed=7'),
     (['--out=OUT', '--value=note', 'TABLE'], 'must hold numbers'),
     (['--out=OUT', 'TABLE.none'], 'cannot read'),
+    (['--out=OUT', '--label={', 'TABLE'], '--label={: '),
+    (['--out=OUT', '--label={seed:d}', 'TABLE'], '--label={seed:d}: '),
   ],
 )
 def test_nothing_to_draw(table, tmp_path, arguments, message):
@@ -58,3 +60,18 @@ def test_nothing_to_draw(table, tmp_path, arguments, message):
   code, said, complaint = scripts.start('intervals.py', *filled)
   assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
   assert complaint.startswith('python experiments/intervals.py: ') and not (tmp_path / 'x.png').exists()
+
+
+@pytest.mark.parametrize(
+  ('content', 'message'), [(b'\xff', 'no CSV file in UTF-8'), (TABLE.encode() + b'c,1\n', 'fewer fields than')]
+)
+def test_a_table_that_is_none(table, tmp_path, content, message):
+  table.write_bytes(content)
+  code, said, complaint = scripts.start('intervals.py', f'--out={tmp_path / "x.png"}', table)
+  assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
+
+
+def test_a_table_as_spreadsheets_write_it(table, tmp_path):
+  table.write_bytes(b'\xef\xbb\xbf' + TABLE.encode())
+  code, _, complaint = scripts.start('intervals.py', f'--out={tmp_path / "x.png"}', table)
+  assert code == 0, complaint

@@ -118,14 +118,14 @@ def test_finished_runs_are_skipped_and_failed_ones_named(tmp_path):
     'test_set': 'plates-v1', 'examples': '200', 'right': '175', 'sequence_accuracy': '0.875', 'interval_low': '0.775',
     'interval_high': '0.925', 'character_error_rate': '0.01235', 'validation': '0.5',
   }  # fmt: skip
-  assert wanted.items() <= row.items() and row['hardware'].startswith('1 x cpu, ')
+  assert wanted.items() <= row.items() and row['hardware'] == '1 x cpu'  # of which no log says more
   assert said.splitlines()[-1].startswith('seed=3 ') and '0.875' in said.splitlines()[-1]
   log = (out / 'seed=three.log').read_text()
   assert log.count('revision ') == 2 and '--config.steps=7 --config.seed=three' in log
   finish(out / 'seed=5', seed=5, accuracy=0.75)  # a run that is added leaves the others in the table
   assert start(*arguments[:2], '--vary', 'seed', '5', '--set', 'steps=7')[0] == 0
   assert [row['run'] for row in read(out)] == ['seed=3', 'seed=5']
-  (out / 'seed=5' / 'result.json').write_text('')
+  (out / 'seed=5' / 'result.json').write_text('{"devices": "1 x cpu", "tests": []}')
   code, said, complaint = start(*arguments[:2], '--vary', 'seed', '5', '--set', 'steps=7')
   assert code == 1 and f'{out}/seed=5/result.json or config.json is damaged' in complaint and 'Trace' not in complaint
   assert [row['run'] for row in read(out)] == ['seed=3']
@@ -163,6 +163,7 @@ def test_listed_runs_have_their_names_and_keep_their_meaning(tmp_path, monkeypat
       return 0
 
   monkeypatch.setattr(sweep, 'revision', lambda: 'abc')
+  monkeypatch.setattr(sweep, 'cpu', lambda: '3 cores (the one that trained)')
   monkeypatch.setattr(sweep.subprocess, 'Popen', Run)
   arguments = [TINY, f'--out={out}', f'--runs={runs}', '--set', 'steps=7']
   runs.write_text('{"all": {}, "no_noise": {"synth.photo.noise": "(0,0)", "steps": "8"}}')
@@ -171,14 +172,18 @@ def test_listed_runs_have_their_names_and_keep_their_meaning(tmp_path, monkeypat
     ['--config.steps=7'], ['--config.steps=7', '--config.synth.photo.noise=(0,0)', '--config.steps=8'],
   ]  # fmt: skip
   assert [row['run'] for row in read(out)] == ['all', 'no_noise'] and 'no_noise' in capsys.readouterr().out
+  monkeypatch.setattr(sweep, 'cpu', lambda: '2 cores (another)')  # goes on there
   runs.write_text('{"new": {"seed": "1"}}')  # added to those that there are
   assert sweep.main(arguments) == 0 and len(commands) == 3
+  trained, other = '1 x cpu, 3 cores (the one that trained)', '1 x cpu, 2 cores (another)'
+  assert [(row['revision'], row['hardware']) for row in read(out)] == [*[('abc', trained)] * 2, ('abc', other)]
   runs.write_text('{"all": {"seed": "1"}}')
   with pytest.raises(SystemExit, match='run all that changes other fields'):
     sweep.main(arguments)
-  (out / 'sweep.json').write_text('')
-  with pytest.raises(SystemExit, match=r'sweep\.json is damaged'):
-    sweep.main(arguments)
+  for content in ('', '[]'):
+    (out / 'sweep.json').write_text(content)
+    with pytest.raises(SystemExit, match=r'sweep\.json is damaged'):
+      sweep.main(arguments)
   assert len(commands) == 3
 
 

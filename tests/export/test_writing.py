@@ -1,5 +1,6 @@
 """From a run directory to a file that stands where it was asked for, or to none."""
 
+import dataclasses
 import os
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import digits_jax.export
 from digits_jax.errors import InputError
 from digits_jax.export import check, stablehlo, writing
+from digits_jax.reading import trained
 from tests.export import runs
 
 
@@ -154,3 +156,12 @@ def test_onnx_without_its_packages_names_the_extra(workdir, tmp_path, monkeypatc
   with pytest.raises(InputError, match=rf"import of {package} .*: pip install 'digits_jax\[onnx\]'"):
     writing.write_onnx(workdir, tmp_path / 'reader.onnx')
   assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('is_calibrated', [True, False])
+def test_weights_of_a_run_that_has_not_ended(tmp_path, monkeypatch, is_calibrated):
+  run, load = dataclasses.replace(runs.make_run(), is_calibrated=is_calibrated), trained.load
+  monkeypatch.setattr(trained, 'load', lambda path, **options: run if path == 'run' else load(path, **options))
+  told = writing.write_weights('run', tmp_path / 'it.npz')
+  assert ('its confidences are not calibrated' in told) == (not is_calibrated)
+  assert load(tmp_path / 'it.npz').is_calibrated == is_calibrated

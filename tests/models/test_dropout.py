@@ -58,3 +58,14 @@ def test_a_model_drops_by_image_in_training_alone(name):
     np.testing.assert_allclose(reading, leaf, rtol=1e-6)
     assert (np.abs(np.asarray(changed) - leaf).reshape(3, -1).max(1) > 1e-3).all()
     np.testing.assert_allclose(turned, np.asarray(changed)[order], atol=1e-5)
+
+
+@pytest.mark.parametrize(('name', 'times'), [('crnn', 2), ('digit', 2), ('multidigit', 2)])
+def test_a_model_drops_before_each_dense_layer(monkeypatch, name, times):
+  """Before `frames` and `head`; before the one dense layer and behind it."""
+  model, shapes, drop = MODELS[name](0.5), [], layers.Dropout.__call__
+  monkeypatch.setattr(layers.Dropout, '__call__', lambda self, x, axis=0: shapes.append(x.shape) or drop(self, x, axis))
+  params = jax.eval_shape(model.init, jax.random.key(0), IMAGES)
+  shapes.clear()
+  jax.eval_shape(model.apply, params, IMAGES, KEYS)
+  assert len(set(shapes)) == len(shapes) == times

@@ -318,3 +318,11 @@ def test_a_temperature_is_of_its_own_parameters(workdir, tmp_path):
     (tmp_path / 'run' / 'result.json').write_text(json.dumps(result | {'best_step': best_step}))
     opened = trained.load(tmp_path / 'run')
     assert (opened.temperature, opened.is_calibrated) == (wanted, wanted == TEMPERATURE)
+
+
+@pytest.mark.parametrize('temperature', ['0', '-1.5', 'NaN', 'Infinity', '"warm"', 'null'])
+def test_a_damaged_temperature(tmp_path, temperature):
+  (tmp_path / 'result.json').write_text(f'{{"best_step": 4, "temperature": {temperature}}}')
+  with pytest.raises(InputError, match=r'result\.json is damaged'):
+    trained.read_temperature(tmp_path, 4)
+  assert trained.read_temperature(tmp_path, 5) is None

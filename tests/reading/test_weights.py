@@ -59,10 +59,11 @@ def test_parameters_are_rounded_to_half_precision_and_no_more(written, run):
 
 
 def test_it_holds_no_place_of_the_machine(tmp_path, run):
-  config = run.config.to_dict()
-  config = config | {'init_from': '/home/me/run', 'data': config['data'] | {'font_dir': '/home/me/fonts'}}
+  config, paths = run.config.to_dict(), ('data_dir', 'folder', 'font_dir', 'glyph_path', 'test_font_dir')
+  config = config | {'init_from': '/home/me/run', 'data': config['data'] | {name: f'/home/me/{name}' for name in paths}}
   weights.write(tmp_path / 'it.npz', config=config, params=run.params, step=4, temperature=1.0)
   assert b'/home' not in (tmp_path / 'it.npz').read_bytes()
+  assert {f'config.data.{name}' for name in paths} <= set(weights.read_about(tmp_path / 'it.npz')['left_out'])
 
 
 def test_a_test_that_it_cannot_find_is_refused_and_its_export_is_checked_with_noise(written, tmp_path, run):

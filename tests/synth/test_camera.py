@@ -243,3 +243,9 @@ def test_each_range_does_what_it_says():
 def test_ranges_without_sense_are_named(fields, named):
   with pytest.raises(InputError, match=named):
     camera.CameraSpec(**STILL | fields)
+
+
+def test_gamma_is_drawn_by_its_logarithm():
+  photos = expose_often(np.full((56, 56, 3), 0.5, np.float32), (56, 56), 200, gamma=(0.25, 4.0))
+  exponents = np.log(photos[:, 28, 28, 0]) / np.log(0.5)
+  assert np.median(exponents) == pytest.approx(1.0, rel=0.3)  # drawn evenly it would be 2.1

@@ -53,8 +53,22 @@ def test_exposed_as_ink_is():
   camera = dataclasses.replace(STILL, contrast=(0.5, 0.5), background=(0.2, 0.2))
   found = jitter.jitter(jax.random.key(0), picture(), PLAIN.warp, PLAIN.clutter, camera)
   np.testing.assert_allclose(found, 0.2 + 0.5 * picture(), atol=1e-6)
+
+
+def test_blobs_are_ink():
   blobs = dataclasses.replace(PLAIN.clutter, blobs=9)
-  assert (jitter.jitter(jax.random.key(0), picture(), PLAIN.warp, blobs, STILL) >= picture() - 1e-6).all()
+  found = np.stack([jitter.jitter(jax.random.key(seed), picture(), PLAIN.warp, blobs, STILL) for seed in range(4)])
+  assert (found >= picture() - 1e-6).all() and (found > picture() + 0.05).any()
+
+
+@pytest.mark.parametrize(
+  'ranges', [{'shift_px': 4.0}, {'zoom': (0.7, 0.8)}, {'turn_degrees': 8.0}, {'shear_degrees': 20.0}]
+)
+def test_each_range_alone_moves(ranges):
+  spec, key = dataclasses.replace(PLAIN.warp, **ranges), jax.random.key(0)
+  found = jitter.jitter(key, picture(), spec, PLAIN.clutter, STILL)
+  np.testing.assert_allclose(found, jitter.move(jax.random.split(key, 3)[0], picture(), spec), atol=1e-6)
+  assert np.abs(found - picture()).max() > 0.05
 
 
 @pytest.mark.parametrize('name, value', [('scale', (0.9, 1.0)), ('rotation_degrees', 3.0), ('stroke_frac', (0.0, 0.1))])

@@ -210,3 +210,12 @@ def test_it_learns_four_numbers_by_heart():
       break
   records = jax.device_get(score(predict(params, batch.images), batch))
   assert records['edit_distance'].tolist() == [0, 0, 0, 0]
+
+
+def test_only_what_is_blank_in_every_frame_is_empty(monkeypatch):
+  batch = batch_of(['12', '90', '7'], width=40)
+  params = TASK.init(jax.random.key(0), batch)
+  logits = jnp.stack([logits_of(path) for path in ('-' * 20, '-' * 19 + '1', '1' * 20)])
+  monkeypatch.setattr(read_ctc.MODEL, 'apply', lambda *_, **__: logits)
+  _, found = TASK.loss(params, batch, None)
+  assert np.asarray(found['empty']).tolist() == [1, 0, 0]

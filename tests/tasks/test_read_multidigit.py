@@ -140,3 +140,12 @@ def test_an_unused_slot_is_no_empty_number():
   )
   records = base.make_score(lambda _: found, lambda *_: jnp.zeros(3))(None, batch)
   assert records['rank'].tolist() == [2, 0, 0] and records['is_right'].tolist() == [False, True, True]
+
+
+def test_only_a_length_of_0_is_empty(monkeypatch):
+  params = TASK.init(jax.random.key(0), BATCH)
+  lengths = ({0: 0.9, 1: 0.1}, {1: 0.9, 0: 0.1}, {4: 1.0}, {0: 1.0})
+  heads = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(certain(shares, {}) for shares in lengths))
+  monkeypatch.setattr(read_multidigit.MODEL, 'apply', lambda *_, **__: heads)
+  _, found = TASK.loss(params, BATCH, None)
+  assert np.asarray(found['empty']).tolist() == [1, 0, 0, 1]

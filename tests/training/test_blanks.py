@@ -39,3 +39,10 @@ def test_training_says_it(tmp_path, capsys, monkeypatch, patience, is_said):
   monkeypatch.setattr(blanks, 'TRAPPED_SHARE', -1.0)  # any share is too much
   assert runs.run_toy(tmp_path, blank_patience=patience) == 0
   assert capsys.readouterr().err.count('read as nothing') == is_said
+
+
+def test_the_watch_begins_after_the_warm_up(tmp_path, monkeypatch):
+  given, watch = [], blanks.Watch
+  monkeypatch.setattr(blanks, 'Watch', lambda **options: given.append(options) or watch(**options))
+  assert runs.run_toy(tmp_path, steps=1, blank_patience=7, **{'optim.warmup_steps': 3}) == 0
+  assert given == [{'warmup_steps': 3, 'patience': 7}]

@@ -117,3 +117,13 @@ except OSError as error:
 """
   done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=60)
   assert re.fullmatch(r'refused at \d: File too large\n', done.stdout), (done.stdout, done.stderr)
+
+
+def test_the_rate_is_images_by_seconds(tmp_path, monkeypatch):
+  now = [100.0]
+  monkeypatch.setattr(logbook.time, 'perf_counter', lambda: now[0])
+  book = logbook.Logbook(tmp_path, step=0, steps=10, seconds=0.0, batch_size=8)
+  now[0] += 4.0
+  book.train(2, {'loss': 1.5})
+  book.close()
+  assert logbook.read_metrics(tmp_path / 'metrics.jsonl')[0]['images_per_second'] == 4.0

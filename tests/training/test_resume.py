@@ -312,3 +312,9 @@ def test_the_best_is_made_again_where_a_run_died_between_the_two_saves(tmp_path,
 
 def test_constants_of_the_tests_hold():
   assert jax.device_count() == 2 and toy.get_config().optim.average_decay > 0
+
+
+def test_seconds_are_counted_once(tmp_path):
+  began = time.perf_counter()
+  assert runs.run_toy(tmp_path, feed=lambda step: time.sleep(0.2), steps=4, checkpoint_every=1, eval_every=4) == 0
+  assert 0.6 <= json.loads((tmp_path / 'result.json').read_text())['seconds'] <= time.perf_counter() - began

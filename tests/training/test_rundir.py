@@ -1,13 +1,14 @@
 """Whose run a directory is, and what may change."""
 
 import contextlib
+import dataclasses
 import json
 import os
 
 import pytest
 
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, parallel, rundir
+from digits_jax.training import checkpoint, parallel, run, rundir
 from tests.training import runs, toy
 
 
@@ -114,9 +115,23 @@ def test_other_data_is_refused(tmp_path):
     rundir.check_data(tmp_path, '7 images\nchecksum: 2\n')
 
 
+def test_a_run_notes_its_data_and_goes_on_with_no_other(tmp_path):
+  def go(report, steps, **options):
+    built = toy.build(toy.get_config(steps=steps, eval_every=2))
+    built = dataclasses.replace(built, train=dataclasses.replace(built.train, report=report))
+    return run.train_and_evaluate(built, tmp_path, **options)
+
+  go('checksum: 1\n', 4, profile_steps=2)
+  assert (tmp_path / 'data.txt').read_text() == 'checksum: 1\n'
+  assert len(list((tmp_path / 'profile').rglob('*.xplane.pb'))) == 1
+  with pytest.raises(InputError, match='trained on other data'):
+    go('checksum: 2\n', 6)
+
+
 def test_what_changes_no_bit_may_change(tmp_path):
   open_run(tmp_path)
-  open_run(tmp_path, **{'evaluation.batch_size': 4, 'photos.keep': 'host', 'data.data_dir': 'elsewhere'})
+  changed = {'evaluation.batch_size': 4, 'photos.keep': 'host', 'photos.workers': 3}
+  open_run(tmp_path, **changed, **{'data.data_dir': 'elsewhere', 'data.folder': 'elsewhere'})
 
 
 def test_a_path_below_a_file_cannot_be_written(tmp_path):

@@ -102,3 +102,9 @@ def test_synthesised_numbers_have_the_same_bits_on_one_device_and_on_two():
   np.testing.assert_array_equal(records['boxes'], batch.boxes)
   np.testing.assert_array_equal(records['labels'], batch.labels)
   assert len({image.tobytes() for image in batch.images}) == 12
+
+
+def test_a_sheet_begins_with_the_surest_errors():
+  confidence, is_right = [0.9, 0.2, 0.5, 0.95], [True, False, False, True]
+  records = {'confidence': np.array(confidence, np.float32), 'is_right': np.array(is_right)}
+  assert scoring.errors_first(records).tolist() == [2, 1, 3, 0]

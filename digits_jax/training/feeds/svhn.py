@@ -75,7 +75,7 @@ def _select(config, part):
     part,
     validation_frac=data.held_out[0],
     seed=data.split_seed,
-    max_digits=0 if is_test else config.photos.max_digits,  # nothing is left out of the test
+    max_digits=0 if is_test else config.photos.max_digits,  # of the test no length is left out
   )
 
 

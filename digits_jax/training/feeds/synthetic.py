@@ -23,6 +23,7 @@ _MNIST_PX = 20
 NAMED = {
   'strings-v1': ('5de66d9d40cc2104', 'mnist'),
   'seven-v1': ('c27fe21d5aafdfbe', 'mnist'),
+  'notes-v1': ('887fad3625e15fc6', 'mnist'),
   'triplets-v1': ('1ebf29c0de6cdb13', 'mnist'),
   'grid-v1': ('1aa442c9a002b769', 'mnist'),
   'mnist-test-v1': ('84f7da49115c851b', 'mnist'),
@@ -86,6 +87,8 @@ def title(config: ConfigDict, test: ConfigDict) -> str:
   has_faces = not is_printed or (tuple(data.font_sizes) == _NAMED_SIZES and bool(own) == (kind == 'own fonts'))
   if kind == 'fonts':
     has_faces &= not (data.validation_families or data.test_families)
+  if kind == 'own fonts':  # a folder for the test alone, all of it; which faces lie there is its owner's to say
+    has_faces &= data.test_font_dir not in ('', data.font_dir) and not data.test_families
   if not (has_glyphs and has_faces):
     return f'{test.name} (other glyphs)'
   has_numbers = test.synth.number.max_length < 3 or data.hold_out_numbers == is_printed  # short ones: all splits'

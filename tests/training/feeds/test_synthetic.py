@@ -51,6 +51,11 @@ def test_own_fonts_are_told_of_and_shipped_ones_are_not(tmp_path):
   config.tests.test = testsets.families()  # which is of a folder by its definition
   assert of() == (report, 'families-v1 (other glyphs)')
   config.data.font_sizes = tuple(range(18, 26))
+  assert of()[1] == 'families-v1 (other glyphs)'  # the very faces that are trained on
+  other = tmp_path.with_name('faces for the test')
+  other.mkdir()
+  shutil.copy(pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'cmr10.ttf'), other)
+  config.data.test_font_dir = str(other)
   assert of()[1] == 'families-v1'
   config.data.font_sizes = (18, 24)
   assert of()[0].splitlines()[1] != report.splitlines()[1]
@@ -117,3 +122,7 @@ def test_the_named_sets_are_those_of_the_configs():
   config = fonts.get_config('families')
   assert synthetic.title(config, testsets.families()) == 'families-v1'
   assert synthetic.title(config, testsets.plates()) == 'plates-v1 (own glyphs)'
+  for fields in ({'test_font_dir': ''}, {'test_font_dir': config.data.font_dir}, {'test_families': ('Noto',)}):
+    other = config.copy_and_resolve_references()
+    other.data.update(fields)
+    assert synthetic.title(other, testsets.families()) == 'families-v1 (other glyphs)'
