@@ -13,9 +13,11 @@ triplets, grid and grid_softmax begin with the trunk of a run of configs/digit.p
 
 python -m digits_jax.main --config=configs/digit.py
 
-What limits all of them is how well a single digit is read: the nets learn the 55,000 training digits by heart
+Numbers as they are written on paper, for photos (experiments/notes): configs/mnist.py:notes.
+
+What limits the others is how well a single digit is read: the nets learn the 55,000 training digits by heart
 (experiments/strings, grid, triplets). Meant for a GPU: on two CPU cores a run takes hours. One seed each, all but the
-last three on one NVIDIA H100 that up to five other processes shared, with --config.steps_per_call=50:
+last four on one NVIDIA H100 that up to five other processes shared, with --config.steps_per_call=50:
 
 strings           98.38% of strings-v1, 97.54% of seven-v1, 132 s
 grid              99.18% of grid-v1, 180 s
@@ -24,6 +26,7 @@ triplets          98.90% of triplets-v1, 164 s
 triplets_softmax  99.04% of triplets-v1, 98 minutes on one CPU core that it had to share
 triplets_aligned  99.18% of triplets-v1 (a second seed: 98.82%), 100 minutes on two CPU cores
 seven             97.46% of seven-v1, 94 minutes on two CPU cores that it had to share
+notes             95.52% of notes-v1, 71.00% of 100 photos, 87 minutes on two CPU cores that it had to share
 
 grid_goodfellow: not yet run.
 """
