@@ -289,6 +289,11 @@ def choose(argument: str | None, variants: dict) -> str:
   return argument
 
 
+def begin_with(config: ConfigDict, begun: ConfigDict) -> None:
+  """Has a run begin with the parameters of the run of config `begun`, whose model it then has."""
+  config.model, config.init_from = begun.model, f'runs/{begun.name}'
+
+
 def run_name(file: str, variant: str) -> str:
   """The name of the run of configs/<file>.py:<variant>."""
   return file if variant == 'default' else f'{file}-{variant}'

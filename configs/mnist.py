@@ -1,4 +1,4 @@
-"""Handwritten numbers from MNIST digits: strings on 32x128, three side by side on 28x84, a grid on 28x140.
+"""Handwritten numbers from MNIST digits: strings on 32x128, notes on 32x160, three side by side on 28x84, a grid.
 
 python -m digits_jax.prepare mnist
 python -m digits_jax.main --config=configs/mnist.py:strings

@@ -43,7 +43,7 @@ def get_config(argument=None):
   config.model.update(**fonts.FINE)
   if variant == 'notes':
     begun = mnist.get_config('notes')
-    config.model, config.init_from = begun.model, f'runs/{begun.name}'
+    common.begin_with(config, begun)
     config.synth.layout, config.synth.number = begun.synth.layout, begun.synth.number
     config.synth.photo.inversion = 0.1  # not 0, which would make all ink bright: there it is dark
     config.update(steps=600, eval_every=100, checkpoint_every=100)

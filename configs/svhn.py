@@ -79,7 +79,7 @@ def tiny(config):
 
 def fine_tuned(config, begun):
   """Begun with the parameters of the run of config `begun`, whose model this one then has."""
-  config.model, config.init_from = begun.model, f'runs/{begun.name}'
+  common.begin_with(config, begun)
   config.update(steps=300, batch_size=32, eval_every=50, checkpoint_every=50)
   config.optim.update(learning_rate=3e-4, warmup_steps=30, average_decay=0.98)
 

@@ -1,4 +1,4 @@
-"""Where data sets and caches lie on this machine, and how one process at a time writes them."""
+"""Where data sets and caches lie on this machine, what lies in a folder, and how one process at a time writes there."""
 
 import contextlib
 import fcntl

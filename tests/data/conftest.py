@@ -1,5 +1,7 @@
 """What several modules of data are tested on."""
 
+import os
+
 import pytest
 
 from digits_jax.data import svhn_builder
@@ -24,3 +26,19 @@ def cache(tmp_path, monkeypatch):
   """A folder of caches that is this test's own."""
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
   return tmp_path / 'cache' / 'digits_jax'
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+  """Call it with the end of a folder's path: nobody may list that folder any more, not even root."""
+  scandir = os.scandir
+
+  def refuse(end):
+    def listed(path):
+      if str(path).endswith(end):
+        raise PermissionError(13, 'Permission denied', path)
+      return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', listed)
+
+  return refuse

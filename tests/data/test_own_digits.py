@@ -1,6 +1,5 @@
 """Your own digits: MNIST's form, splits that share no image, and each wrong file by its name and row."""
 
-import os
 import tracemalloc
 
 import numpy as np
@@ -240,15 +239,8 @@ def test_a_wrong_label_is_no_line_of_names(tmp_path, label):
     own_digits.load(str(path), split='train', **(OPTIONS | {'kind': 'csv'}))
 
 
-def test_a_folder_that_cannot_be_read(folder, monkeypatch):
-  scandir = os.scandir
-
-  def refuse(path):
-    if str(path).endswith('3'):
-      raise PermissionError(13, 'Permission denied', path)
-    return scandir(path)
-
-  monkeypatch.setattr(os, 'scandir', refuse)
+def test_a_folder_that_cannot_be_read(folder, refuse):
+  refuse('3')
   with pytest.raises(InputError, match=r'the folder .*/3 cannot be read: Permission denied'):
     own_digits.load(str(folder), split='train', **OPTIONS)
 

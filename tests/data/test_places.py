@@ -1,7 +1,5 @@
 """Folders of data and caches: where they are, and what lies in them."""
 
-import os
-
 import pytest
 
 from digits_jax.data import places
@@ -18,19 +16,12 @@ def test_the_cache_is_where_the_system_says(monkeypatch, given, wanted):
   assert places.cache_folder() == f'{wanted}/digits_jax'
 
 
-def test_all_files_below_a_folder(tmp_path, monkeypatch):
+def test_all_files_below_a_folder(tmp_path, refuse):
   (tmp_path / 'b' / 'c').mkdir(parents=True)
   files = [tmp_path / name for name in ('a.txt', 'b/c/d.txt', 'b/e.txt')]
   for file in files:
     file.touch()
   assert places.files_below(tmp_path) == files
-  scandir = os.scandir
-
-  def refuse(path):
-    if str(path).endswith('c'):
-      raise PermissionError(13, 'Permission denied', path)
-    return scandir(path)
-
-  monkeypatch.setattr(os, 'scandir', refuse)
+  refuse('c')
   with pytest.raises(InputError, match=r'the folder .*/b/c cannot be read: Permission denied'):
     places.files_below(tmp_path)
