@@ -39,8 +39,8 @@ class CRNN(nn.Module):
   @nn.compact
   def __call__(self, images, keys=None):
     check_name('model.recurrent', self.recurrent, RECURRENTS)
-    x = layers.standardise(images) if self.is_standardised else images
-    x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
+    trunk = (self.patch, self.widths, self.pools, self.groups, self.dtype, self.is_standardised)
+    x = layers.Trunk(*trunk, name='trunk')(images)
     batch, height, frames, features = x.shape
     drop = layers.Dropout(self.dropout, keys)
     x = x.transpose(2, 0, 1, 3).reshape(frames, batch, height * features)  # [T, B, H'*F]

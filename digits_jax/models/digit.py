@@ -27,8 +27,8 @@ class Digit(nn.Module):
 
   @nn.compact
   def __call__(self, images, keys=None):
-    x = layers.standardise(images) if self.is_standardised else images
-    x = layers.Trunk(self.patch, self.widths, self.pools, self.groups, self.dtype, name='trunk')(x)
+    trunk = (self.patch, self.widths, self.pools, self.groups, self.dtype, self.is_standardised)
+    x = layers.Trunk(*trunk, name='trunk')(images)
     drop = layers.Dropout(self.dropout, keys)
     x = layers.dense_stack(x.reshape(x.shape[0], -1), self.dense_features, self.dtype, drop)  # of [B, H'*W'*F]
     return layers.Dense(self.symbols, jnp.float32, name='head')(x)

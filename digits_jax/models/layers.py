@@ -155,7 +155,9 @@ class ConvBlock(nn.Module):
 
 
 class Trunk(nn.Module):
-  """Patches, then blocks of convolution and pooling: [B, H, W, C] -> [B, H', W', widths[-1]].
+  """Images standardised, cut into patches, then blocks of convolution and pooling.
+
+  float32[B, H, W, C] in [0, 1] -> dtype[B, H', W', widths[-1]].
 
   Every model has one under the name 'trunk'; maxout is of the first block alone.
   """
@@ -165,11 +167,12 @@ class Trunk(nn.Module):
   pools: Sequence[tuple[int, int]]
   groups: int
   dtype: jnp.dtype
+  is_standardised: bool = True
   kernel: int = 3
   maxout: int = 1
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, images):
     if len(self.widths) != len(self.pools):
       raise InputError(f'model.widths {self.widths} and model.pools {self.pools} must name the same blocks')
     for name, pairs in ('patch', [self.patch]), ('pools', self.pools):
@@ -178,6 +181,7 @@ class Trunk(nn.Module):
     for width in self.widths:
       if width % self.groups:
         raise InputError(f'model.widths: {width} features cannot be normalised in {self.groups} model.groups')
+    x = standardise(images) if self.is_standardised else images
     x = space_to_depth(x, self.patch).astype(self.dtype)
     for i, (width, pool) in enumerate(zip(self.widths, self.pools, strict=True)):
       x = ConvBlock(width, self.kernel, self.maxout if i == 0 else 1, self.groups, pool, self.dtype)(x)

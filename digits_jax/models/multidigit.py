@@ -50,9 +50,8 @@ class MultiDigit(nn.Module):
 
   @nn.compact
   def __call__(self, images, keys=None):
-    x = layers.standardise(images) if self.is_standardised else images
-    trunk = (self.patch, self.widths, self.pools, self.groups, self.dtype, self.kernel, self.maxout)
-    x = layers.Trunk(*trunk, name='trunk')(x)
+    trunk = (self.patch, self.widths, self.pools, self.groups, self.dtype, self.is_standardised)
+    x = layers.Trunk(*trunk, self.kernel, self.maxout, name='trunk')(images)
     drop = layers.Dropout(self.dropout, keys)
     strips = self.positions if self.is_aligned else 1
     x = layers.dense_stack(strips_of(x, strips), self.dense_features, self.dtype, drop)  # [B, strips, G]

@@ -53,6 +53,7 @@ class Task:
     that the task can read.
   locate: (outputs, labels int32[B, N], lengths int32[B]) -> (first, last, posteriors) of `Decoded`, of each number, as
     if it had been read; N is that of `read`.
+  head: the subtree of params with a class for each symbol: another alphabet's means nothing here.
   """
 
   init: Callable[[jax.Array, structs.Batch], Params]
@@ -63,6 +64,7 @@ class Task:
   read: Callable[..., Decoded]
   log_prob: Callable[[Any, jax.Array, jax.Array], jax.Array]
   locate: Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
+  head: str
 
 
 def make_score(

@@ -71,6 +71,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     read=read,
     log_prob=log_prob,
     locate=locate,
+    head='head',
   )
 
 

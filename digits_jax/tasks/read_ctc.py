@@ -72,6 +72,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
     read=read,
     log_prob=log_prob,
     locate=locate,
+    head='head',
   )
 
 

@@ -65,6 +65,7 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     read=read_here,
     log_prob=log_prob,
     locate=functools.partial(locate, is_aligned=module.is_aligned),
+    head='symbols',
   )
 
 

@@ -34,17 +34,20 @@ class Report:
     return '\n'.join(lines + [f'left there: {name}, which this model does not have' for name in self.unused])
 
 
-HEADS = ('head', 'symbols')  # subtrees with a class for each symbol of the alphabet
-
-
 def begin(
-  state: states.TrainState, workdir: str, subtrees: tuple[str, ...], *, alphabet: str, frozen: tuple[str, ...] = ()
+  state: states.TrainState,
+  workdir: str,
+  subtrees: tuple[str, ...],
+  *,
+  alphabet: str,
+  head: str,
+  frozen: tuple[str, ...] = (),
 ) -> states.TrainState:
   """A run's state of step 0 with parameters of the run at workdir in it; prints what came across.
 
   Raises InputError as `check` does.
   """
-  report = check(state.params, workdir, subtrees, alphabet=alphabet, frozen=frozen)
+  report = check(state.params, workdir, subtrees, alphabet=alphabet, head=head, frozen=frozen)
   given = _given(workdir, lambda best: best.restore_best(best.best_shapes()))
   params = {
     name: jax.tree.map(lambda own, other: jnp.asarray(other, own.dtype), subtree, given[name])
@@ -59,14 +62,20 @@ def begin(
 
 
 def check(
-  params: Any, workdir: str, subtrees: tuple[str, ...], *, alphabet: str, frozen: tuple[str, ...] = ()
+  params: Any,
+  workdir: str,
+  subtrees: tuple[str, ...],
+  *,
+  alphabet: str,
+  head: str,
+  frozen: tuple[str, ...] = (),
 ) -> Report:
-  """What `begin` would do with params, or their shapes, of a model of this alphabet.
+  """What `begin` would do with params, or their shapes, of a model of this alphabet, whose `head` is `Task.head`.
 
   Raises InputError where it cannot, and where a subtree that is frozen would stay as it is by chance.
   """
   given, theirs = _given(workdir, lambda best: best.best_shapes()), _alphabet(workdir)
-  report = compare(params, given, subtrees, foreign=HEADS if theirs != alphabet else ())
+  report = compare(params, given, subtrees, foreign=(head,) if theirs != alphabet else ())
   for name in frozen:
     if name in report.kept:
       raise InputError(

@@ -45,7 +45,7 @@ def build(config) -> Experiment:
   return Experiment(
     config=config,
     alphabet=Alphabet(config.alphabet),
-    task=Task(init, loss, predict, score, table, read, log_prob, locate),
+    task=Task(init, loss, predict, score, table, read, log_prob, locate, head='out'),
     train=source(0.3, feed=_announced),
     validation=sources.FixedSet('validation', source(), 1, config.validation.examples),
     tests={'test': sources.FixedSet('toy-v1', source(), 2, config.tests.test.examples)},
