@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import pathlib
 import tarfile
 
@@ -18,10 +19,11 @@ COUNTS = {'train': 60, 'extra': 30, 'test': 9}  # photos of the data set of `con
 def write_digit_struct(path, photos):
   """Writes [(name, [{field: number, for all FIELDS}, ...]), ...] as MATLAB 7.3 does: every number is a dataset."""
   with h5py.File(path, 'w', libver='earliest', userblock_size=512) as file:
-    heap, numbers = file.create_group('#refs#'), iter(range(1, 1 << 62))
+    # Short names, as MATLAB's: where those of a group take 32 MB, HDF5 reads them anew for each that is added.
+    heap, names_left = file.create_group('#refs#'), (np.base_repr(i, 36) for i in itertools.count())
 
     def place(parent, name, data, kind, **attributes):
-      dataset = parent.create_dataset(name or f'r{next(numbers)}', data=data)
+      dataset = parent.create_dataset(name or next(names_left), data=data)
       dataset.attrs['MATLAB_class'] = np.bytes_(kind)
       dataset.attrs.update(attributes)
       return dataset.ref
@@ -33,7 +35,7 @@ def write_digit_struct(path, photos):
     for name, boxes in photos:
       letters = np.frombuffer(name.encode('utf-16-le'), np.uint16)[:, None]
       names.append(place(heap, None, letters, 'char', MATLAB_int_decode=np.int32(2)))
-      group = heap.create_group(f'r{next(numbers)}')
+      group = heap.create_group(next(names_left))
       group.attrs['MATLAB_class'] = np.bytes_('struct')
       groups.append(group.ref)
       for field in FIELDS:
