@@ -5,9 +5,9 @@ python -m digits_jax.export --workdir=RUN --out=reader.onnx --format=onnx
 python -m digits_jax.export --workdir=RUN --out=reader.npz --format=weights
 
 stablehlo: images to readings, beam search included, for jax on CPU, CUDA and TPU (digits_jax.export.stablehlo.load).
-onnx: images to logits; CTC decoding is left to the caller. Both take any batch size and hold the alphabet, the input
-size, the preprocessing and the versions. weights: what `predict` and `Reader.load` take in place of RUN, parameters in
-half precision. FILE appears when the check is passed, in place of one that was there.
+onnx: images to logits; CTC decoding is left to the caller. Both take batches of 1 and more, and hold the alphabet, the
+input size, the preprocessing and the versions. weights: what `predict` and `Reader.load` take in place of RUN,
+parameters in half precision. FILE appears when the check is passed, in place of one that was there.
 """
 
 

@@ -5,6 +5,7 @@ ONNX's own LSTM and GRU. ONNX has no beam search: decoding is the caller's, and 
 """
 
 import json
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, reason
 from digits_jax.export import metadata
 from digits_jax.reading.trained import Run
 from digits_jax.training import experiment
@@ -41,8 +42,17 @@ def write(path: pathlib.Path, run: Run) -> None:
 
 
 def load(path: str | pathlib.Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-  """The file in onnxruntime, on the CPU: images float32[B, H, W, C] -> {'logits': float32[B, T, K]}."""
-  session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+  """The file in onnxruntime, on the CPU: images float32[B, H, W, C] -> {'logits': float32[B, T, K]}, B at least 1.
+
+  Raises InputError where the file is no such model.
+  """
+  path = pathlib.Path(os.path.expanduser(path))
+  if not path.is_file():
+    raise InputError(f'there is no exported model {path}')
+  try:
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+  except Exception as error:  # onnxruntime has kinds of its own, without a common parent
+    raise InputError(f'onnxruntime cannot read {path}: {reason(error)}') from error
   return lambda images: {'logits': session.run(['logits'], {'images': images})[0]}
 
 

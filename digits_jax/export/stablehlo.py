@@ -1,4 +1,4 @@
-"""A reader as a jax.export artifact: images -> readings, any batch size, on CPU, CUDA and TPU, parameters inside.
+"""A reader as a jax.export artifact: images [B >= 1] -> readings, on CPU, CUDA and TPU, parameters inside.
 
 The file is a zip of `module.bin`, what `jax.export` serialised, and `metadata.json`. A jax release reads the modules of
 releases up to 6 months before it, and hardly those of later ones (docs.jax.dev, "Exporting and serializing",
@@ -21,6 +21,7 @@ from digits_jax.export import metadata
 from digits_jax.reading.program import make_program
 from digits_jax.reading.trained import Run
 from digits_jax.tasks import TASKS
+from digits_jax.training import weights
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 MODULE, METADATA = 'module.bin', 'metadata.json'
@@ -58,10 +59,15 @@ def load(path: str | pathlib.Path) -> Exported:
     raise InputError(f'there is no exported model {path}')
   try:
     with zipfile.ZipFile(path) as file:
+      weights.check_unpacked_size(path, file)
       module, stored = file.read(MODULE), json.loads(file.read(METADATA))
     written_by = stored['versions']['jax']
+  except InputError:
+    raise
   # Whatever a damaged file makes of its compression, flags and headers.
-  except (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+  except (
+    OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error
+  ) as error:  # fmt: skip
     raise InputError(f'{path} is no StableHLO file of digits_jax.export: {error}') from error
   try:
     exported = jax.export.deserialize(bytearray(module))

@@ -48,7 +48,7 @@ def write_stablehlo(
     decode = stablehlo.make_decoder(run, **decoding)
     stablehlo.write(path, run, decode, decoding)
     largest = check.compare(stablehlo.load(path).read, decode, images)
-    return largest, 'images to readings, any batch size', check.TOLERANCE
+    return largest, 'images to readings, batches of 1 and more', check.TOLERANCE
 
   return _write(workdir, out, write, zooms)
 
@@ -65,7 +65,8 @@ def write_onnx(workdir: str | pathlib.Path, out: str | pathlib.Path) -> str:
     note = '' if dtype == 'float32' else f'; computed in float32, where the run computes in {dtype}'
     if run.config.evaluation.zooms:
       note += '; the file looks at each image once, where the run has config.evaluation.zooms'
-    return largest, f'images to logits, any batch size; CTC decoding is left to the caller{note}', check.TOLERANCE
+    contents = f'images to logits, batches of 1 and more; CTC decoding is left to the caller{note}'
+    return largest, contents, check.TOLERANCE
 
   return _write(workdir, out, write)
 
@@ -116,7 +117,7 @@ def _open(out):
   """The temporary file beside `out`, empty: a place that cannot be written to is known before the work is done."""
   if out.is_dir():
     raise InputError(f'--out={out} is a folder: give a file')
-  temporary = out.with_name(f'.{out.name}.tmp')
+  temporary = out.with_name(f'.{out.name}.{os.getpid()}.tmp')
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary.write_bytes(b'')

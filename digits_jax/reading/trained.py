@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -99,7 +98,9 @@ def _make(path, config, zooms, decoder):
     alphabet = Alphabet(config.alphabet)
     task = experiment.make_task(config, alphabet)
     shapes = jax.eval_shape(task.init, jax.random.key(0), batch_shapes(config))
-  except (AttributeError, KeyError, TypeError) as error:
+  except InputError:
+    raise
+  except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
     raise InputError(f'{path} is damaged: its config is not whole ({error})') from error
   return config, alphabet, task, shapes
 
@@ -128,8 +129,7 @@ def read_temperature(workdir: pathlib.Path, step: int) -> float | None:
     if result.get('best_step') != step:  # training went on since
       return None
     temperature = float(result['temperature'])
-  except (json.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+  except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
     raise InputError(f'{path} is damaged: {error}') from error
-  if not (math.isfinite(temperature) and temperature > 0):
-    raise InputError(f'{path} is damaged: a temperature of {temperature}')
+  weights.check_temperature(path, temperature)
   return temperature

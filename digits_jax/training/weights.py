@@ -6,7 +6,6 @@ trained it. Nothing in the file is ever run: it holds numbers and text.
 """
 
 import json
-import math
 import pathlib
 import zipfile
 import zlib
@@ -64,10 +63,9 @@ def read_about(path: pathlib.Path) -> dict:
     about = json.loads(found.tobytes())
     config, step, temperature = dict(about['config']), int(about['step']), float(about['temperature'])
     left_out, is_calibrated = tuple(map(str, about['left_out'])), bool(about.get('is_calibrated', True))
-  except (KeyError, TypeError, ValueError) as error:
+  except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
     raise InputError(f'{path} is not what `python -m digits_jax.export --format=weights` writes') from error
-  if not (math.isfinite(temperature) and temperature > 0):
-    raise InputError(f'{path} is damaged: a temperature of {temperature}')
+  check_temperature(path, temperature)
   about = {'config': config, 'left_out': left_out, 'step': step, 'temperature': temperature}
   return about | {'is_calibrated': is_calibrated}
 
@@ -77,6 +75,8 @@ def read_params(path: pathlib.Path) -> Any:
   arrays = {name: array for name, array in _arrays(path).items() if name.startswith(f'{_PARAMS}/')}
   if not arrays or any(array.dtype != np.float16 for array in arrays.values()):
     raise InputError(f'{path} is not what `python -m digits_jax.export --format=weights` writes')
+  if broken := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+    raise InputError(f'{path} is damaged: {broken[0]} holds values that are not finite')
   try:
     nested = traverse_util.unflatten_dict({name: array.astype(np.float32) for name, array in arrays.items()}, sep='/')
   except (IndexError, TypeError) as error:  # one name within another
@@ -84,12 +84,25 @@ def read_params(path: pathlib.Path) -> Any:
   return nested[_PARAMS]
 
 
+def check_temperature(path: pathlib.Path, temperature: float) -> None:
+  """Raises InputError unless outputs can be divided by it in float32."""
+  with np.errstate(over='ignore'):
+    divisor = np.float32(temperature)
+  if not (np.isfinite(divisor) and divisor > 0):
+    raise InputError(f'{path} is damaged: a temperature of {temperature}')
+
+
+def check_unpacked_size(path: pathlib.Path, archive: zipfile.ZipFile) -> None:
+  """Raises InputError where the archive at path says that it unpacks to more than LIMIT bytes."""
+  if sum(member.file_size for member in archive.infolist()) > LIMIT:
+    raise InputError(f'{path} unpacks to more than {LIMIT // 2**20} MiB, more than any reader has')
+
+
 def _arrays(path):
   """{name: array} of a file that unpacks to no more than LIMIT bytes."""
   try:
     with zipfile.ZipFile(path) as archive:
-      if sum(member.file_size for member in archive.infolist()) > LIMIT:
-        raise InputError(f'{path} unpacks to more than {LIMIT // 2**20} MiB, more than any reader has')
+      check_unpacked_size(path, archive)
     with np.load(path, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
     if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:

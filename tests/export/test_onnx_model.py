@@ -92,6 +92,14 @@ def test_preprocessing_is_stored_as_data(inversion, polarity):
   assert stored['polarity'] == polarity and 'aspect' in stored['resize'] and 'background' in stored['padding']
 
 
+def test_files_that_are_none(tmp_path):
+  with pytest.raises(InputError, match='there is no exported model /'):
+    onnx_model.load(tmp_path / 'nowhere.onnx')
+  (tmp_path / 'text.onnx').write_text('no model')
+  with pytest.raises(InputError, match=r'onnxruntime cannot read .*text\.onnx: .+'):
+    onnx_model.load(tmp_path / 'text.onnx')
+
+
 def test_another_task():
   run = runs.make_run()
   config = run.config.copy_and_resolve_references()

@@ -12,6 +12,7 @@ import pytest
 from digits_jax.ctc.align import sequence_log_prob
 from digits_jax.errors import InputError
 from digits_jax.export import stablehlo
+from digits_jax.training import weights
 from tests.export import runs
 
 FREE = {'beams': 4, 'n_best': 2, 'min_length': 0, 'max_length': None}
@@ -92,6 +93,16 @@ def test_files_that_are_none(written, tmp_path):
   for name in ('text', 'other', 'versions', 'method', 'locked'):
     with pytest.raises(InputError, match=f'{name} is no StableHLO file of digits_jax.export'):
       stablehlo.load(tmp_path / name)
+
+
+def test_a_file_that_unpacks_to_too_much(written, monkeypatch):
+  with zipfile.ZipFile(written) as file:
+    size = sum(member.file_size for member in file.infolist())
+  monkeypatch.setattr(weights, 'LIMIT', size)
+  stablehlo.load(written)
+  monkeypatch.setattr(weights, 'LIMIT', size - 1)
+  with pytest.raises(InputError, match=r'unpacks to more than \d+ MiB'):
+    stablehlo.load(written)
 
 
 @pytest.mark.parametrize('part', ['module', 'code in it'])

@@ -1,6 +1,7 @@
 """Readers as one file: the same readings, nothing of the machine, and files that are something else."""
 
 import json
+import math
 import zipfile
 
 import jax
@@ -102,7 +103,13 @@ def test_a_value_too_large_for_half_precision(tmp_path, run):
     ({'about': np.frombuffer(b'{', np.uint8)}, 'is not what'),
     ({'about': about(config={}, left_out=(), step=1, temperature=0)}, 'is damaged: a temperature of 0'),
     ({'about': about(config={}, left_out=(), step=1, temperature=1)}, 'has schema_version None'),
+    ({'about': about(config={}, left_out=(), step=1, temperature=1e-300)}, 'is damaged: a temperature of 1e-300'),
+    ({'about': about(config={}, left_out=(), step=1, temperature=1e300)}, r'is damaged: a temperature of 1e\+300'),
+    ({'about': about(config={}, left_out=(), step=math.inf, temperature=1)}, 'is not what'),
+    ({'about': about(config={}, left_out=(), step=1, temperature=10**400)}, 'is not what'),
+    ({'about': np.frombuffer(b'[' * 100_000, np.uint8)}, 'is not what'),
     ({'about': about(config={'schema_version': 3}, left_out=(), step=1, temperature=1)}, 'its config is not whole'),
+    ({'params/head/bias': np.full(11, np.nan, np.float16)}, 'params/head/bias holds values that are not finite'),
     ({'params/head/bias': np.array(['x'])}, 'is not what'),
     ({'params/head/kernel/x': np.zeros(2, np.float16)}, 'its parameters are not a tree'),
     ({'params/head/kernel': None}, r"\['head'\]\['kernel'\] is missing there"),
@@ -113,6 +120,17 @@ def test_a_value_too_large_for_half_precision(tmp_path, run):
 def test_files_that_do_not_fit(written, tmp_path, changes, problem):
   with pytest.raises(InputError, match=problem):
     Reader.load(rewrite(written, tmp_path / 'it.npz', **changes))
+
+
+@pytest.mark.parametrize(
+  ('field', 'value'), [('frame_features', 0), ('frame_features', 10**19), ('groups', 0), ('pools', ((0, 0), (2, 1)))]
+)
+def test_a_config_that_no_model_can_have(written, tmp_path, run, field, value):
+  config = run.config.to_dict()
+  config['model'][field] = value
+  changed = rewrite(written, tmp_path / 'it.npz', about=about(config=config, left_out=(), step=1, temperature=1))
+  with pytest.raises(InputError, match=r'it\.npz is damaged: its config is not whole'):
+    Reader.load(changed)
 
 
 def test_files_of_another_kind(tmp_path, written, monkeypatch):
