@@ -122,6 +122,15 @@ def check_file(flag: str, path: str | None, suffix: str) -> None:
     raise InputError(f'{flag}={path}: that file cannot be written to; choose another name')
 
 
+def check_sheet(flag: str, path: str | None) -> None:
+  """As `check_file`, of a sheet of images; raises InputError, too, where it would take the place of another picture."""
+  from digits_jax import drawing
+
+  check_file(flag, path, '.png')
+  if path is not None and os.path.exists(path) and not drawing.is_ours(path):  # as from `--gallery *.png`
+    raise InputError(f'{flag}={path}: that file is there already and no sheet of this program; choose another name')
+
+
 def experiment_config():
   """What --config names, with the changes that other flags make to it. Raises InputError where it is not given."""
   config = config_flag().value

@@ -13,6 +13,7 @@ first, the most confident foremost (FILE-NAME.png of each where there are severa
 
 import pathlib
 import sys
+from collections.abc import Collection
 
 from absl import flags
 
@@ -43,7 +44,7 @@ def main(arguments):
   if _VALIDATION.value and _LABELS.value:
     raise InputError('--validation and --labels each say what to read: give one of them')
   command.check_file('--out', _OUT.value, '.json')
-  command.check_file('--sheet', _SHEET.value, '.png')
+  command.check_sheet('--sheet', _SHEET.value)
 
   from digits_jax import metrics
   from digits_jax.reading import evaluation, trained
@@ -61,6 +62,7 @@ def main(arguments):
     if config is opened.config:
       report = ''.join(fixed.source.report for fixed in sets.values())
       rundir.check_test_data(pathlib.Path(workdir), report)
+  sheets = sheet_names(_SHEET.value, sets) if _SHEET.value else {}
   tests, records = {}, {}
   for name, fixed in sets.items():
     records[name] = evaluation.score(opened, fixed)
@@ -72,11 +74,18 @@ def main(arguments):
     result |= {'zooms': list(reading.zooms), 'tests': tests}
     rundir.write_json(pathlib.Path(_OUT.value), result)
     print(f'wrote {_OUT.value}')
-  for name, fixed in sets.items() if _SHEET.value else ():
-    path = pathlib.Path(_SHEET.value)
-    path = path if len(sets) == 1 else path.with_stem(f'{path.stem}-{name}')
-    finish.draw_sheet(path, fixed, records[name], opened.alphabet, opened.config.evaluation.sheet)
+  for name, path in sheets.items():
+    finish.draw_sheet(path, sets[name], records[name], opened.alphabet, opened.config.evaluation.sheet)
     print(f'wrote {path}')
+
+
+def sheet_names(path: str, names: Collection[str]) -> dict[str, pathlib.Path]:
+  """The file for the sheet of each test set: `path`, or beside it where there are several. Raises as `check_sheet`."""
+  path = pathlib.Path(path)
+  sheets = {name: path if len(names) == 1 else path.with_stem(f'{path.stem}-{name}') for name in names}
+  for sheet in sheets.values():
+    command.check_sheet('--sheet', str(sheet))
+  return sheets
 
 
 if __name__ == '__main__':

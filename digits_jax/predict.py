@@ -56,7 +56,7 @@ def main(arguments):
   if sys.stdout is None:
     raise InputError('stdout is closed, where the readings go: send it to a file')
   min_length, max_length = command.lengths(*_LENGTHS)
-  _check_gallery()
+  command.check_sheet('--gallery', _GALLERY.value)
   paths = find_images(arguments)
 
   from digits_jax.reading.gallery import Gallery
@@ -141,16 +141,6 @@ def _answer(paths, readings, is_constrained, gallery):
   for line in lines:
     print(line)
   return failed
-
-
-def _check_gallery():
-  """Raises InputError where the gallery cannot be written, or would take the place of what is no gallery."""
-  from digits_jax import drawing
-
-  path = _GALLERY.value
-  command.check_file('--gallery', path, '.png')
-  if path is not None and os.path.exists(path) and not drawing.is_ours(path):  # as from `--gallery *.png`
-    raise InputError(f'--gallery={path}: that file is there already and no gallery; choose another name')
 
 
 if __name__ == '__main__':

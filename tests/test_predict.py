@@ -237,7 +237,7 @@ def test_a_gallery_of_nothing(run, folder, tmp_path):
     (['FOLDER', '--min_confidence=90'], '--min_confidence=90'),
     (['FOLDER', '--min_confidence=nan'], '--min_confidence=nan'),
     (['FOLDER', '--gallery=FOLDER'], 'give the name of a file that ends with .png'),
-    (['FOLDER', '--gallery=FOLDER/b1.PNG'], 'b1.PNG: that file is there already and no gallery'),
+    (['FOLDER', '--gallery=FOLDER/b1.PNG'], 'b1.PNG: that file is there already and no sheet'),
     (['FOLDER', '--gallery=FOLDER/none/g.png'], 'there is no folder'),
     (['FOLDER', '--nbset=3'], "Unknown command line flag 'nbset'"),
   ],

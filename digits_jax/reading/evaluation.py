@@ -14,7 +14,7 @@ from digits_jax.data import canvas, image_files, labelled_files, sources
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.reading.trained import Run
-from digits_jax.training import feeds, scoring
+from digits_jax.training import checks, feeds, scoring
 
 
 def score(run: Run, fixed: sources.FixedSet) -> dict[str, np.ndarray]:
@@ -28,13 +28,15 @@ def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[st
 
   Images of the run's own config are left as they are, whatever their width, as when training ended; others are placed
   on its canvas as the reader does. Labels become classes of the run's alphabet. Raises InputError where the sets hold
-  symbols that the run does not know.
+  symbols that the run does not know, and as `checks.check` on another config.
   """
   if config is run.config and run.left_out:
     raise InputError(
       f'this file of weights does not say where its images lie ({", ".join(run.left_out)}): give --config=FILE '
       'or --labels=FILE.csv'
     )
+  if config is not run.config:
+    checks.check(config)
   alphabet = Alphabet(config.alphabet)
   if unknown := sorted(set(alphabet.symbols) - set(run.alphabet.symbols)):
     raise InputError(

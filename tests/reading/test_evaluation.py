@@ -208,6 +208,13 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
     assert figures[name] == wanted[name], name
   assert f'labels ({path}): {wanted["sequence_accuracy"]:.2%} of 20 numbers right' in said
   assert image_files.read_png(sheet).std() > 5
+  assert call(f'--workdir={finished}', f'--labels={path}', f'--sheet={sheet}')[0] == 0  # in place of the one before
+
+  photo = tmp_path / 'plates' / '000001.png'
+  content = photo.read_bytes()
+  code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', f'--sheet={photo}')
+  assert (code, said) == (2, '') and '000001.png: that file is there already and no sheet' in complaint
+  assert photo.read_bytes() == content
 
   (tmp_path / 'plates' / '000001.png').write_bytes(b'\x89PNG')
   code, _, complaint = call(f'--workdir={finished}', f'--labels={path}')
@@ -232,6 +239,24 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
 def test_wrong_flags(call, finished, arguments, message):
   code, said, complaint = call(*(a.replace('RUN', str(finished)) for a in arguments))
   assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
+
+
+def test_each_of_several_sheets_is_known_to_be_writable_before_anything_is_scored(tmp_path):
+  path = str(tmp_path / 'sheet.png')
+  assert evaluate_command.sheet_names(path, ['one']) == {'one': tmp_path / 'sheet.png'}
+  wanted = {name: tmp_path / f'sheet-{name}.png' for name in ('one', 'two')}
+  assert evaluate_command.sheet_names(path, ['one', 'two']) == wanted
+  (tmp_path / 'sheet-two.png').mkdir()
+  with pytest.raises(InputError, match=r'--sheet=.*sheet-two\.png: give the name of a file'):
+    evaluate_command.sheet_names(path, ['one', 'two'])
+
+
+@pytest.mark.parametrize(('field', 'value'), [('seed', -1), ('examples', 0), ('seed', None)])
+def test_another_config_is_checked_as_that_of_a_training(run, field, value):
+  other = tiny()
+  other.tests.test[field] = value
+  with pytest.raises(InputError, match=rf'config\.tests\.test\.{field}'):
+    evaluation.config_sets(run, other)
 
 
 def test_the_validation_set_is_that_of_training(call, finished, run, tmp_path):
