@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -76,10 +77,28 @@ def test_the_fit_is_the_lowest_mean_loss_of_the_examples_that_count(batch_size):
   some = fixed(11, share_masked=0.5)
   found = temperature.fit(TASK, some, np.float32(3), batch_size=batch_size)
   score = scoring.make_scorer(TASK, some, batch_size=4)
+  counted = sources.draw_examples(some, np.arange(11)).mask.sum()
   loss = lambda t: scoring.summarise(score(np.float32(3), t))['loss']
+  cost = lambda t: loss(t) + math.log(t) ** 2 / counted
   assert found.loss_before == pytest.approx(loss(1.0), rel=1e-6)
   assert found.loss_after == pytest.approx(loss(found.temperature), rel=1e-6)
-  assert found.loss_after < min(loss(found.temperature * factor) for factor in (0.2, 0.98, 1.02, 5))
+  assert cost(found.temperature) < min(cost(found.temperature * factor) for factor in (0.2, 0.98, 1.02, 5))
+
+
+def right_each_time(sureness, images):
+  """A reader whose numbers are all right, each with the probability sigmoid(sureness) that it gives them."""
+  return {'logits': jnp.full(images.shape[0], sureness)}
+
+
+@pytest.mark.parametrize(('examples', 'low', 'high'), [(4, 0.7, 0.95), (20, 0.5, 0.7), (2000, 0.2, 0.4)])
+def test_a_few_numbers_that_are_all_read_rightly_do_not_make_a_reader_certain(examples, low, high):
+  loss_of = lambda outputs, batch: {'loss': jax.nn.softplus(-outputs['logits'])}
+  task = dataclasses.replace(TASK, predict=right_each_time, score=loss_of)
+  assert temperature.minimise(lambda t: math.log1p(math.exp(-3 / t))) == pytest.approx(0.1)  # by the losses alone
+  found = temperature.fit(task, fixed(examples), jnp.float32(3), batch_size=1000).temperature
+  logs = np.linspace(math.log(0.1), 0, 10_000)
+  cost = examples * np.log1p(np.exp(-3 / np.exp(logs))) + logs**2
+  assert low < found < high and found == pytest.approx(np.exp(logs[cost.argmin()]), rel=1e-3)
 
 
 def test_a_score_call_divides_what_is_predicted():
