@@ -140,7 +140,7 @@ def start(experiment: Experiment, checkpoints: Checkpoints) -> tuple[states.Trai
     return restore(checkpoints, shapes, progress, config.steps)  # 1
   state, frozen = experiment.initial_state(), tuple(config.optim.frozen)
   if config.init_from:
-    state = transfer.begin(state, **transfer_of(experiment))  # 2, 3
+    state = transfer.begin(state, config, head=experiment.task.head)  # 2, 3
   elif frozen and parallel.is_lead():
     print(f'frozen at a random start: {", ".join(frozen)} (config.init_from is empty)', flush=True)
   return state, progress
@@ -167,19 +167,7 @@ def check_start(experiment: Experiment, checkpoints: Checkpoints) -> None:
   """Raises InputError, before a run directory is made, where a first start could not copy what its config says."""
   config = experiment.config
   if config.init_from and checkpoints.latest_step() is None:
-    transfer.check(jax.eval_shape(experiment.initial_state).params, **transfer_of(experiment))
-
-
-def transfer_of(experiment: Experiment) -> dict:
-  """What its config says of a start from another run, as `transfer.begin` and `transfer.check` take it."""
-  config = experiment.config
-  return {
-    'workdir': config.init_from,
-    'subtrees': tuple(config.init_subtrees),
-    'alphabet': config.alphabet,
-    'head': experiment.task.head,
-    'frozen': tuple(config.optim.frozen),
-  }
+    transfer.check(jax.eval_shape(experiment.initial_state).params, config, head=experiment.task.head)
 
 
 def is_over(step: int, progress: states.Progress, config) -> bool:

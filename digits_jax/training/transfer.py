@@ -10,10 +10,12 @@ averages.
 import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from digits_jax.errors import InputError
 from digits_jax.training import parallel, rundir, states, weights
@@ -34,21 +36,13 @@ class Report:
     return '\n'.join(lines + [f'left there: {name}, which this model does not have' for name in self.unused])
 
 
-def begin(
-  state: states.TrainState,
-  workdir: str,
-  subtrees: tuple[str, ...],
-  *,
-  alphabet: str,
-  head: str,
-  frozen: tuple[str, ...] = (),
-) -> states.TrainState:
-  """A run's state of step 0 with parameters of the run at workdir in it; prints what came across.
+def begin(state: states.TrainState, config: ConfigDict, *, head: str) -> states.TrainState:
+  """A run's state of step 0 with parameters of the run at config.init_from in it; prints what came across.
 
   Raises InputError as `check` does.
   """
-  report = check(state.params, workdir, subtrees, alphabet=alphabet, head=head, frozen=frozen)
-  given = _given(workdir, lambda best: best.restore_best(best.best_shapes()))
+  report = check(state.params, config, head=head)
+  given = _given(config.init_from, lambda best: best.restore_best(best.best_shapes()))
   params = {
     name: jax.tree.map(lambda own, other: jnp.asarray(other, own.dtype), subtree, given[name])
     if name in report.copied
@@ -57,26 +51,19 @@ def begin(
   }
   has_average = jax.tree.structure(state.averaged) == jax.tree.structure(state.params)
   if parallel.is_lead():
-    print(f'first parameters from {workdir}\n{report}', flush=True)
+    print(f'first parameters from {config.init_from}\n{report}', flush=True)
   return state.replace(params=params, averaged=jax.tree.map(jnp.copy, params) if has_average else ())
 
 
-def check(
-  params: Any,
-  workdir: str,
-  subtrees: tuple[str, ...],
-  *,
-  alphabet: str,
-  head: str,
-  frozen: tuple[str, ...] = (),
-) -> Report:
-  """What `begin` would do with params, or their shapes, of a model of this alphabet, whose `head` is `Task.head`.
+def check(params: Any, config: ConfigDict, *, head: str) -> Report:
+  """What `begin` would do with params, or their shapes, of this config's model; head is `Task.head`.
 
   Raises InputError where it cannot, and where a subtree that is frozen would stay as it is by chance.
   """
-  given, theirs = _given(workdir, lambda best: best.best_shapes()), _alphabet(workdir)
-  report = compare(params, given, subtrees, foreign=(head,) if theirs != alphabet else ())
-  for name in frozen:
+  given = _given(config.init_from, lambda best: best.best_shapes())
+  foreign = _foreign(config, _config(config.init_from), head)
+  report = compare(params, given, tuple(config.init_subtrees), foreign=foreign)
+  for name in config.optim.frozen:
     if name in report.kept:
       raise InputError(
         f'config.optim.frozen: {name!r} would stay at its random start, for it is not copied from config.init_from '
@@ -104,20 +91,32 @@ def _given(workdir, look):
     checkpoints.close()
 
 
-def _alphabet(workdir):
-  """The symbols of the run at workdir, which `_given` has opened."""
+def _config(workdir):
+  """The config of the run at workdir, which `_given` has opened."""
   workdir = pathlib.Path(os.path.expanduser(workdir))
   config = weights.read_about(workdir)['config'] if workdir.is_file() else rundir.read_config(workdir)
-  return config.get('alphabet')
+  return rundir.with_later_fields(config)
+
+
+def _foreign(config, theirs, head):
+  """{subtree: why another run's is of no use, whatever its shape}."""
+  found = {}
+  if theirs.get('alphabet') != config.alphabet:
+    found[head] = 'its classes are the symbols of another alphabet'
+  for name in 'patch', 'is_standardised':  # what the trunk does to images before its first parameters
+    own, other = rundir.plain(config.model)[name], theirs.get('model', {}).get(name)
+    if own != other:
+      found['trunk'] = f'config.model.{name} is {other} there and {own} here'
+  return found
 
 
 def compare(
-  params: dict[str, Any], given: dict[str, Any], subtrees: tuple[str, ...], *, foreign: tuple[str, ...] = ()
+  params: dict[str, Any], given: dict[str, Any], subtrees: tuple[str, ...], *, foreign: Mapping[str, str] = {}
 ) -> Report:
   """Which subtrees of params, and of another run's, are the same in names and shapes; arrays or shapes, both.
 
   subtrees: names at the top of both, which must fit; () takes every one that does.
-  foreign: those whose classes are another alphabet's, and fit in no shape.
+  foreign: those that fit in no shape, and why.
 
   Raises InputError on a subtree asked for that either lacks or that is of another shape, and where nothing fits.
   """
@@ -131,7 +130,7 @@ def compare(
       kept[name] = 'not asked for'
     elif name not in given:
       kept[name] = 'the other run has none'
-    elif reason := _other_alphabet(name, foreign) or misfit(params[name], given[name]):
+    elif reason := foreign.get(name) or misfit(params[name], given[name]):
       if subtrees:
         raise InputError(f'config.init_subtrees: {name!r} does not fit this model: {reason}')
       kept[name] = reason
@@ -141,10 +140,6 @@ def compare(
     reasons = '; '.join(f'{name}: {reason}' for name, reason in kept.items())
     raise InputError(f'config.init_from: nothing of that run fits this model ({reasons})')
   return Report(copied, kept, tuple(sorted(set(given) - set(params))))
-
-
-def _other_alphabet(name, foreign):
-  return 'its classes are the symbols of another alphabet' if name in foreign else None
 
 
 def misfit(own: Any, other: Any) -> str | None:

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import fonts
 from digits_jax.alphabet import DIGITS
 from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, loop, states, transfer, weights
+from digits_jax.training import checkpoint, experiment, loop, rundir, states, transfer, weights
 from tests.training import runs, toy
 
 
@@ -61,7 +62,8 @@ def test_what_is_frozen_at_random_is_said(tmp_path, capsys):
 
 
 def test_no_warning_of_orbax_is_shown(source, tmp_path, caplog):
-  transfer.check(toy.build(toy.get_config()).initial_state().params, str(source), (), alphabet=DIGITS, head='out')
+  config = toy.get_config(init_from=str(source))
+  transfer.check(toy.build(config).initial_state().params, config, head='out')
   assert not caplog.records
 
 
@@ -119,17 +121,33 @@ def test_a_subtree_asked_for_that_is_not_there_or_does_not_fit_is_named(subtrees
 
 def test_a_head_of_another_alphabet_is_not_copied(source, tmp_path):
   ours = theirs = shapes(trunk=(2, 3), head=(3, 11))
-  report = transfer.compare(ours, theirs, (), foreign=('head',))
+  foreign = {'head': 'its classes are the symbols of another alphabet'}
+  report = transfer.compare(ours, theirs, (), foreign=foreign)
   assert report.copied == {'trunk': 6}
-  assert report.kept == {'head': 'its classes are the symbols of another alphabet'}
+  assert report.kept == foreign
   with pytest.raises(InputError, match="'head' does not fit this model: its classes are the symbols of another"):
-    transfer.compare(ours, theirs, ('head',), foreign=('head',))
+    transfer.compare(ours, theirs, ('head',), foreign=foreign)
   params = toy.build(toy.get_config()).initial_state().params
   given = best(source, toy.build(toy.get_config()))
   weights.write(tmp_path / 'it.npz', config={'data': {}, 'alphabet': DIGITS}, params=given, step=1, temperature=1.0)
   for where in (source, tmp_path / 'it.npz'):
-    check = lambda alphabet: transfer.check(params, str(where), (), alphabet=alphabet, head='out')
-    assert [sorted(check(one).copied) for one in (DIGITS, DIGITS[::-1])] == [['bias', 'in', 'out'], ['bias', 'in']]
+    for alphabet, copied in (DIGITS, ['bias', 'in', 'out']), (DIGITS[::-1], ['bias', 'in']):
+      config = toy.get_config(init_from=str(where), alphabet=alphabet)
+      assert sorted(transfer.check(params, config, head='out').copied) == copied
+
+
+@pytest.mark.parametrize(('field', 'value'), [('patch', (2, 8)), ('is_standardised', False)])
+def test_a_trunk_that_saw_other_images_is_not_copied(tmp_path, field, value):
+  config = fonts.get_config('tiny')
+  params = experiment.build(config).initial_state().params
+  theirs = {'data': {}, 'alphabet': DIGITS, 'model': rundir.plain(config.model)}
+  weights.write(tmp_path / 'it.npz', config=theirs, params=params, step=1, temperature=1.0)
+  config.init_from = str(tmp_path / 'it.npz')
+  assert 'trunk' in transfer.check(params, config, head='head').copied
+  config.model[field] = value
+  report = transfer.check(params, config, head='head')  # the shapes are the same
+  assert 'trunk' not in report.copied and {'frames', 'head'} <= report.copied.keys()
+  assert report.kept['trunk'].startswith(f'config.model.{field} is {theirs["model"][field]} there and ')
 
 
 def test_nothing_that_fits_is_refused():
