@@ -120,7 +120,7 @@ def make_train_call(
   local = jax.local_device_count()
 
   def train_call(state, constants, step, count, rate_scale, wants_stop):
-    fed = _feed_locally(source, [step + i for i in range(steps_per_call)], share)
+    fed = _feed_locally(source, range(step, step + count), share, length=steps_per_call)
     stop = np.full((local, 1), int(wants_stop), np.int32)
     return mapped(state, constants, np.int32(count), np.float32(rate_scale), stop, fed)
 
@@ -144,7 +144,7 @@ def make_score_call(task: Task, source: Source, *, batch_size: int) -> Callable:
   mapped = _pmap(call, in_axes=(None, None, None, None, None, 0))
 
   def score_call(params, constants, first, examples, temperature):
-    fed = _feed_locally(source, [0], share, first)
+    fed = _feed_locally(source, [0], share, first=first)
     return mapped(params, constants, np.int32(first), np.int32(examples), np.float32(temperature), fed)
 
   return score_call
@@ -173,12 +173,13 @@ def _pmap(function: Callable, **options) -> Callable:
   return uncached
 
 
-def _feed_locally(source: Source, steps: list[int], share: int, first: int = 0) -> Any:
-  """What this process's devices read: [local devices, len(steps), share, ...]."""
+def _feed_locally(source: Source, steps: Sequence[int], share: int, *, first: int = 0, length: int = 1) -> Any:
+  """What this process's devices read: [local devices, length, share, ...]; behind the steps the last one again."""
   local = jax.local_device_count()
   begin = first + jax.process_index() * local * share
   fed = [source.feed(step, begin, local * share) for step in steps]
-  stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *fed)  # [steps, local * share, ...]
+  fed += fed[-1:] * (length - len(fed))
+  stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *fed)  # [length, local * share, ...]
   return jax.tree.map(
-    lambda leaf: leaf.reshape(len(steps), local, share, *leaf.shape[2:]).swapaxes(0, 1), stacked
+    lambda leaf: leaf.reshape(length, local, share, *leaf.shape[2:]).swapaxes(0, 1), stacked
   )

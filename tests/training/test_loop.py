@@ -12,7 +12,7 @@ import pytest
 from digits_jax import drawing
 from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.training import checkpoint, loop, parallel, scoring, states, temperature
+from digits_jax.training import checkpoint, finish, loop, parallel, scoring, states, temperature
 from tests.training import runs, toy
 
 
@@ -65,6 +65,26 @@ def test_a_run_is_not_cut_at_a_step_that_was_not_evaluated(tmp_path):
   with pytest.raises(InputError, match=f'stopped at step {stopped}, which was not evaluated'):
     runs.run_toy(tmp_path, steps=stopped, eval_every=8, checkpoint_every=8)
   assert runs.run_toy(tmp_path, steps=stopped + 1, eval_every=8, checkpoint_every=8) == 0
+
+
+@pytest.mark.parametrize('per_call', [1, 4])
+def test_no_more_steps_are_fed_than_are_trained(tmp_path, per_call):
+  fed = []
+  assert runs.run_toy(tmp_path, feed=fed.append, steps=7, log_every=3, steps_per_call=per_call) == 0
+  assert sorted(step for step in fed if step > 0) == list(range(1, 7))  # step 0 is fed for its shapes, too
+
+
+def test_a_sheet_begins_with_an_error_wherever_it_stands_in_the_set(tmp_path, monkeypatch):
+  built, drawn = toy.build(toy.get_config()), []
+  monkeypatch.setattr(drawing, 'readings_sheet', lambda *arguments, **options: drawn.append((arguments, options)))
+  fixed = built.tests['test']
+  records = scoring.make_scorer(built.task, fixed, batch_size=7)(built.initial_state().params)
+  last = fixed.examples - 1
+  records = jax.tree.map(np.asarray, records) | {'is_right': np.arange(fixed.examples) != last}
+  finish.draw_sheet(tmp_path / 'it.png', fixed, records, built.alphabet, 3)
+  (arguments, options), = drawn
+  assert len(arguments[1]) == 3 and options['whole'] == (1, fixed.examples)
+  np.testing.assert_array_equal(arguments[1][0], sources.draw_examples(fixed, [last]).images[0])
 
 
 def test_next_pause():
