@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
   config.init_from = ''  # run directory, or file of weights, whose parameters this run begins with; '' is from scratch
   config.init_subtrees = ()  # of them, such as ('trunk',); () is every one that fits
 
-  config.model = ConfigDict()  # the trunk, which all tasks have (patch to groups), then what some tasks put on it
+  config.model = ConfigDict()  # a task's name: of that task alone
   config.model.is_standardised = True  # each image's channels get mean 0 and deviation 1 (instance normalisation)
   config.model.patch = (4, 4)  # pixels (down, across) that are folded into features first (space to depth)
   config.model.widths = (64, 64, 128)  # features of each convolution block
@@ -45,7 +45,7 @@ def get_config() -> ConfigDict:
   config.model.is_aligned = False  # read_multidigit: each symbol stands in its own strip, and is read there alone
   config.model.dense_features = (256,)  # read_multidigit, classify: of each dense layer behind the trunk
   config.model.dropout = 0.0  # rate of dropout before each dense layer after the trunk
-  config.model.label_smoothing = 0.0  # classify, read_multidigit: share of each target that is spread over all symbols
+  config.model.label_smoothing = 0.0  # classify, read_multidigit: share of a target spread over all symbols, or lengths
   config.model.dtype = 'float32'  # of the computation, or 'bfloat16'; parameters and softmax stay float32
 
   config.optim = ConfigDict()

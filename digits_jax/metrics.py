@@ -22,7 +22,7 @@ RECORDS = {
   'edit_distance': 'int32: insertions, deletions and substitutions from the reading to the label',
   'position_hits': 'int32: label positions at which the reading has the same symbol',
   'is_empty': 'bool: nothing was read',
-  'is_feasible': 'bool: the label fits the frames of its image',
+  'is_feasible': 'bool: the model can read the label at all: it has the frames, or the positions',
 }
 
 _Z95 = 1.959963984540054  # the 97.5% point of the standard normal distribution
@@ -129,10 +129,11 @@ def describe(summary: Mapping, temperature: float) -> str:
   temperature: what the outputs were divided by.
   """
   low, high = summary['interval']
+  beyond = f'; {summary["infeasible"]} do not fit the model' if summary['infeasible'] else ''
   n_best = ', '.join(f'{rate:.2%}' for rate in summary['n_best_accuracy'].values())
   return (
     f'{summary["sequence_accuracy"]:.2%} of {summary["examples"]} numbers right '
-    f'(95% interval {low:.2%} to {high:.2%}), character error rate {summary["character_error_rate"]:.3%}\n'
+    f'(95% interval {low:.2%} to {high:.2%}), character error rate {summary["character_error_rate"]:.3%}{beyond}\n'
     f'  right within the first 1, 2, ... readings: {n_best}; coverage {summary["coverage_at_98"]:.2%} at 98% '
     f'accuracy, {summary["coverage_at_99"]:.2%} at 99%; calibration error {summary["calibration_error"]:.2%} '
     f'at temperature {temperature:.3f}'

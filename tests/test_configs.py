@@ -226,6 +226,14 @@ def test_what_is_no_value_and_no_test_set():
     experiment.build(config)
 
 
+@pytest.mark.parametrize('name', ['curves', 'coverage'])
+def test_a_test_set_has_no_name_of_another_picture(name):
+  config = fonts.get_config('tiny')
+  config.tests[name] = config.tests.test.copy_and_resolve_references()
+  with pytest.raises(InputError, match=rf'config\.tests\.{name}: plots/{name}\.png is another picture'):
+    experiment.build(config)
+
+
 def test_the_sets_of_twelve_and_five_digits():
   """As plates-v1, but for what their names say; twelve of the widest digits fit their canvas."""
   plates, five, twelve = testsets.plates(), testsets.five(), testsets.twelve()

@@ -87,6 +87,18 @@ def test_summarise_counts_as_by_hand():
   assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
+def test_what_is_padding_is_not_in_the_top_5():
+  right = np.array([True, True, False, True, True, True])
+  records = by_hand() | {'is_in_top_5': right}
+  assert metrics.summarise(records)['top_5_accuracy'] == np.mean(right[records['mask']]) != np.mean(right)
+
+
+def test_what_no_model_can_read_is_said():
+  summary = metrics.summarise(by_hand())
+  assert 'character error rate 30.000%; 1 do not fit the model\n' in metrics.describe(summary, 1.0)
+  assert 'do not fit' not in metrics.describe(summary | {'infeasible': 0}, 1.0)
+
+
 def test_summarise_takes_jax_arrays_and_any_order():
   order = np.random.default_rng(0).permutation(6)
   shuffled = {name: jnp.asarray(value[order]) for name, value in by_hand().items()}

@@ -39,8 +39,8 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
     slots = batch.labels.shape[1]
     if slots > 1:
       raise InputError(
-        f'the task classify names one symbol, and numbers have up to {slots}: set synth.number.max_length=1, or '
-        'another config.task'
+        f'the task classify names one symbol, and numbers have up to {slots}: set synth.number.max_length=1, '
+        'and that of each of config.tests, or another config.task'
       )
     return module.init(key, batch.images)['params']
 

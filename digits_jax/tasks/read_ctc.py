@@ -45,8 +45,8 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
     slots = batch.labels.shape[1]
     if slots > frames:
       raise InputError(
-        f'numbers of {slots} symbols do not fit the {frames} frames of this model: widen synth.layout.width, '
-        'narrow model.patch and model.pools, or lower synth.number.max_length'
+        f'numbers of {slots} symbols do not fit the {frames} frames of this model: narrow model.patch and model.pools, '
+        'take wider images, or leave longer numbers out'
       )
     return params
 

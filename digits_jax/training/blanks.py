@@ -29,7 +29,7 @@ class Watch:
       return None
     self._is_trapped = True
     return (
-      f'step {step}: {empty:.0%} of the images are still read as nothing, blanks alone: mix short numbers in '
+      f'step {step}: {empty:.0%} of the images are still read as nothing: mix short numbers in '
       '(config.synth.number.min_length=1), change config.optim.learning_rate, or begin with a trained trunk '
       '(config.init_from)'
     )

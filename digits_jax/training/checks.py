@@ -19,6 +19,7 @@ LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
 LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
 LEAST |= {'blank_patience': 0}
 LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
+PICTURES = ('curves', 'coverage')  # of a run, beside a sheet for each test set, which has the set's name
 OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
 OF_PAIRS = ('pools',)  # fields whose tuples hold tuples
 
@@ -53,8 +54,10 @@ def check_values(fields: ConfigDict, prefix: str = 'config') -> None:
 
 
 def check_counts(config: ConfigDict) -> None:
-  """Raises InputError on a count below its least, and where there is no test set to draw validation as."""
+  """Raises InputError on a count below its least, and on test sets of wrong names, or none to draw validation as."""
   for name, test in config.tests.items():
+    if name in PICTURES:
+      raise InputError(f'config.tests.{name}: plots/{name}.png is another picture; call the test set otherwise')
     if not isinstance(test, ConfigDict):
       raise InputError(f'config.tests.{name} is no test set, as common.test_set makes one, but {test!r}')
   tests = {f'tests.{name}.examples': 1 for name in config.tests}

@@ -67,6 +67,16 @@ def test_group_norm_and_affine_pool_against_flax(window):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_group_norm_counts_in_float32():
+  x = jnp.asarray(RNG.normal(size=(2, 32, 32, 4)) + 3, jnp.bfloat16)
+  module = layers.GroupNorm(2)
+  found = jax.jit(module.init_with_output)(jax.random.key(0), x)[0]
+  expected = jax.jit(module.init_with_output)(jax.random.key(0), x.astype(jnp.float32))[0]
+  for one, other in zip(found, expected, strict=True):
+    assert one.dtype == jnp.float32
+    np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
 def test_affine_pool_keeps_the_largest_of_each_window():
   x = RNG.normal(size=(2, 6, 8, 3)).astype(np.float32)
   gain, offset = RNG.normal(size=(2, 2, 3)).astype(np.float32)

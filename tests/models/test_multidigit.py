@@ -39,6 +39,8 @@ def test_heads(model):
 
 def test_every_parameter_has_a_gradient_in_bfloat16():
   module = multidigit.MultiDigit(**FIELDS | {'dtype': jnp.bfloat16})
+  heads = jax.eval_shape(module.init_with_output, jax.random.key(0), IMAGES)[0]
+  assert {head.dtype for head in heads} == {jnp.dtype('float32')}
 
   @jax.jit
   def gradients(key):

@@ -97,7 +97,7 @@ def test_a_small_alphabet_lists_what_it_has():
 
 
 def test_numbers_are_refused():
-  with pytest.raises(InputError, match=r'names one symbol, and numbers have up to 5: set synth\.number\.max_length=1'):
+  with pytest.raises(InputError, match=r'up to 5: set synth\.number\.max_length=1, and that of each of config\.tests'):
     TASK.init(jax.random.key(0), batch_of(['3'], slots=5))
 
 

@@ -176,7 +176,7 @@ def test_unknown_decoding(changes, message):
 
 
 def test_init_refuses_too_few_frames():
-  with pytest.raises(InputError, match='numbers of 7 symbols do not fit the 4 frames of this model: widen'):
+  with pytest.raises(InputError, match='numbers of 7 symbols do not fit the 4 frames of this model: narrow'):
     init(jax.random.key(0), batch_of([''], width=8))
   init(jax.random.key(0), batch_of([''], width=14))  # 7 frames
 

@@ -24,6 +24,10 @@ def test_a_trapped_run_is_told_once_and_that_it_has_left():
   assert 'step 600: the model has left the blanks' in said[5]
 
 
+def test_the_warm_up_does_not_count():
+  assert [text is not None for text in sentences([1.0] * 5, warmup_steps=150)] == [False, False, False, True, False]
+
+
 def test_a_model_that_falls_back_into_blanks_is_told_too():
   assert [text is not None for text in sentences([1.0, 0.0, 0.0, 1.0])] == [False, False, False, True]
 

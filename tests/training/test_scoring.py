@@ -108,3 +108,14 @@ def test_a_sheet_begins_with_the_surest_errors():
   confidence, is_right = [0.9, 0.2, 0.5, 0.95], [True, False, False, True]
   records = {'confidence': np.array(confidence, np.float32), 'is_right': np.array(is_right)}
   assert scoring.errors_first(records).tolist() == [2, 1, 3, 0]
+
+
+def test_the_loss_is_of_the_numbers_that_the_model_can_read(task, params):
+  records = scoring.make_scorer(task, fixed(share_masked=0.5), batch_size=4)(params)
+  is_feasible = np.arange(EXAMPLES) % 3 > 0
+  counted = is_feasible & records['mask']
+  assert 0 < counted.sum() < min(is_feasible.sum(), records['mask'].sum())
+  some = records | {'is_feasible': is_feasible}
+  assert scoring.summarise(some)['loss'] == pytest.approx(records['loss'][counted].mean())
+  with pytest.raises(InputError, match='the model can read no number of a test set, or of validation'):
+    scoring.summarise(records | {'is_feasible': ~records['mask'].astype(bool)})
