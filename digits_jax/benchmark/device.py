@@ -47,14 +47,18 @@ def measure(*, repeats: int, side: int | None = None, megabytes: int | None = No
 
 
 def peak_memory() -> dict[str, float]:
-  """{what was measured: MiB}: the device's own count, else the greatest resident size of this process, all told."""
+  """{what was measured: MiB}: the device's own count, else the greatest resident size of this process.
+
+  Neither ever falls: each holds for all that this process did so far, so that of several parts a later one's includes
+  those before. The resident size includes the peers; the device counts what jax has, not PyTorch.
+  """
   stats = jax.local_devices()[0].memory_stats()
   if stats and 'peak_bytes_in_use' in stats:
-    return {'peak on the device, MiB': round(stats['peak_bytes_in_use'] / 2**20)}
+    return {'peak on the device, of jax in this process so far, MiB': round(stats['peak_bytes_in_use'] / 2**20)}
   try:
     import resource
   except ImportError:  # not on Windows
     return {}
   unit = 1 if sys.platform == 'darwin' else 2**10  # of ru_maxrss, bytes
   resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-  return {'peak resident size of this process, MiB': round(resident / 2**20)}
+  return {'peak resident size of this process so far, peers included, MiB': round(resident / 2**20)}

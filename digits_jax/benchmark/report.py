@@ -2,7 +2,7 @@
 
 import csv
 import importlib.metadata
-import json
+import io
 import os
 import pathlib
 import platform
@@ -34,15 +34,18 @@ def version(package: str) -> str:
 
 
 def write(folder: pathlib.Path, found: Mapping) -> None:
-  """Writes found['name'].json, all of it, and .csv, its found['rows'], if there are any."""
+  """Writes found['name'].json, all of it, and .csv, its found['rows'], if there are any; each file by rename."""
+  from digits_jax.training import rundir
+
   path = folder / f'{found["name"]}.json'
-  path.write_text(json.dumps(found, indent=2) + '\n')
+  rundir.write_json(path, found)
   if not found['rows']:
     return
-  with path.with_suffix('.csv').open('w', newline='') as file:
-    writer = csv.DictWriter(file, list(found['rows'][0]))
-    writer.writeheader()
-    writer.writerows(found['rows'])
+  lines = io.StringIO()
+  writer = csv.DictWriter(lines, list(found['rows'][0]), lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(found['rows'])
+  rundir.write_text(path.with_suffix('.csv'), lines.getvalue())
 
 
 def show(found: Mapping, columns: Mapping[str, str]) -> str:

@@ -14,11 +14,11 @@ from ml_collections import ConfigDict
 
 import digits_jax
 from digits_jax import structs
-from digits_jax.alphabet import DIGITS
+from digits_jax.alphabet import DIGITS, Alphabet
 from digits_jax.benchmark import networks
 from digits_jax.data import sources
 from digits_jax.data.sources import Source
-from digits_jax.training import experiment, parallel, states
+from digits_jax.training import experiment, optim, parallel, states
 
 SLOTS = 5  # digits of the longest number
 GATES = {'lstm': 4, 'gru': 3, 'none': 0}
@@ -37,10 +37,10 @@ class Stepper:
   count: Callable[[], dict[str, float]] | None = None  # what one step costs, by XLA; of ours alone
 
 
-def installed(config: ConfigDict, network: networks.Network, batch: int, dtype: str) -> list[Stepper]:
+def installed(network: networks.Network, batch: int, dtype: str) -> list[Stepper]:
   """Ours, then each peer that can be imported and computes where ours does."""
   images, labels = made_up_batch(batch)
-  built = from_network(config, network, images, labels, dtype)
+  built = from_network(network, images, labels, dtype)
   found = [ours('digits_jax', built, steps=steps) for steps in steps_per_call()]
   found = [dataclasses.replace(stepper, count=found[0].count) for stepper in found]  # a step costs the same in any call
   for peer in (keras, pytorch):
@@ -78,30 +78,41 @@ def made_up_batch(batch: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def from_network(
-  config: ConfigDict, network: networks.Network, images: np.ndarray, labels: np.ndarray, dtype: str
+  network: networks.Network, images: np.ndarray, labels: np.ndarray, dtype: str
 ) -> experiment.Experiment:
-  """The config with this network, with AdamW as the peers have it, and with this batch at every step."""
-  config = config.copy_and_resolve_references()
-  config.update(alphabet=DIGITS, batch_size=len(images), task='read_ctc')
-  config.model.update(
-    patch=(network.patch, network.patch),
-    widths=network.widths,
-    pools=network.pools,
-    groups=network.groups,
-    frame_features=network.frame_features,
-    recurrent='lstm',
-    recurrent_features=network.recurrent_features,
-    recurrent_layers=1,
-    is_bidirectional=True,
-    is_standardised=True,
-    dropout=0.0,
-    dtype=dtype,
-  )
-  config.optim.update(name='adamw', schedule='constant', learning_rate=1e-3, weight_decay=1e-4)
-  config.optim.update(warmup_steps=0, clip_norm=0.0, average_decay=0.0, frozen=())
+  """This network, with AdamW as the peers have it, and with this batch at every step: no data, no user's config."""
+  model = {
+    'patch': (network.patch, network.patch),
+    'widths': network.widths,
+    'pools': network.pools,
+    'groups': network.groups,
+    'frame_features': network.frame_features,
+    'recurrent': 'lstm',
+    'recurrent_features': network.recurrent_features,
+    'recurrent_layers': 1,
+    'is_bidirectional': True,
+    'is_standardised': True,
+    'dropout': 0.0,
+    'dtype': dtype,
+  }
+  config = ConfigDict({'seed': 0, 'task': 'read_ctc', 'batch_size': len(images), 'model': model})
+  config.optim = ConfigDict({'average_decay': 0.0, 'frozen': ()})
+  config.evaluation = ConfigDict({'decoder': 'greedy', 'beams': 1, 'n_best': 1, 'zooms': ()})  # nothing is read
+  alphabet = Alphabet(DIGITS)
+  rate = optim.make_schedule('constant', learning_rate=1e-3, steps=1, warmup_steps=0, cycle_steps=0, final_frac=0.0)
   lengths, count = (labels > 0).sum(1).astype(np.int32), len(images)
   batch = structs.Batch(images, labels, lengths, np.zeros((count, SLOTS, 4), np.float32), np.ones(count, bool))
-  return dataclasses.replace(experiment.build(config), train=given(batch))
+  train = given(batch)
+  return experiment.Experiment(
+    config=config,
+    alphabet=alphabet,
+    task=experiment.make_task(config, alphabet),
+    train=train,
+    validation=sources.FixedSet('given', train, 0, count),
+    tests={},
+    schedule=rate,
+    optimiser=optim.make_optimiser('adamw', rate, weight_decay=1e-4, momentum=0.0, clip_norm=0.0),
+  )
 
 
 def given(batch: structs.Batch) -> Source:
@@ -159,10 +170,10 @@ def pytorch(network: networks.Network, images: np.ndarray, labels: np.ndarray, d
 def count(built: experiment.Experiment) -> dict[str, float]:
   """Of one training step on one device, by XLA's own count: flops, bytes, and program_bytes.
 
-  program_bytes are arguments, results and temporaries together. XLA counts the body of a loop once; the recurrence's
-  products at the other frames (one forward and one backward) are added here, CTC's sums are not. A GPU's programs call
-  libraries, whose operations and bytes XLA does not know: there, operations are counted before compilation, and bytes
-  are too few.
+  program_bytes are arguments, results and temporaries together. XLA counts the body of a loop once. The recurrence's
+  products at the other frames (one forward and one backward) are added here; CTC's sums are not, nor what synthesis
+  does image by image on a CPU (`sequence.compose`), nor the bytes of any loop. A GPU's programs call libraries, whose
+  operations and bytes XLA does not know: there, operations are counted before compilation, and bytes are too few.
   """
   config = built.config
   indices, items = np.arange(config.batch_size), built.train.feed(0, 0, config.batch_size)

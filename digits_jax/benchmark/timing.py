@@ -18,10 +18,15 @@ class Timing:
   def rates(self, unit: str, work: float) -> dict[str, float]:
     """{unit}_per_second of the median, of the slowest and of the fastest call, each of so much work."""
     return {
-      f'{unit}_per_second': round(work / self.median),
-      'slowest': round(work / self.high),
-      'fastest': round(work / self.low),
+      f'{unit}_per_second': _rate(work / self.median),
+      'slowest': _rate(work / self.high),
+      'fastest': _rate(work / self.low),
     }
+
+
+def _rate(value):
+  """Whole from 100 on, else with three significant digits."""
+  return round(value) if value >= 100 else float(f'{value:.3g}')
 
 
 def interleave(calls: Mapping[Hashable, Callable[[], object]], *, repeats: int) -> dict[Hashable, Timing]:

@@ -9,9 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from configs import fonts
+from configs import fonts, street, svhn
 from digits_jax import benchmark, structs
 from digits_jax.benchmark import device, networks, report, step, steppers, timing
+from digits_jax.errors import InputError
+from digits_jax.training import rundir
 from tests.export import runs
 from tests.training import toy
 
@@ -28,16 +30,51 @@ def test_the_batch_given_is_the_one_that_is_drawn_first(monkeypatch):
   assert second < first and abs(second - drawn_second) > 0.01  # both train, from here on on other batches
 
 
-def test_a_network_is_the_peers_whatever_the_config():
+def test_a_network_is_the_peers_whatever_the_config(monkeypatch, tmp_path):
+  """Where the config's own pools do not fit 32x128 images, and where its data is missing, too."""
   images, labels = steppers.made_up_batch(2)
-  config, keys = fonts.get_config('tiny'), jax.random.split(jax.random.key(0), 2)
-  tasks, batch = [], structs.Batch(images, labels, (labels > 0).sum(1), np.zeros((2, 5, 4)), np.ones(2, bool))
-  for changes in ({}, {'dropout': 0.5, 'is_standardised': False, 'kernel': 5}):
-    config.model.update(changes)
-    tasks.append(steppers.from_network(config, SMALL, images, labels, 'float32').task)
+  tasks, keys = [], jax.random.split(jax.random.key(0), 2)
+  batch = structs.Batch(images, labels, (labels > 0).sum(1), np.zeros((2, 5, 4)), np.ones(2, bool))
+  changed, missing = fonts.get_config('tiny'), svhn.get_config('tiny')
+  changed.model.update({'dropout': 0.5, 'is_standardised': False, 'kernel': 5})
+  missing.data.data_dir = str(tmp_path)
+
+  def ours(name, built, steps):
+    tasks.append(built.task)
+    return steppers.Stepper(name, '1', 7, steps, lambda: None)
+
+  monkeypatch.setattr(networks, 'NETWORKS', (SMALL,))
+  monkeypatch.setattr(steppers, 'ours', ours)
+  for peer in ('keras', 'pytorch'):
+    monkeypatch.setattr(steppers, peer, lambda *given: [])
+  configs = fonts.get_config('tiny'), changed, street.get_config('tiny'), missing
+  for config in configs:
+    (name, *_, build), _ = step.plan(config, [2])
+    assert name == 'small' and build()
   params = tasks[0].init(keys[0], batch)
   losses = [jax.jit(task.loss)(params, batch, keys)[0] for task in tasks]
-  np.testing.assert_array_equal(*losses)
+  assert len(losses) == len(configs)
+  for other in losses[1:]:
+    np.testing.assert_array_equal(losses[0], other)
+
+
+def test_a_config_without_its_data_leaves_the_networks(monkeypatch, tmp_path, capsys):
+  config, asked = svhn.get_config('tiny'), []
+  config.data.data_dir = str(tmp_path)
+  network = steppers.Stepper('ours', '1', 7, 1, lambda: None)
+  monkeypatch.setattr(networks, 'NETWORKS', (SMALL,))
+  monkeypatch.setattr(device, 'measure', lambda repeats: device.Limits({'float32': 1.0}, 1.0))
+  monkeypatch.setattr(step, 'installed', lambda *given: asked.append(given) or [network])
+  found = step.measure(config, batches=[2], repeats=1)
+  assert [row['network'] for row in found['rows']] == ['small'] and found['input'].endswith('on 32x128 images')
+  assert found['notes']['svhn-tiny'].startswith('not timed: ') and 'prepare' in found['notes']['svhn-tiny']
+  assert 'svhn-tiny float32 2 not timed: ' in capsys.readouterr().err and len(asked) == 1
+  config.model.widths = (0,)
+  with pytest.raises(InputError, match=r'config\.model\.widths'):
+    step.measure(config, batches=[2], repeats=1)
+  with pytest.raises(InputError, match='--batches=0 cannot be shared'):
+    step.measure(fonts.get_config('tiny'), batches=[0], repeats=1)
+  assert len(asked) == 1  # these are refused before anything is timed
 
 
 @pytest.mark.slow
@@ -45,7 +82,7 @@ def test_a_network_trains_on_what_it_is_given():
   images, labels = steppers.made_up_batch(4)
   assert images.shape == (4, networks.HEIGHT, networks.WIDTH, 1) and labels.shape == (4, steppers.SLOTS)
   assert ((labels > 0).sum(1) > 0).all() and ((labels > 0).cumprod(1) == (labels > 0)).all()
-  built = steppers.from_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
+  built = steppers.from_network(SMALL, images, labels, 'float32')
   logits = jax.eval_shape(built.task.predict, built.initial_state().params, images)['logits']
   assert logits.shape == (4, SMALL.frames, networks.CLASSES)
   stepper = steppers.ours('ours', built, steps=1)
@@ -59,7 +96,7 @@ def test_networks_that_differ_are_not_compared(monkeypatch):
   monkeypatch.setattr(steppers, 'keras', lambda *given: [other])
   monkeypatch.setattr(steppers, 'pytorch', lambda *given: [])
   with pytest.raises(AssertionError, match=r"not the same network: .*'other': 5"):
-    steppers.installed(fonts.get_config('tiny'), SMALL, 2, 'float32')
+    steppers.installed(SMALL, 2, 'float32')
 
 
 def test_pytorch_waits_as_seldom_as_ours(monkeypatch):
@@ -91,7 +128,7 @@ def test_operations_are_those_of_the_layers():
   """Counted by hand: products alone, 3 of them (outputs, gradients of inputs and of weights), edges of images apart."""
   images, labels = steppers.made_up_batch(16)
   network = dataclasses.replace(PLAIN, widths=(32,), frame_features=64, recurrent_features=64)
-  cost = steppers.count(steppers.from_network(fonts.get_config('tiny'), network, images, labels, 'float32'))
+  cost = steppers.count(steppers.from_network(network, images, labels, 'float32'))
   rows, frames, recurrent = network.rows, network.frames, network.recurrent_features
   forward = 9 * 32 * networks.HEIGHT * networks.WIDTH * 2 / 3  # the images need no gradient
   forward += frames * (rows * 32 * 64 + 64 * 8 * recurrent + 8 * recurrent**2 + 2 * recurrent * networks.CLASSES)
@@ -102,7 +139,7 @@ def test_operations_are_those_of_the_layers():
 @pytest.mark.slow
 def test_operations_are_the_same_where_libraries_hide_them(monkeypatch):
   images, labels = steppers.made_up_batch(4)
-  built = steppers.from_network(fonts.get_config('tiny'), SMALL, images, labels, 'float32')
+  built = steppers.from_network(SMALL, images, labels, 'float32')
   wanted = steppers.count(built)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   monkeypatch.setattr(jax.stages.Compiled, 'cost_analysis', lambda program: {'flops': -1.0, 'bytes accessed': 5.0})
@@ -164,7 +201,13 @@ def test_rates_of_the_device_and_the_least_time():
   assert limits.flops['float32'] > 0 and limits.bandwidth > 0
   limits = device.Limits({'float32': 10.0}, 4.0)
   assert (limits.seconds(20, 4, 'float32'), limits.seconds(10, 12, 'float32')) == (2.0, 3.0)
-  assert all(value > 50 for value in device.peak_memory().values())
+  assert all(value > 50 and 'so far' in name for name, value in device.peak_memory().items())
+
+
+def test_rates_count_a_sum_as_two_operations_and_a_copy_as_two_passes(monkeypatch):
+  monkeypatch.setattr(timing, 'interleave', lambda calls, repeats: dict.fromkeys(calls, timing.Timing(1.0, 0.5, 2.0)))
+  limits = device.measure(repeats=1, side=64, megabytes=1)
+  assert (limits.flops['float32'], limits.bandwidth) == (2 * 64**3, 2 * 2**20)
 
 
 def test_figures_and_files(tmp_path, monkeypatch):
@@ -179,6 +222,7 @@ def test_figures_and_files(tmp_path, monkeypatch):
   monkeypatch.setattr(step, 'own', lambda *given: [stepper(steppers.GIVEN, 1.0), stepper(steppers.DRAWN, 1.25)])
   found = step.measure(runs.make_config(), batches=[100], repeats=2)
   ours, peer, given, drawn = found['rows']
+  assert found['input'] == 'training steps on 32x128 images, of fonts-tiny on 24x48'
   assert (ours['network'], ours['batch'], ours['dtype']) == ('small', 100, 'float32')
   assert (ours['images_per_second'], ours['slowest'], ours['fastest'], ours['times_ours']) == (100, 50, 200, 1.0)
   assert (ours['gigaflops'], ours['gigabytes'], ours['program_mib'], ours['limit_share']) == (3.0, 1.0, 2, 0.5)
@@ -192,6 +236,28 @@ def test_figures_and_files(tmp_path, monkeypatch):
   assert len(list(csv.DictReader((tmp_path / 'step.csv').open()))) == 4
 
 
+def test_shares_of_slow_steps_and_small_programs(monkeypatch):
+  """They come from what was measured, not from figures that are rounded for people."""
+  cost = lambda: {'flops': 1e6, 'bytes': 2e4, 'program_bytes': 100}
+  stepper = lambda name, seconds: steppers.Stepper(name, '1', 7, 2, lambda: seconds, cost)
+  monkeypatch.setattr(networks, 'NETWORKS', ())
+  monkeypatch.setattr(device, 'measure', lambda repeats: device.Limits({'float32': 1e5}, 1e5))
+  monkeypatch.setattr(timing, 'interleave', lambda calls, repeats: {
+    name: timing.Timing(call(), call(), call()) for name, call in calls.items()
+  })  # fmt: skip
+  monkeypatch.setattr(step, 'own', lambda *given: [stepper(steppers.GIVEN, 80.0), stepper(steppers.DRAWN, 100.0)])
+  given, drawn = step.measure(fonts.get_config('tiny'), batches=[10], repeats=1)['rows']
+  assert (given['images_per_second'], drawn['images_per_second'], drawn['synthesis_share']) == (0.25, 0.2, 0.2)
+  assert (given['gigaflops'], given['limit_share'], drawn['limit_share']) == (0.0, 0.25, 0.2)
+
+
+def test_files_are_replaced_whole(tmp_path, monkeypatch):
+  replaced = []
+  monkeypatch.setattr(rundir.os, 'replace', lambda source, path: replaced.append(path.name))
+  report.write(tmp_path, {'name': 'n', 'rows': [{'a': 1}]})
+  assert replaced == ['n.json', 'n.csv'] and not any((tmp_path / name).exists() for name in replaced)
+
+
 def test_empty_cells_stay_empty():
   found = {'name': 'n', 'input': 'i', 'hardware': {}, 'rows': [{'a': 1, 'b': None}, {'a': 2, 'b': 0.5}]}
   assert report.show(found, {'A': '{a}', 'B': '{b:.1%}', 'C': '({a} {c})'}).splitlines()[1:] == [
@@ -201,12 +267,14 @@ def test_empty_cells_stay_empty():
 
 def test_rates():
   assert timing.Timing(2.0, 1.0, 4.0).rates('images', 8) == {'images_per_second': 4, 'slowest': 2, 'fastest': 8}
+  few, many = (timing.Timing(3.0, 3.0, 3.0).rates('images', work)['images_per_second'] for work in (1, 4000))
+  assert few == 0.333 and many == 1333
 
 
 def _ours(network, batch=4):
   """Our network with random parameters: (built, params, images, labels)."""
   images, labels = steppers.made_up_batch(batch)
-  built = steppers.from_network(fonts.get_config('tiny'), network, images, labels, 'float32')
+  built = steppers.from_network(network, images, labels, 'float32')
   rng = np.random.default_rng(0)
   draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
   return built, jax.tree.map(draw, built.initial_state().params), images, labels
@@ -281,8 +349,13 @@ def test_pytorch_computes_the_same(network, kind):
 
 @pytest.mark.parametrize('is_bidirectional', [False, True])
 def test_what_a_scan_hides_is_added(monkeypatch, is_bidirectional):
-  built = steppers.from_network(fonts.get_config('tiny'), SMALL, *steppers.made_up_batch(4), 'float32')
+  built = steppers.from_network(SMALL, *steppers.made_up_batch(4), 'float32')
   built.config.model.is_bidirectional = is_bidirectional
   monkeypatch.setattr(jax.stages.Compiled, 'cost_analysis', lambda program: {'flops': 0.0, 'bytes accessed': 5.0})
+  sizes = {'argument': 100, 'output': 40, 'temp': 7, 'alias': 30}  # results that take an argument's place count once
+  memory = types.SimpleNamespace(**{f'{name}_size_in_bytes': size for name, size in sizes.items()})
+  monkeypatch.setattr(jax.stages.Compiled, 'memory_analysis', lambda program: memory)
   products = (SMALL.frames - 1) * (1 + is_bidirectional) * 4 * SMALL.recurrent_features**2  # an LSTM's
-  assert steppers.count(built)['flops'] == 2 * 2 * 4 * products * built.config.model.recurrent_layers
+  cost = steppers.count(built)
+  assert cost['flops'] == 2 * 2 * 4 * products * built.config.model.recurrent_layers
+  assert (cost['bytes'], cost['program_bytes']) == (5, 117)
