@@ -52,6 +52,10 @@ class Plates:
       list(self._pool.map(fill, self._rngs[: len(shares)], shares))
     return images, labels
 
+  def close(self):
+    """Ends its threads."""
+    self._pool.shutdown()
+
   def _fill(self, rng, images, labels):
     for image, label in zip(images[..., 0], labels, strict=True):
       label[: rng.integers(LENGTHS[0], LENGTHS[1] + 1)] = 1
@@ -109,6 +113,11 @@ class Texts:
     counts = [len(share) for share in np.array_split(np.arange(count), self._shares)]
     images, labels = zip(*self._pool.map(_draw_share, self._rng.spawn(self._shares), counts), strict=True)
     return np.concatenate(images), np.concatenate(labels)
+
+  def close(self):
+    """Ends its processes."""
+    if self._pool is not None:
+      self._pool.shutdown()
 
   def _draw(self, rng, count):
     images = np.zeros((count, HEIGHT, WIDTH, 1), np.float32)

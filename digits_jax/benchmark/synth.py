@@ -1,5 +1,7 @@
 """Synthesis beside NumPy and Pillow generators of the same plates: images a second."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,11 +30,12 @@ def measure(config: ConfigDict, *, batches: list[int], repeats: int) -> dict:
   rows = []
   for batch in batches:
     generators = [ours(source, seed, batch, count) for count in sorted({1, parallel.choose_steps_per_call(0)})]
-    if is_drawn_by_plates(config):
-      generators += [numpy(source, batch, threads) for threads in sorted({1, cores})]
-      generators += [pillow(config, batch, processes) for processes in sorted({1, cores})]
-    timing.compile_together(run for name, *_, run in generators if name == OURS)
-    timings = timing.interleave({i: run for i, (*_, run) in enumerate(generators)}, repeats=repeats)
+    with contextlib.ExitStack() as stack:  # workers that were left would take cores from what is timed later
+      if is_drawn_by_plates(config):
+        generators += [numpy(stack, source, batch, threads) for threads in sorted({1, cores})]
+        generators += [pillow(stack, config, batch, processes) for processes in sorted({1, cores})]
+      timing.compile_together(run for name, *_, run in generators if name == OURS)
+      timings = timing.interleave({i: run for i, (*_, run) in enumerate(generators)}, repeats=repeats)
     for i, (name, version, count, _) in enumerate(generators):
       rows.append(
         {
@@ -104,16 +107,17 @@ def ours(source: Source, seed: int, batch: int, count: int) -> tuple:
   return OURS, digits_jax.__version__, count, run
 
 
-def numpy(source: Source, batch: int, threads: int) -> tuple:
-  """The same of `plates.Plates`."""
-  generator = plates.Plates(source.constants, threads=threads)
+def numpy(stack: contextlib.ExitStack, source: Source, batch: int, threads: int) -> tuple:
+  """The same of `plates.Plates`, which the stack closes."""
+  generator = stack.enter_context(contextlib.closing(plates.Plates(source.constants, threads=threads)))
   name = f'NumPy and Pillow, {threads} thread' + 's' * (threads > 1)
   return name, np.__version__, 1, lambda: generator.draw(batch)
 
 
-def pillow(config: ConfigDict, batch: int, processes: int) -> tuple:
-  """The same of `plates.Texts`."""
+def pillow(stack: contextlib.ExitStack, config: ConfigDict, batch: int, processes: int) -> tuple:
+  """The same of `plates.Texts`, which the stack closes."""
   faces = fonts.list_faces(config.data.font_dir, alphabet=Alphabet(config.alphabet), warns=False)
-  generator = plates.Texts([face.path for face in faces], config.data.font_sizes, processes=processes)
+  paths, sizes = [face.path for face in faces], config.data.font_sizes
+  generator = stack.enter_context(contextlib.closing(plates.Texts(paths, sizes, processes=processes)))
   name = f'Pillow draws text, {processes} process' + 'es' * (processes > 1)
   return name, PIL.__version__, 1, lambda: generator.draw(batch)

@@ -27,6 +27,12 @@ def test_imports_are_timed_and_told():
   assert 'numpy' not in start.packages(start.import_module('digits_jax', '-X', 'importtime')[1])
 
 
+def test_what_an_empty_process_takes_is_no_import(monkeypatch):
+  seconds = {'pass': 1.0, 'import numpy': 3.0}
+  monkeypatch.setattr(start, '_process', lambda program, *options: (seconds[program], [program, *options]))
+  assert start.import_module('numpy', '-X', 'importtime') == (2.0, ['import numpy', '-X', 'importtime'])
+
+
 def test_a_run_that_fails_says_why(tmp_path):
   with pytest.raises(InputError, match=r'first step: python -m digits_jax.main: .*no argument .tinny.; did you mean'):
     start.first_step('configs/fonts.py:tinny', tmp_path)

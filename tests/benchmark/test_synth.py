@@ -121,8 +121,31 @@ def test_figures(monkeypatch):
   monkeypatch.setattr(timing, 'interleave', lambda calls, repeats: {
     i: timing.Timing(1.0 + i, 1.0, 4.0) for i in calls
   })  # fmt: skip
+  closed = []
+  for kind in (plates.Plates, plates.Texts):
+    monkeypatch.setattr(kind, 'close', lambda self: closed.append(type(self).__name__))
   found = synth.measure(fonts.get_config('tiny'), batches=[8, 16], repeats=1)
   assert [(row['generator'][:7], row['batch']) for row in found['rows'][:2]] == [('digits_', 8), ('NumPy a', 8)]
   first = found['rows'][0]
   assert (first['images_per_second'], first['slowest'], first['fastest'], first['times_ours']) == (8, 2, 8, 1.0)
   assert found['rows'][1]['times_ours'] == 0.5 and '64x128' in synth.table(found)
+  names = [row['generator'][:7] for row in found['rows']]
+  assert closed.count('Plates') == names.count('NumPy a') and closed.count('Texts') == names.count('Pillow ') > 1
+
+
+def test_figures_of_several_batches_in_a_call(monkeypatch):
+  monkeypatch.setattr(synth.parallel, 'choose_steps_per_call', lambda given: 3)
+  monkeypatch.setattr(timing, 'interleave', lambda calls, repeats: {i: timing.Timing(1.0 + i, 1.0, 4.0) for i in calls})
+  config = fonts.get_config('tiny')
+  config.synth.clutter.blobs = 1  # no plates then
+  one, several = synth.measure(config, batches=[8], repeats=1)['rows']
+  assert (one['batches_per_call'], one['images_per_second'], one['times_ours']) == (1, 8, 1.0)
+  assert (several['batches_per_call'], several['images_per_second'], several['times_ours']) == (3, 12, 1.5)
+
+
+def test_a_closed_generator_has_no_workers(source, paths):
+  for generator in (plates.Plates(source.constants, threads=2), plates.Texts(paths[:1], (18,), processes=2)):
+    generator.close()
+    with pytest.raises(RuntimeError, match='after shutdown'):
+      generator.draw(4)
+  plates.Texts(paths[:1], (18,)).close()  # which has none
