@@ -13,8 +13,11 @@ all: each of these, the step last, which gets what is left of --seconds. Config 
 folder: start in that of the project.
 """
 
+import concurrent.futures
 import functools
 import importlib
+import math
+import multiprocessing
 import pathlib
 import time
 
@@ -51,6 +54,12 @@ def main(arguments):
     raise InputError(f'name one part to time, {", ".join(PARTS)} or all, {given}')
   whole_numbers('widths', _WIDTHS.value)
   whole_numbers('batches', _BATCHES.value)
+  if _SECONDS.value is not None and math.isnan(_SECONDS.value):
+    raise InputError('--seconds=nan: give a number of seconds, or leave it out')
+  if _WORKDIR.value == '':
+    raise InputError('--workdir is empty: name a run, or leave it out to decode made-up logits')
+  if arguments[0] == 'all' and _WORKDIR.value:
+    check_run(_WORKDIR.value)
   out, began = pathlib.Path(_OUT.value) if _OUT.value else None, time.perf_counter()
   if out:
     out.mkdir(parents=True, exist_ok=True)
@@ -62,6 +71,14 @@ def main(arguments):
       print(f'written: {out}/{found["name"]}.json and .csv')
     print()
   return 0
+
+
+def check_run(workdir):
+  """Raises InputError where `decode` cannot use the run. In a process of its own: `start` needs the device free."""
+  from digits_jax.benchmark import decode
+
+  with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
+    pool.submit(decode.check_run, workdir, _SEQUENCES.value).result()
 
 
 def measure(part, began, out):

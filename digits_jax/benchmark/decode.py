@@ -21,7 +21,8 @@ def measure(workdir: str | pathlib.Path | None, *, batch: int, beams: list[int],
     the median) with slowest and fastest, milliseconds_alone (one sequence, median), agreement (share of sequences read
     as ours reads them with as many beams), times_ours (its rate over ours).
   """
-  logits, words = (trained_logits(workdir, batch), 'test images') if workdir else (made_up_logits(batch), 'made-up')
+  has_run = workdir is not None
+  logits, words = (trained_logits(workdir, batch), 'test images') if has_run else (made_up_logits(batch), 'made-up')
   together, alone = decoders.installed(logits), decoders.installed(logits[:1])
   timings = timing.interleave(
     {(one.name, width): lambda one=one, width=width: one.decode(width) for width in beams for one in together},
@@ -70,9 +71,25 @@ def table(found: dict) -> str:
 
 
 def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
-  """float32[count, T, K] of the first test images of a run. Raises InputError where the test set has fewer."""
+  """float32[count, T, K] of the first test images of a run. Raises InputError as `open_run` does."""
   import jax
 
+  opened, fixed = open_run(workdir, count)
+  predict = jax.jit(opened.task.predict)
+  logits = [
+    np.asarray(predict(opened.params, sources.draw_examples(fixed, chunk).images)['logits'])
+    for chunk in np.array_split(np.arange(count), -(-count // 256))
+  ]
+  return np.concatenate(logits)
+
+
+def check_run(workdir: str | pathlib.Path, count: int) -> None:
+  """Raises InputError as `open_run` does."""
+  open_run(workdir, count)
+
+
+def open_run(workdir: str | pathlib.Path, count: int) -> tuple:
+  """The run and its test set. Raises InputError where it is no run of read_ctc, or has fewer test images than count."""
   from digits_jax.reading import evaluation, trained
 
   opened = trained.load(workdir, zooms=())
@@ -83,12 +100,7 @@ def trained_logits(workdir: str | pathlib.Path, count: int) -> np.ndarray:
   fixed = evaluation.config_sets(opened, opened.config)['test']
   if count > fixed.examples:
     raise InputError(f'{workdir} has {fixed.examples} test images: lower --sequences={count}')
-  predict = jax.jit(opened.task.predict)
-  logits = [
-    np.asarray(predict(opened.params, sources.draw_examples(fixed, chunk).images)['logits'])
-    for chunk in np.array_split(np.arange(count), -(-count // 256))
-  ]
-  return np.concatenate(logits)
+  return opened, fixed
 
 
 def made_up_logits(count: int, *, frames: int = 32, classes: int = 11, seed: int = 0) -> np.ndarray:

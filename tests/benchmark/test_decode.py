@@ -56,6 +56,9 @@ def test_logits_of_a_trained_run_are_those_of_its_test_images(tmp_path):
     np.testing.assert_allclose(logits[i], wanted[0], rtol=1e-4, atol=1e-4)
   with pytest.raises(InputError, match='test images: lower --sequences'):
     decode.trained_logits(tmp_path / 'run', config.tests.test.examples + 1)
+  decode.check_run(tmp_path / 'run', config.tests.test.examples)
+  with pytest.raises(InputError, match='test images: lower --sequences'):
+    decode.check_run(tmp_path / 'run', config.tests.test.examples + 1)
 
 
 def test_weights_alone_do_not_say_what_was_tested():
@@ -75,6 +78,27 @@ def test_figures_and_files(tmp_path):
   assert json.loads((tmp_path / 'decode.json').read_text()) == found
   rows = list(csv.DictReader((tmp_path / 'decode.csv').open()))
   assert [row['decoder'] for row in rows] == [row['decoder'] for row in found['rows']]
+
+
+def test_figures_of_a_peer(monkeypatch):
+  """It takes twice as long as ours and reads 2 of 8 sequences otherwise; seconds go with the sequences given."""
+
+  def installed(logits):
+    count = len(logits)
+    readings = {'ours': [(1,)] * 8, 'peer': [(1,)] * 6 + [(2,), ()]}
+    return [
+      decoders.Decoder('ours', '1', lambda beams: count * 1.0, lambda result: readings['ours']),
+      decoders.Decoder('peer', '2', lambda beams: count * 2.0, lambda result: readings['peer']),
+    ]
+
+  monkeypatch.setattr(decoders, 'installed', installed)
+  monkeypatch.setattr(timing, 'interleave', lambda calls, repeats: {
+    name: timing.Timing(call(), call(), call()) for name, call in calls.items()
+  })  # fmt: skip
+  ours, peer = decode.measure(None, batch=8, beams=[5], repeats=1)['rows']
+  assert (ours['times_ours'], ours['milliseconds_alone'], ours['agreement']) == (1.0, 1000.0, 1.0)
+  assert (peer['times_ours'], peer['milliseconds_alone'], peer['agreement']) == (0.5, 2000.0, 0.75)
+  assert (ours['sequences_per_second'], peer['sequences_per_second'], peer['version']) == (1.0, 0.5, '2')
 
 
 def test_calls_take_turns_and_the_first_round_is_not_timed(monkeypatch):

@@ -1,6 +1,7 @@
 """The benchmark's command: which parts it runs with what, and what it says of wrong words."""
 
 import json
+import math
 import time
 
 import pytest
@@ -78,6 +79,25 @@ def test_lists_that_are_none(calls, flag, words):
   with flagsaver.flagsaver(**{flag: words}), pytest.raises(InputError, match=f'--{flag}=.* such as (64,256|10,25,100)'):
     main.main(['all'])
   assert not calls
+
+
+@pytest.mark.parametrize(
+  ('flag', 'value', 'said'),
+  [('workdir', '', '--workdir is empty'), ('seconds', math.nan, '--seconds=nan')],
+)
+def test_flags_without_sense(calls, flag, value, said):
+  with flagsaver.flagsaver(**{flag: value}), pytest.raises(InputError, match=said):
+    main.main(['all'])
+  assert not calls
+
+
+def test_a_run_that_cannot_be_decoded_stops_all_parts(calls, tmp_path):
+  workdir = str(tmp_path / 'none')
+  with flagsaver.flagsaver(workdir=workdir), pytest.raises(InputError, match=r'there is no run directory.*none'):
+    main.main(['all'])
+  assert not calls
+  with flagsaver.flagsaver(workdir=workdir):  # which other parts do not look at
+    main.main(['loss'])
 
 
 def test_the_config_is_looked_for_here(calls, tmp_path, monkeypatch):
