@@ -157,6 +157,7 @@ def test_a_config_anywhere_imports_those_of_the_project(tmp_path):
     ('model.positions=0', ['config.model.positions=0 must be at least 1']),
     ('model.widths=8.0,8', ['config.model.widths=(8.0, 8) must hold whole numbers']),
     ('model.dropout=1.0', ['config.model.dropout=1.0 must be in [0, 1)']),
+    ('model.label_smoothing=1.0', ['config.model.label_smoothing=1.0 must be in [0, 1)']),
     ('optim.momentum=1.5', ['config.optim.momentum=1.5 must be in [0, 1)']),
     ('optim.learning_rate=nan', ['config.optim.learning_rate=nan must be above 0']),
     ('optim.learning_rate=inf', ['config.optim.learning_rate=inf must be above 0, and finite']),

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from digits_jax import confidence, metrics, structs
-from digits_jax.errors import InputError
 
 Params = Any
 
@@ -109,12 +108,6 @@ def tabulate(module: nn.Module) -> Callable[[jax.Array, structs.Batch], str]:
   """`Task.table` of a Linen module that takes a batch's images."""
   options = {'width': 120, 'force_terminal': False}
   return lambda key, batch: nn.tabulate(module, key, console_kwargs=options)(batch.images)
-
-
-def check_smoothing(label_smoothing: float) -> None:
-  """Raises InputError unless label_smoothing, the share of a target that is spread over all classes, is in [0, 1)."""
-  if not 0 <= label_smoothing < 1:
-    raise InputError(f'config.model.label_smoothing={label_smoothing} must be in [0, 1)')
 
 
 def divide(outputs: Any, temperature: jax.Array) -> Any:

@@ -9,7 +9,7 @@ import optax
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import digit
-from digits_jax.tasks.base import Decoded, Task, check_smoothing, make_score, tabulate
+from digits_jax.tasks.base import Decoded, Task, make_score, tabulate
 
 MODEL = digit.Digit
 OPTIONS = ('n_best', 'label_smoothing')  # beside the fields of MODEL
@@ -22,16 +22,13 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
 
   Args:
     n_best: the symbols that `score` lists, at most all of the alphabet.
-    label_smoothing: share of each training target that is spread over all symbols (Szegedy et al. 2016, section 7).
+    label_smoothing: in [0, 1), of each training target, spread over all symbols (Szegedy et al. 2016, section 7).
     model: the fields of `models.digit.Digit` but for its symbols.
 
   loss metrics: `infeasible` (1 where a label is no single symbol and costs nothing). Outputs of predict: {'logits':
   float32[B, A]}. score is made by `base.make_score` (a symbol is a number of length 1), the loss without smoothing,
   with `is_in_top_5`.
-
-  Raises InputError on a label_smoothing outside [0, 1).
   """
-  check_smoothing(label_smoothing)
   module = MODEL(symbols=len(alphabet.symbols), **model)
   apply = lambda params, images, keys=None: module.apply({'params': params}, images, keys)
 

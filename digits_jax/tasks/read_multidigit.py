@@ -9,7 +9,7 @@ from digits_jax import positions
 from digits_jax.alphabet import Alphabet
 from digits_jax.errors import InputError
 from digits_jax.models import multidigit
-from digits_jax.tasks.base import Decoded, Task, check_smoothing, make_score, tabulate
+from digits_jax.tasks.base import Decoded, Task, make_score, tabulate
 
 MODEL = multidigit.MultiDigit
 OPTIONS = ('n_best', 'label_smoothing')  # beside the fields of MODEL
@@ -21,16 +21,13 @@ def make(*, alphabet: Alphabet, n_best: int, label_smoothing: float, **model) ->
 
   Args:
     n_best: the readings that `score` lists.
-    label_smoothing: share of each training target, of the length and of each symbol, that is spread over all.
+    label_smoothing: in [0, 1), of each training target, the length's and each symbol's, spread over all.
     model: the fields of `models.multidigit.MultiDigit` but for its symbols.
 
   loss metrics: `infeasible` (1 where a label has more symbols than positions and costs nothing), `empty` (1 where the
   likeliest length is 0). Outputs of predict: `multidigit.Heads`. score is made by `base.make_score`, the
   loss without smoothing.
-
-  Raises InputError on a label_smoothing outside [0, 1).
   """
-  check_smoothing(label_smoothing)
   module = MODEL(symbols=len(alphabet.symbols), **model)
   apply = lambda params, images, keys=None: module.apply({'params': params}, images, keys)
 

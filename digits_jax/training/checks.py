@@ -70,15 +70,16 @@ def check_counts(config: ConfigDict) -> None:
 
 
 def check_model(model: ConfigDict) -> None:
-  """Raises InputError on sizes that are no whole numbers of at least 1, and on a dropout that is no share."""
+  """Raises InputError on sizes that are no whole numbers of at least 1, and on shares that are none."""
   for name, value in model.items():
     leaves = () if isinstance(value, str | bool | float) else jax.tree.leaves(value)
     if min(leaves, default=1) < 1:
       raise InputError(f'config.model.{name}={value} must be at least 1')
     if not all(isinstance(leaf, int) for leaf in leaves):
       raise InputError(f'config.model.{name}={value} must hold whole numbers')
-  if not 0 <= model.dropout < 1:
-    raise InputError(f'config.model.dropout={model.dropout} must be in [0, 1)')
+  for name in ('dropout', 'label_smoothing'):
+    if not 0 <= model[name] < 1:
+      raise InputError(f'config.model.{name}={model[name]} must be in [0, 1)')
 
 
 def check_training(config: ConfigDict) -> None:
