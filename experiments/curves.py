@@ -4,11 +4,13 @@ python experiments/curves.py --out=FILE.png [--kind=train --field=empty] [--agai
 
 The measure is a field of metrics.jsonl: of validation (`sequence_accuracy`, which is the default, `loss`,
 `character_error_rate`, ...) or of train (`loss`, `empty`, `learning_rate`, `gradient_norm`, ...). Each run is called by
-its directory. A loss is drawn on a logarithmic axis.
+its directory; one without such records, because it diverged before the first, say, is named and left out. A loss is
+drawn on a logarithmic axis.
 """
 
 import itertools
 import pathlib
+import sys
 
 from absl import flags
 
@@ -22,13 +24,22 @@ _AGAINST = flags.DEFINE_enum('against', 'step', ['step', 'minutes'], 'The horizo
 
 
 def main(arguments):
-  """Writes the picture. Raises InputError where there is no run, none of that field, or nowhere to write."""
+  """Writes the picture. Raises InputError where there is no run, no run with that field, or nowhere to write."""
   if not arguments:
     raise InputError('which runs? Give their directories')
   if not _OUT.value:
     raise InputError('where to? Give --out=FILE.png')
   command.check_file('--out', _OUT.value, '.png')
-  series = {workdir: read(workdir) for workdir in arguments}
+  series, missing = {}, []
+  for workdir in arguments:
+    try:
+      series[workdir] = read(workdir)
+    except InputError as error:
+      missing.append(error)
+  if not series:
+    raise missing[0]
+  for error in missing:
+    print(f'left out: {error}', file=sys.stderr)
 
   from matplotlib.figure import Figure
 
@@ -58,8 +69,8 @@ def read(workdir):
   known = sorted({name for record in records for name in record if is_measure(record, name)} - {'step', 'seconds'})
   found = [record for record in records if is_measure(record, _FIELD.value)]
   if not found:
-    hint = f'they have {", ".join(known)}' if known else 'it has none yet'
-    raise InputError(f'{path} has no {_KIND.value} records with a {_FIELD.value!r}; {hint}')
+    which = f' with a {_FIELD.value!r}; they have {", ".join(known)}' if known else ''
+    raise InputError(f'{path} has no {_KIND.value} records{which}')
   across = [record['seconds'] / 60 if _AGAINST.value == 'minutes' else record['step'] for record in found]
   return across, [record[_FIELD.value] for record in found]
 

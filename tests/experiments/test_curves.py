@@ -39,6 +39,20 @@ def test_a_picture_of_two_runs(runs, tmp_path):
   assert rows.max() > is_blue.shape[0] // 2
 
 
+def test_a_run_that_diverged_is_left_out(runs, tmp_path):
+  diverged = tmp_path / 'diverged'
+  diverged.mkdir()
+  (diverged / 'metrics.jsonl').write_text('{"kind": "train", "step": 5, "loss": 3.0}\n')
+  reason = f'{diverged}/metrics.jsonl has no validation records\n'
+  out = tmp_path / 'x.png'
+  code, said, complaint = scripts.start('curves.py', f'--out={out}', diverged, runs / 'rising', tmp_path / 'none')
+  assert (code, said) == (0, f'wrote {out}\n') and out.is_file()
+  assert complaint.startswith(f'left out: {reason}left out: there is no {tmp_path}/none/'), complaint
+  assert complaint.count('\n') == 2
+  code, said, complaint = scripts.start('curves.py', f'--out={out}', diverged)
+  assert (code, said, complaint) == (2, '', f'python experiments/curves.py: {reason}')
+
+
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
