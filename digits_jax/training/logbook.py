@@ -1,4 +1,4 @@
-"""What a run writes down while it goes on: metrics.jsonl, TensorBoard events, one progress line."""
+"""What a run writes down while it goes on: metrics.jsonl, TensorBoard events, the line that shows progress."""
 
 import json
 import math
@@ -10,6 +10,9 @@ from tqdm import tqdm
 
 from digits_jax.errors import InputError
 from digits_jax.training import parallel, rundir
+
+_FORMAT = 'step {n_fmt}/{total_fmt}  {desc}  {elapsed} gone, {remaining} left'
+_PAUSE = 30  # seconds between the lines of a log
 
 
 def read_metrics(path: str | pathlib.Path) -> list[dict]:
@@ -56,26 +59,20 @@ class Logbook:
     self._file = (workdir / 'metrics.jsonl').open('a')
     # A run killed before its first checkpoint left events too: purge from step 1 on as well.
     self._events = Events(workdir / 'tensorboard', purge_step=step + 1)
-    is_terminal = sys.stderr.isatty()
-    self._bar = tqdm(
-      total=steps,
-      initial=step,
-      unit=' step',
-      dynamic_ncols=is_terminal,
-      mininterval=0.5 if is_terminal else 15,
-      bar_format='step {n_fmt}/{total_fmt}  {postfix}  {elapsed} gone, {remaining} left',
-    )
+    if sys.stderr.isatty():
+      self._bar = tqdm(total=steps, initial=step, dynamic_ncols=True, mininterval=0.5, bar_format=_FORMAT)
+    else:
+      self._bar = _Lines(total=steps, initial=step)
     self._started = time.perf_counter()
     self._seconds_before = seconds
     self._last_time, self._last_step = self._started, step
-    self._shown = ''
+    self._shown, self._last_words = {'loss': '', 'validation': '', 'rate': ''}, []
 
   def advance(self, step: int, loss: float) -> None:
     """Moves the progress line to `step`."""
     if not self._is_lead:
       return
-    rate = self._rate(step)
-    self._bar.set_postfix_str(f'loss {loss:.4f}{self._shown}  {rate:,.0f} images/s', refresh=False)
+    self._show(loss=f'loss {loss:.4f}', rate=f'{self._rate(step):,.0f} images/s')
     self._bar.update(step - self._bar.n)
 
   def train(self, step: int, means: dict[str, float]) -> None:
@@ -90,7 +87,7 @@ class Logbook:
     """Writes a validation summary and shows its accuracy in the progress line."""
     if not self._is_lead:
       return
-    self._shown = f'  validation {summary["sequence_accuracy"]:.2%}'
+    self._show(validation=f'validation {summary["sequence_accuracy"]:.2%}')
     self._write({'kind': 'validation', 'step': step, **summary, **self._seconds()})
     self._last_time = time.perf_counter()  # the rate counts training alone
     self._last_step = step
@@ -100,13 +97,23 @@ class Logbook:
     if self._is_lead:
       self._bar.write(sentence, file=sys.stderr)
 
+  def say_last(self, sentence: str) -> None:
+    """Prints a sentence beneath the last progress line, when that is closed."""
+    if self._is_lead:
+      self._last_words.append(sentence)
+
   def close(self) -> None:
     """Flushes everything."""
     if self._is_lead:
-      self._bar.refresh()
       self._bar.close()
       self._file.close()
       self._events.close()
+      for sentence in self._last_words:
+        print(sentence, file=sys.stderr, flush=True)
+
+  def _show(self, **parts):
+    self._shown |= parts
+    self._bar.set_description_str('  '.join(filter(None, self._shown.values())), refresh=False)
 
   def _seconds(self):
     return {'seconds': round(self._seconds_before + time.perf_counter() - self._started, 3)}
@@ -120,6 +127,37 @@ class Logbook:
     self._file.flush()
     values = {name: value for name, value in record.items() if isinstance(value, float) and _is_finite(value)}
     self._events.add(record['step'], {f'{record["kind"]}/{name}': value for name, value in values.items()})
+
+
+class _Lines:
+  """tqdm's line where stderr is no terminal but a log: whole lines, one every _PAUSE seconds and one of the end."""
+
+  write = staticmethod(tqdm.write)
+
+  def __init__(self, *, total: int, initial: int):
+    self.n, self._total, self._initial, self._printed = initial, total, initial, initial
+    self._shown = ''
+    self._started = self._last_time = time.perf_counter()
+
+  def set_description_str(self, text: str, refresh: bool) -> None:
+    self._shown = text
+
+  def update(self, count: int) -> None:
+    self.n += count
+    if time.perf_counter() - self._last_time >= _PAUSE:
+      self._print()
+
+  def close(self) -> None:
+    if self.n > self._printed:
+      self._print()
+
+  def _print(self):
+    self._last_time, self._printed = time.perf_counter(), self.n
+    gone = self._last_time - self._started
+    line = tqdm.format_meter(
+      self.n, self._total, gone, prefix=self._shown, initial=self._initial, bar_format=_FORMAT
+    )
+    print(line, file=sys.stderr, flush=True)
 
 
 class Events:

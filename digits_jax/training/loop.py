@@ -104,9 +104,9 @@ def train(
       if is_complete:  # a signal may have come since the last call
         is_interrupted = parallel.any_process(is_interrupted or interrupts.received is not None)
       if is_complete and step < config.steps:
-        book.say(f'stopped at step {step}: {config.selection.patience} evaluations without improvement')
+        book.say_last(f'stopped at step {step}: {config.selection.patience} evaluations without improvement')
       if is_interrupted:
-        book.say(f'interrupted at step {step}; everything is saved, and the same command continues from there')
+        book.say_last(f'interrupted at step {step}; everything is saved, and the same command continues from there')
         return interrupts.received or signal.SIGTERM
   return None
 

@@ -1,5 +1,6 @@
 """metrics.jsonl, TensorBoard events and the progress line."""
 
+import io
 import json
 import re
 import subprocess
@@ -88,6 +89,7 @@ def test_other_processes_write_nothing(tmp_path, capfd, monkeypatch):
   book.train(1, {'loss': 1.0})
   book.validation(1, {'sequence_accuracy': 0.0})
   book.say('hello')
+  book.say_last('hello')
   book.close()
   assert list(tmp_path.iterdir()) == [] and capfd.readouterr() == ('', '')
 
@@ -99,6 +101,47 @@ def test_the_progress_line_says_step_loss_rate_and_accuracy(tmp_path, capfd):
   book.close()
   shown = capfd.readouterr().err
   assert 'step 4/10' in shown and 'loss 1.2346' in shown and 'validation 25.00%' in shown and 'images/s' in shown
+
+
+def run_book(workdir, monkeypatch, now):
+  """Ten steps, one every 7 s, with a sentence on the way and one in the end."""
+  monkeypatch.setattr(logbook.time, 'perf_counter', lambda: now[0])
+  book = open_book(workdir)
+  for step in range(1, 11):
+    now[0] += 7.0
+    book.advance(step, 0.5)
+    if step == 3:
+      book.say('a warning')
+  book.validation(10, {'sequence_accuracy': 0.25})
+  book.say_last('interrupted')
+  book.close()
+
+
+def test_a_log_has_a_whole_line_every_half_minute(tmp_path, capfd, monkeypatch):
+  run_book(tmp_path, monkeypatch, [100.0])
+  assert capfd.readouterr().err.split('\n') == [
+    'a warning',
+    'step 5/10  loss 0.5000  1 images/s  00:35 gone, 00:35 left',
+    'step 10/10  loss 0.5000  1 images/s  01:10 gone, 00:00 left',
+    'interrupted',
+    '',
+  ]
+
+
+def test_a_log_has_each_state_once(tmp_path, capfd):
+  open_book(tmp_path).close()
+  assert capfd.readouterr().err == ''
+
+
+def test_a_terminal_has_one_line_that_is_drawn_anew(tmp_path, monkeypatch):
+  terminal = io.StringIO()
+  terminal.isatty = lambda: True
+  monkeypatch.setattr(sys, 'stderr', terminal)
+  run_book(tmp_path, monkeypatch, [100.0])
+  drawn, last, said, end = terminal.getvalue().split('\n')
+  assert drawn.startswith('\rstep 0/10') and drawn.endswith('\ra warning')
+  assert 'step 10/10  loss 0.5000  validation 25.00%  1 images/s' in last and (said, end) == ('interrupted', '')
+  assert ' , ' not in terminal.getvalue()
 
 
 def test_a_full_disk_is_an_error_and_not_a_wait(tmp_path):
