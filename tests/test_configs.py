@@ -304,7 +304,7 @@ def assert_whole(workdir, out, config, parameters):
   assert json.loads((workdir / 'config.json').read_text()) == json.loads(json.dumps(config.to_dict()))
   table = (workdir / 'model.txt').read_text()
   assert 'trunk' in table and 'Total Parameters' in table and table in out
-  assert f'learning_rate: {config.optim.learning_rate}' in out  # the resolved config
+  assert f'learning_rate: {config.optim.learning_rate}' in out
   records = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
   assert [(r['kind'], r['step']) for r in records] == [(k, s) for s in (2, 4) for k in ('train', 'validation')]
   assert {'loss', 'gradient_norm', 'learning_rate', 'infeasible'} <= set(records[0])

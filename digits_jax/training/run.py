@@ -1,12 +1,16 @@
 """A whole run: its directory opened, or gone on with; trained; tested."""
 
 import contextlib
+import dataclasses
 import pathlib
 import signal
+import textwrap
 
 import jax
+from ml_collections import ConfigDict
 
-from digits_jax.training import finish, loop, parallel, rundir
+from digits_jax.tasks import TASKS
+from digits_jax.training import feeds, finish, loop, parallel, rundir
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
 
@@ -47,9 +51,35 @@ def _layer_table(experiment):
   return experiment.task.table(jax.random.key(0), experiment.zero_batch)
 
 
+def fields_in_use(config: ConfigDict) -> str:
+  """The fields that the config's source and task look at, a paragraph for each group; of a test set, not its synth."""
+  task, groups = TASKS[config.task], {group for kind in feeds.FEEDS.values() for group in kind.GROUPS}
+  of_task = {*task.OPTIONS, *(field.name for field in dataclasses.fields(task.MODEL))}
+  others = groups - set(feeds.of(config).GROUPS)
+  others |= {f'model.{name}' for name in config.model if name not in of_task}
+  others |= {f'evaluation.{name}' for name in ('decoder', 'beams') if name not in of_task}
+  others |= {f'tests.{name}.synth' for name in config.tests}
+  paragraphs = []
+
+  def add(group, prefix):
+    used = {name: value for name, value in group.items() if prefix + name not in others}
+    pieces = [f'{name}: {value!r}' for name, value in used.items() if not isinstance(value, ConfigDict)]
+    if pieces:  # at their blanks no line ends
+      text = ', '.join(piece.replace(' ', '\xa0') for piece in pieces)
+      paragraphs.append(f'config.{prefix}'.removesuffix('.') + f'  {text}')
+    for name, value in used.items():
+      if isinstance(value, ConfigDict):
+        add(value, f'{prefix}{name}.')
+
+  add(config, '')
+  wrap = textwrap.TextWrapper(116, subsequent_indent='    ', break_on_hyphens=False, break_long_words=False)
+  return '\n'.join(map(wrap.fill, paragraphs)).replace('\xa0', ' ')
+
+
 def _describe(experiment, table, workdir):
-  """Prints the resolved config, what was found of data and the layer table, and stores the latter two."""
-  print(experiment.config)
+  """Prints the fields in use, what was found of data and the layer table, and stores the latter two."""
+  print(fields_in_use(experiment.config))
+  print(f'all fields: {workdir / "config.json"}')
   if data := experiment.report:
     rundir.write_text(workdir / 'data.txt', data)
     print(data)

@@ -1,6 +1,6 @@
 """Where examples come from: one module for each kind of source, by the name in config.data.source.
 
-Each offers, from a config of its kind:
+Each offers GROUPS, the groups of the config's fields that it takes beside `data`, and from a config of its kind:
   canvas(config) -> the CanvasSpec of its images, and slots(config) -> the symbols of its longest number, for which
     nothing is loaded: a run can be read with where its data is not;
   train(config, alphabet) -> the Source that is trained on;

@@ -18,6 +18,7 @@ from digits_jax.errors import InputError
 from digits_jax.synth import clutter, jitter, photo, warp
 from digits_jax.training.feeds import common
 
+GROUPS = ('synth.number', 'synth.layout', 'synth.warp', 'synth.clutter', 'synth.photo')
 
 def canvas(config: ConfigDict) -> CanvasSpec:
   """Images are brought to bright ink on dark paper where training inverts none, else left as they are."""

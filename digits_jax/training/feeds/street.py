@@ -16,6 +16,7 @@ from digits_jax.synth import background, camera, number, paint, scene
 from digits_jax.synth.augment import AugmentSpec
 from digits_jax.training.feeds import common
 
+GROUPS = ('scene', 'synth.number', 'augment')
 
 def canvas(config: ConfigDict) -> CanvasSpec:
   """Both sides of a crop, in colour; a photo that is given to a reader is stretched to it."""

@@ -14,6 +14,7 @@ from digits_jax.data.sources import FixedSet
 from digits_jax.errors import InputError, check_name
 from digits_jax.synth import clutter, layout, number, photo, sequence, warp
 
+GROUPS = ('synth.number', 'synth.layout', 'synth.warp', 'synth.clutter', 'synth.photo')
 # Height of a digit, least and greatest, as a part of a font's em (old-style digits too), or of MNIST's box for digits,
 # which your own digits are brought to.
 _DIGIT_FRAC = {'fonts': (0.6, 0.8), 'mnist': (1.0, 1.0), 'folder': (1.0, 1.0), 'csv': (1.0, 1.0)}
