@@ -9,6 +9,7 @@ import errno
 import functools
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -46,6 +47,18 @@ class _PathParser(flags.ArgumentParser):
     return 'string'
 
 
+class _NumbersParser(flags.ListParser):
+  """Numbers with commas between them."""
+
+  syntactic_help = 'numbers'
+
+  def parse(self, argument):
+    try:
+      return [float(number) for number in super().parse(argument)]
+    except ValueError as error:
+      raise ValueError('it takes numbers, such as 1.08,1.16') from error
+
+
 def path_flag(name: str, help_text: str) -> flags.FlagHolder:
   """A flag that names a file or a folder, and is None where it is not given."""
   return flags.DEFINE(_PathParser(), name, None, help_text, serializer=flags.ArgumentSerializer(), allow_override=True)
@@ -73,11 +86,13 @@ def out_flag(help_text: str) -> flags.FlagHolder:
 
 def zooms_flag() -> flags.FlagHolder:
   """The --zooms of the commands that read with a run: what `reading.trained.load` takes, and checks."""
-  return flags.DEFINE_list(
+  return flags.DEFINE(
+    _NumbersParser(),
     'zooms',
     None,
     'From how many times as far away each image is looked at too, such as 1.08,1.16; empty for none. The temperature '
     "stays that of the run's own zooms, which are the default.",
+    serializer=flags.CsvListSerializer(','),
     allow_override=True,
   )
 
@@ -162,7 +177,7 @@ def _run(main, argv):
     _prepare_environment()
     return main(positional) or 0
   except InputError as error:
-    print(f'{program}: {error}', file=sys.stderr)
+    print(f'{program}: {_of_flags(str(error))}', file=sys.stderr)
     return 2
   except BrokenPipeError:  # stdout was closed early, as by `| head`
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -182,6 +197,12 @@ def _run(main, argv):
   except KeyboardInterrupt:
     print(f'{program}: interrupted', file=sys.stderr)
     return 130
+
+
+def _of_flags(message):
+  """What is said of a config's field is said of the flag that was given in its place, such as --zooms."""
+  flag = lambda field: f'--{field[1]}' if field[1] in flags.FLAGS and flags.FLAGS[field[1]].present else field[0]
+  return re.sub(r'\bconfig\.evaluation\.(\w+)', flag, message)
 
 
 def _program(script):

@@ -67,6 +67,8 @@ def main(arguments):
     note = 'read by the reader of house numbers that comes with the package; --workdir=RUN names another'
     print(note, file=sys.stderr)
   reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value, zooms=_ZOOMS.value)
+  if _NBEST.value > reader.beams:
+    raise InputError(f'--nbest={_NBEST.value} is more than the search keeps: raise --beams={reader.beams}')
   if not reader.run.is_calibrated:
     note = f'confidences are not calibrated: training of {_WORKDIR.value} has not ended, so it has no temperature yet'
     print(note, file=sys.stderr)
