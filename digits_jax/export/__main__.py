@@ -7,7 +7,7 @@ python -m digits_jax.export --workdir=RUN --out=reader.npz --format=weights
 stablehlo: images to readings, beam search included, for jax on CPU, CUDA and TPU (digits_jax.export.stablehlo.load).
 onnx: images to logits; CTC decoding is left to the caller. Both take batches of 1 and more, and hold the alphabet, the
 input size, the preprocessing and the versions. weights: what `predict` and `Reader.load` take in place of RUN,
-parameters in half precision. FILE appears when the check is passed, in place of one that was there.
+parameters in half precision. The file appears when the check is passed, in place of one that was there.
 """
 
 
@@ -26,6 +26,7 @@ _BEAMS = flags.DEFINE_integer(
 _NBEST = flags.DEFINE_integer('nbest', 1, 'stablehlo: readings of each image, at most --beams.', lower_bound=1)
 _LENGTHS = command.length_flags('stablehlo: ')
 _ZOOMS = command.zooms_flag()
+_ENDINGS = {'.zip': 'stablehlo', '.onnx': 'onnx', '.npz': 'weights'}
 
 
 def main(arguments):
@@ -37,6 +38,9 @@ def main(arguments):
     raise InputError('where to? Give the file as --out=FILE')
   if not _FORMAT.value:
     raise InputError('in which format? Give --format=stablehlo, --format=onnx or --format=weights')
+  for ending, kind in _ENDINGS.items():
+    if kind != _FORMAT.value and _OUT.value.lower().endswith(ending):
+      raise InputError(f'--out={_OUT.value}: {ending} is the ending of --format={kind}; choose another name')
   if _FORMAT.value != 'stablehlo':
     holder = {'onnx': 'an ONNX file does', 'weights': 'weights do'}[_FORMAT.value]
     for flag in (_BEAMS, _NBEST, *_LENGTHS, _ZOOMS):

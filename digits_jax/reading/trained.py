@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,6 +58,11 @@ def load(
     raise InputError(f'zooms={zooms!r}: give a list of numbers, such as (1.08, 1.16)') from error
   workdir = weights.SHIPPED if workdir is None else pathlib.Path(os.path.expanduser(workdir))
   if workdir.is_file():
+    if _is_stablehlo(workdir):
+      raise InputError(
+        f'{workdir} is an export to StableHLO, which digits_jax.export.stablehlo.load opens: give a run directory, or '
+        'a file of weights'
+      )
     about = weights.read_about(workdir)
     params = weights.read_params(workdir)
     config, alphabet, task, shapes = _make(workdir, about['config'], zooms, decoder)
@@ -78,6 +84,15 @@ def load(
     checkpoints.close()
   temperature, params = read_temperature(workdir, step), jax.tree.map(jnp.asarray, params)
   return Run(config, alphabet, task, params, step, temperature or 1.0, is_calibrated=temperature is not None)
+
+
+def _is_stablehlo(path):
+  """Whether `export.stablehlo` wrote the file; `weights` says what is wrong with one that cannot be opened."""
+  try:
+    with zipfile.ZipFile(path) as file:
+      return 'module.bin' in file.namelist()
+  except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
+    return False
 
 
 def _make(path, config, zooms, decoder):

@@ -42,6 +42,8 @@ def test_a_reader_of_two_digits(tmp_path):
     (['--workdir=run'], 'where to? Give the file as --out=FILE'),
     (['--workdir=run', '--out=new'], 'in which format? Give --format=stablehlo, --format=onnx or --format=weights'),
     (['--workdir=run', '--out=new', '--format=tflite'], '--format=tflite: value should be one of <stablehlo|onnx|'),
+    (['--workdir=run', '--out=new.onnx', '--format=weights'], 'new.onnx: .onnx is the ending of --format=onnx'),
+    (['--workdir=run', '--out=new.NPZ', '--format=stablehlo'], 'new.NPZ: .npz is the ending of --format=weights'),
     (['--workdir=run', '--out=new', '--format=onnx', 'more'], "unexpected argument 'more'"),
     (['--workdir=run', '--out=new', '--format=onnx', '--nbest=2'], '--nbest is of the beam search'),
     (['--workdir=run', '--out=new', '--format=weights', '--length=2'], '--length is of the beam search, which weights'),

@@ -11,7 +11,7 @@ import pytest
 from digits_jax import Reader
 from digits_jax.data import sources
 from digits_jax.errors import InputError
-from digits_jax.export import writing
+from digits_jax.export import stablehlo, writing
 from digits_jax.reading import evaluation, trained
 from digits_jax.training import weights
 from tests.reading import runs
@@ -145,6 +145,10 @@ def test_files_of_another_kind(tmp_path, written, monkeypatch):
   for name in ('text', 'cut.npz', 'other.zip', 'packed.npz'):
     with pytest.raises(InputError, match=f'{name} cannot be read as a file of weights'):
       Reader.load(tmp_path / name)
+  with zipfile.ZipFile(tmp_path / 'reader.zip', 'w') as archive:
+    archive.writestr(stablehlo.MODULE, '')
+  with pytest.raises(InputError, match=r'reader\.zip is an export to StableHLO, which digits_jax\.export'):
+    Reader.load(tmp_path / 'reader.zip')
   monkeypatch.setattr(weights, 'LIMIT', 100)
   with pytest.raises(InputError, match='unpacks to more than 0 MiB'):
     Reader.load(written)
