@@ -152,15 +152,20 @@ def restore(
   """The newest checkpoint. Raises InputError where it is past `steps`, or at that step and not evaluated."""
   state, progress = checkpoints.restore_latest(shapes, progress)
   step = int(state.step)
-  if step > steps:
-    raise InputError(
-      f'this run is at step {step} already and config.steps is {steps}: raise config.steps, or choose another --workdir'
-    )
+  check_steps(step, steps)
   if step == steps != progress.selection.last_step:
     raise InputError(
       f'this run was stopped at step {steps}, which was not evaluated: config.steps must be larger to go on'
     )
   return state, progress
+
+
+def check_steps(step: int, steps: int) -> None:
+  """Raises InputError where a run at `step` is past config.steps."""
+  if step > steps:
+    raise InputError(
+      f'this run is at step {step} already and config.steps is {steps}: raise config.steps, or choose another --workdir'
+    )
 
 
 def check_start(experiment: Experiment, checkpoints: Checkpoints) -> None:

@@ -36,7 +36,12 @@ def train_and_evaluate(
 
   table = parallel.in_all_processes(check, 'the config or its data')
   rundir.open_run(workdir, experiment.config)
-  parallel.in_all_processes(lambda: rundir.check_data(workdir, experiment.report), f'the data of {workdir}')
+
+  def check_run():
+    rundir.check_data(workdir, experiment.report)
+    loop.check_steps(checkpoints.latest_step() or 0, experiment.config.steps)
+
+  parallel.in_all_processes(check_run, f'the run in {workdir}')
   with rundir.locked(workdir), contextlib.closing(checkpoints):
     if parallel.is_lead():
       _describe(experiment, table, workdir)

@@ -59,7 +59,8 @@ def _open(workdir, config):
       with tempfile.TemporaryFile(dir=workdir):
         pass
     except OSError as error:
-      raise InputError(f'cannot write to the work directory {workdir}: {error.strerror}') from error
+      reason = 'it is a file' if workdir.is_file() else error.strerror
+      raise InputError(f'cannot write to the work directory {workdir}: {reason}') from error
     _take(workdir, config)
 
 

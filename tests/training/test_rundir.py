@@ -136,8 +136,8 @@ def test_what_changes_no_bit_may_change(tmp_path):
 
 def test_a_path_below_a_file_cannot_be_written(tmp_path):
   (tmp_path / 'file').touch()
-  for path in (tmp_path / 'file' / 'run', tmp_path / 'file'):
-    with pytest.raises(InputError, match='cannot write to the work directory'):
+  for path, reason in ((tmp_path / 'file' / 'run', 'Not a directory'), (tmp_path / 'file', 'it is a file')):
+    with pytest.raises(InputError, match=f'cannot write to the work directory {path}: {reason}'):
       open_run(path)
 
 
@@ -170,13 +170,15 @@ def test_another_process_takes_the_verdict_of_the_lead(tmp_path, monkeypatch):
     rundir.open_run(tmp_path, toy.get_config())
 
 
-def test_fewer_steps_than_were_done_are_refused_and_leave_the_run_as_it_was(tmp_path):
+def test_fewer_steps_than_were_done_are_refused_at_once_and_leave_the_run_as_it_was(tmp_path, capfd):
   assert runs.run_toy(tmp_path, steps=4) == 0
   before = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+  capfd.readouterr()
   with pytest.raises(InputError, match=r'at step 4 already and config\.steps is 2'):
     runs.run_toy(tmp_path, steps=2)
   assert {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()} == before
   assert json.loads((tmp_path / 'config.json').read_text())['steps'] == 4
+  assert capfd.readouterr().out == ''
 
 
 def test_a_larger_number_of_steps_is_written_down(tmp_path):
