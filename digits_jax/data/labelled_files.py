@@ -108,7 +108,8 @@ def _read_names(path, alphabet):
         raise InputError('is empty')
       alphabet.encode(text)
     except InputError as error:
-      raise InputError(f'{file}: the number before the underscore {error}; or write a labels.csv') from None
+      which = 'the number before the underscore' if '_' in file.stem else 'the name is no number:'
+      raise InputError(f'{file}: {which} {error}; or write a labels.csv') from None
   return LabelledFiles(tuple(files), texts)
 
 

@@ -118,6 +118,8 @@ def report(found: Collection, path: str) -> str:
   count = lambda values: ', '.join(f'{value}: {n:,}' for value, n in sorted(collections.Counter(values).items()))
   sizes = collections.Counter(f'{height}x{width}' for height, width in found.sizes.tolist())
   (most, times), low, high = sizes.most_common(1)[0], found.sizes.min(0), found.sizes.max(0)
+  ranges = [f'{least} to {greatest}' if least < greatest else least for least, greatest in zip(low, high, strict=True)]
+  often = f', most often {most} ({times:,} images)' if 1 < times < len(found.texts) else ''
   copies = len(found.hashes) - len(set(found.hashes))
   in_split = lambda i: {h for h, s in zip(found.hashes, found.splits, strict=True) if s == i}
   of_split = {name: in_split(i) for i, name in enumerate(SPLITS)}
@@ -127,7 +129,7 @@ def report(found: Collection, path: str) -> str:
     'splits: ' + ', '.join(f'{name} {int((found.splits == i).sum()):,}' for i, name in enumerate(SPLITS)),
     f'lengths: {count(map(len, found.texts))}',
     f'characters: {count("".join(found.texts))}',
-    f'sizes (height x width): {low[0]} to {high[0]} x {low[1]} to {high[1]}, {times:,} of them {most}',
+    f'sizes (height x width): {ranges[0]} x {ranges[1]}' + often,
     f'copies of another image: {copies:,}',
     *(f'WARNING: {n:,} images of {b} are in {a} too' for a, b, n in shared if n),
     f'checksum of images, numbers and splits: {checksum(found)}',

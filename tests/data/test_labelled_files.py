@@ -137,7 +137,8 @@ def test_a_folder_that_synthesise_did_not_finish(tmp_path, where):
   ('names', 'content', 'message'),
   [
     ([], None, 'holds no labelled image: it needs labels.csv .* such as 12345.png or 12345_7.png'),
-    (['12.png', 'scan12.png'], None, r"scan12\.png: the number before the underscore 'scan12' holds 's'"),
+    (['12.png', 'scan12.png'], None, r"scan12\.png: the name is no number: 'scan12' holds 's', which is not in"),
+    (['12.png', 'scan_12.png'], None, r"scan_12\.png: the number before the underscore 'scan' holds 's'"),
     (['_7.png'], None, r'_7\.png: the number before the underscore is empty'),
     (['1.png'], 'filename,label,split\n1.png,1,valid\n', "line 2: the split is 'valid', not one of train, validation"),
     (['1.png'], 'filename,label,split\n1.png,1,\n', "line 2: the split is ''"),

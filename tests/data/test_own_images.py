@@ -112,7 +112,7 @@ def test_given_splits_and_the_report(tmp_path):
   ones, twos, threes = (sum(len(text) == n for text in texts) for n in (1, 2, 3))
   assert lines[2] == f'lengths: 1: {ones}, 2: {twos}, 3: {threes}'
   assert lines[3].startswith('characters: ') and f'7: {"".join(texts).count("7")}, ' in lines[3]
-  assert lines[4] == 'sizes (height x width): 16 to 24 x 32 to 90, 21 of them 16x32'
+  assert lines[4] == 'sizes (height x width): 16 to 24 x 32 to 90, most often 16x32 (21 images)'
   assert lines[5:7] == ['copies of another image: 1', 'WARNING: 1 images of test are in train too']
   assert lines[7].startswith('checksum of images, numbers and splits: ') and lines[8] == 'unreadable files: 1'
   assert 'broken.png' in lines[9] and len(lines) == 10
@@ -145,6 +145,13 @@ def test_too_few_and_none(made, tmp_path):
     load(path, skips_unreadable=True)
   with pytest.raises(InputError, match=r'which images\? Give --config\.data\.folder=DIR'):
     load('')
+
+
+@pytest.mark.parametrize(('step', 'said'), [(1, '16 to 27 x 32'), (0, '16 x 32')])
+def test_sizes_that_all_differ_or_none(tmp_path, step, said):
+  for i in range(12):
+    image_files.write_png(tmp_path / f'{i}.png', draw(i, (16 + step * i, 32)))
+  assert f'sizes (height x width): {said}\n' in own_images.report(load(tmp_path, seed=2), 'DIR')
 
 
 def test_the_same_bytes_in_another_shape_are_another_image(tmp_path):

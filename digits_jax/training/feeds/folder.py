@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from digits_jax.alphabet import Alphabet
+from digits_jax.conventions import SPLITS
 from digits_jax.data import epochs, own_images
 from digits_jax.data.canvas import CanvasSpec
 from digits_jax.data.sources import FixedSet, Source
@@ -18,6 +19,7 @@ from digits_jax.errors import InputError
 from digits_jax.synth import clutter, jitter, photo, warp
 from digits_jax.training.feeds import common
 
+_FEW = 1000  # images for training, of which a run from scratch learns little
 GROUPS = ('synth.number', 'synth.layout', 'synth.warp', 'synth.clutter', 'synth.photo')
 
 def canvas(config: ConfigDict) -> CanvasSpec:
@@ -84,7 +86,10 @@ def _source(config, alphabet, split, change, *, seed):
     seed=seed,
     keep='host',
   )
-  return dataclasses.replace(source, report=own_images.report(found, config.data.folder))
+  report = own_images.report(found, config.data.folder)
+  if not config.init_from and (found.splits == SPLITS.index('train')).sum() < _FEW:
+    report += 'so few images read better where training begins with a run: config.init_from (command: configs/own.py)\n'
+  return dataclasses.replace(source, report=report)
 
 
 class _Images:

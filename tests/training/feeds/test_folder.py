@@ -68,6 +68,16 @@ def test_batches_of_your_own_images(images):
   assert (changed[0] != changed[2]).any() and changed[0].shape == (64, 128, 1)
 
 
+def test_few_images_are_better_begun_with_a_run(images, monkeypatch):
+  config, begun = (own(**{'data.folder': str(images[0]), 'init_from': run}) for run in ('', 'runs/other'))
+  report = lambda config: feeds.of(config).train(config, Alphabet()).report
+  *said, advice = report(config).splitlines()
+  assert 'config.init_from' in advice and report(begun).splitlines() == said
+  assert feeds.of(config).tests(config, Alphabet())['test'].source.report == report(config)  # said once of all splits
+  monkeypatch.setattr(feeds.folder, '_FEW', 10)
+  assert report(config).splitlines() == said
+
+
 def test_own_images_that_do_not_fit_the_config(images):
   path, _ = images
   short = own(**{'data.folder': str(path), 'synth.number.max_length': 2})
