@@ -46,6 +46,7 @@ def as_csv(records: Iterable[dict], n_best: int) -> Iterator[str]:
   decimals = lambda value: f'{value:.6f}' if isinstance(value, float) else value  # None leaves its field empty
   for record in records:
     cells = [record[name] for name in columns]
+    cells[columns.index('reason')] = _reason(record)
     cells += [value for other in record['alternatives'] for value in (other['text'], other['confidence'])]
     cells += [None] * (len(columns) + 2 * (n_best - 1) - len(cells))
     writer.writerow(map(decimals, cells))
@@ -63,8 +64,7 @@ def as_table(records: Iterable[dict], paths: Sequence[str], n_best: int, is_cons
   percent = lambda value: f'{value:.2%}'
   for record in records:
     if record['status'] == 'error':
-      reason = record['reason'].removeprefix(f'{record["path"]} ')
-      yield f'{record["path"]:{width}}  error: {reason}'
+      yield f'{record["path"]:{width}}  error: {_reason(record)}'
       continue
     text = '(rejected)' if record['status'] == 'rejected' else record['text'] or '(nothing)'
     cells = [text, f'{percent(record["confidence"]):>10}']
@@ -74,6 +74,11 @@ def as_table(records: Iterable[dict], paths: Sequence[str], n_best: int, is_cons
     cells.append(f'{weakest["digit"]} {percent(weakest["confidence"]):>7} ' if weakest else ' ' * 10)
     others = (f'{other["text"] or "(nothing)"} {percent(other["confidence"])}' for other in record['alternatives'])
     yield row(record['path'], *cells, ', '.join(others)).rstrip()
+
+
+def _reason(record):
+  """The reason of a record without its path, which stands beside it."""
+  return record['reason'] and record['reason'].removeprefix(f'{record["path"]} ')
 
 
 class _Line:
