@@ -25,8 +25,14 @@ def check_config_file(argv: Sequence[str]) -> None:
   argument = _config_argument(argv)
   if argument is None or os.path.isfile(path := argument.split(':', 1)[0]):
     return
-  near = difflib.get_close_matches(path, glob.glob(os.path.join(os.path.dirname(path) or 'configs', '*.py')), 1)
-  hint = f'; did you mean {near[0]}?' if near else ': give --config=configs/NAME.py, seen from the current folder'
+  folder = os.path.dirname(path) or 'configs'
+  names = sorted(os.path.basename(found) for found in glob.glob(os.path.join(folder, '*.py')))
+  if near := difflib.get_close_matches(os.path.basename(path), names, 1, cutoff=0.75):
+    hint = f'; did you mean {os.path.join(folder, near[0])}?'
+  elif names:
+    hint = f'; {folder} has {", ".join(names)}'
+  else:
+    hint = ': give --config=configs/NAME.py, seen from the current folder'
   raise InputError(f'there is no config file {path!r}{hint}')
 
 

@@ -12,7 +12,7 @@ _WORKDIR = command.workdir_flag('Run directory.')
 
 
 def main(arguments):
-  """Raises InputError: no run directory, no metrics in it, or a line of them that cannot be read."""
+  """Raises InputError: no run directory, no metrics in it, no record, or a line of them that cannot be read."""
   from digits_jax import charts
   from digits_jax.training import logbook
 
@@ -22,7 +22,11 @@ def main(arguments):
   if not os.path.isdir(workdir):
     raise InputError(f'there is no run directory {workdir}')
   picture = os.path.join(workdir, 'plots', 'curves.png')
-  charts.curves(picture, logbook.read_metrics(os.path.join(workdir, 'metrics.jsonl')))
+  metrics = os.path.join(workdir, 'metrics.jsonl')
+  records = logbook.read_metrics(metrics)
+  if not records:
+    raise InputError(f'{metrics} holds no record: a run writes the first after config.log_every steps')
+  charts.curves(picture, records)
   print(f'wrote {picture}')
 
 

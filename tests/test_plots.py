@@ -43,6 +43,12 @@ def test_a_broken_line_is_named(tmp_path):
   assert not (tmp_path / 'plots').exists()
 
 
+def test_a_run_without_records(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text('')
+  assert f'{tmp_path}/metrics.jsonl holds no record' in _refused(f'--workdir={tmp_path}')
+  assert not (tmp_path / 'plots').exists()
+
+
 def test_a_missing_run_or_file_is_named(tmp_path):
   assert f'no run directory {tmp_path / "gone"}' in _refused(f'--workdir={tmp_path / "gone"}')
   assert f'there is no {tmp_path / "metrics.jsonl"}' in _refused(f'--workdir={tmp_path}')
