@@ -8,6 +8,7 @@ colour-blind people tell apart (Okabe and Ito 2008).
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from digits_jax.data.image_files import Path
 DPI = 100  # a font's point is 100 / 72 pixels
 _SHEET_WIDTH, _IMAGE_SIDE, _CAPTION_WIDTH = 1760, 320, 320  # at most, unless one image is larger already
 _MARGIN, _GAP, _LINE, _MARK = 20, 16, 22, 3
+_NAME_WIDTH, _NAME_LINE = 160, 15
 TILE, _BAR = (160, 320), 4  # a gallery's images, (height, width), and the bars beneath them
 INK, GREY, _FRAME, _RED, BLUE, ORANGE = '#222222', '#666666', '#b8b8b8', '#c23b00', '#0072b2', '#d55e00'
 _NOTHING, _OURS = '(nothing)', 'digits_jax'
@@ -96,6 +98,7 @@ def gallery(
   captions: Sequence[str],
   spans: Sequence[Sequence[tuple[float, float]]],
   *,
+  names: Sequence[str] | None = None,
   columns: int = 6,
   title: str | None = None,
 ) -> None:
@@ -106,14 +109,15 @@ def gallery(
     images: n arrays uint8[h, w] or uint8[h, w, 3], n at least 1; small ones are enlarged.
     captions: n strings, as in contact_sheet.
     spans: for each image the (left, right) of its digits, pixels of that image; neighbours have different colours.
+    names: n strings, shown small beneath the captions, a long one without its middle; None: none.
     columns, title: as in contact_sheet.
 
   Raises:
-    ValueError: no image, another number of captions or spans, no column.
+    ValueError: no image, another number of captions, spans or names, no column.
   """
   from matplotlib.colors import to_rgb
 
-  _check(images, columns, captions=captions, spans=spans)
+  _check(images, columns, captions=captions, spans=spans, **({} if names is None else {'names': names}))
   blocks = []
   for image, bars in zip(images, spans, strict=True):
     pixels = image if image.ndim == 3 else image[:, :, None]
@@ -129,7 +133,10 @@ def gallery(
   for tile, block in zip(tiles, blocks, strict=True):
     top, left = height - block.shape[0], (width - block.shape[1]) // 2
     tile[top:, left : left + block.shape[1]] = block
-  _draw_sheet(path, tiles, [caption or _NOTHING for caption in captions], [False] * len(tiles), columns, [title])
+  captions = [caption or _NOTHING for caption in captions]
+  with warnings.catch_warnings():  # of letters that the font lacks, which are drawn as boxes
+    warnings.filterwarnings('ignore', 'Glyph .* missing')
+    _draw_sheet(path, tiles, captions, [False] * len(tiles), columns, [title], names)
 
 
 def is_ours(path: Path) -> bool:
@@ -149,8 +156,11 @@ def _check(images, columns, **strings):
       raise ValueError(f'there are {len(images)} images but {len(values)} {name}')
 
 
-def _draw_sheet(path, images, captions, is_marked, columns, heading):
-  """is_marked: bool[n], True for a red frame and bold red caption; heading: lines or Nones, title first."""
+def _draw_sheet(path, images, captions, is_marked, columns, heading, names=None):
+  """is_marked: bool[n], True for a red frame and bold red caption; heading: lines or Nones, title first.
+
+  names: n strings beneath the captions, or None.
+  """
   from matplotlib.backends.backend_agg import FigureCanvasAgg
   from matplotlib.colors import to_rgb
   from matplotlib.figure import Figure
@@ -161,13 +171,15 @@ def _draw_sheet(path, images, captions, is_marked, columns, heading):
   renderer = FigureCanvasAgg(figure).get_renderer()
   measure = lambda text, font: math.ceil(renderer.get_text_width_height_descent(_visible(text), font, False)[0])
   fonts = [_font(11.0, bold) for bold in is_marked]
-  captions = [_shorten(*line, width, measure) for line in zip(captions, fonts, strict=True)]
+  captions = [_shorten(*line, max(width, _CAPTION_WIDTH), measure) for line in zip(captions, fonts, strict=True)]
+  small = _font(8.5, False)
+  names = [_shorten(name, small, max(width, _NAME_WIDTH), measure) for name in names or ()]
   sizes = [_font(16.0, True)] + [_font(11.0, False)] * (len(heading) - 1)
   heading = [line for line in zip(heading, sizes, strict=True) if line[0]]
-  cell = max([width, *map(measure, captions, fonts)]) + _GAP
+  cell = max([width, *map(measure, captions, fonts), *(measure(name, small) for name in names)]) + _GAP
   columns = min(columns, count, max(1, (_SHEET_WIDTH - 2 * _MARGIN) // cell))
   top = _MARGIN + (28 * len(heading) + 8 if heading else 0)
-  row_height = height + _LINE + _GAP
+  row_height = height + _LINE + _GAP + (_NAME_LINE if names else 0)
   sheet_width = 2 * _MARGIN + max([columns * cell - _GAP, *(measure(*line) for line in heading)])
   sheet_height = top + math.ceil(count / columns) * row_height + _MARGIN - _GAP
 
@@ -190,6 +202,8 @@ def _draw_sheet(path, images, captions, is_marked, columns, heading):
     sheet[y : y + height, x : x + width] = image
     ink = _RED if is_marked[i] else INK
     write(x + width // 2, y + height + _LINE - 3, captions[i], fonts[i], ink, 'center')
+    if names:
+      write(x + width // 2, y + height + _LINE + _NAME_LINE - 4, names[i], small, GREY, 'center')
   figure.figimage(sheet, zorder=-1)
   save(figure, path)
 
@@ -214,14 +228,14 @@ def _font(size, is_bold):
 
 
 def _visible(text):
-  """The text with a mark for each byte of a path that is no UTF-8, which matplotlib cannot draw."""
-  return text.encode(errors='replace').decode()
+  """The text on one line, with a mark for what matplotlib cannot draw, as bytes of a path that is no UTF-8."""
+  return ''.join(character if character.isprintable() else '?' for character in text)
 
 
 def _shorten(text, font, width, measure):
-  """Takes characters out of the middle until the text fits an image `width` pixels wide, or its own limit."""
+  """Takes characters out of the middle until the text is at most `width` pixels wide."""
   kept = text[:200]
-  while measure(text, font) > max(width, _CAPTION_WIDTH):
+  while measure(text, font) > width:
     middle = len(kept) // 2
     kept = kept[:middle] + kept[middle + 1 :]
     text = kept[:middle] + '…' + kept[middle:]

@@ -162,6 +162,20 @@ def test_a_name_that_is_no_utf_8_can_be_drawn(tmp_path):
   assert image_files.read_png(tmp_path / 'sheet.png').std() > 5
 
 
+def test_a_gallery_has_names_beneath_its_captions(tmp_path):
+  pictures, captions = [_noise(160, 160), 255 - _noise(160, 160)], ['12', '7']
+  names = ['scan.png', 'a\nb' + 50 * '数' + os.fsdecode(b'\xe9.png')]
+  drawing.gallery(tmp_path / 'without.png', pictures, captions, [[], []])
+  drawing.gallery(tmp_path / 'with.png', pictures, captions, [[], []], names=names)
+  without, sheet = (image_files.read_png(tmp_path / name) for name in ('without.png', 'with.png'))
+  assert sheet.shape == (without.shape[0] + 15, without.shape[1], 3)  # a line more, and no wider
+  for picture in pictures:
+    scale, top, left = _find(sheet, picture[:, :, None])
+    line = sheet[top + scale * 160 + 31 : top + scale * 160 + 43, left : left + scale * 160]
+    inked = np.flatnonzero((line.max(-1) < 160).any(0))
+    assert inked.size > 20 and abs((inked[0] + inked[-1]) / 2 - scale * 80) < 5
+
+
 def test_a_gallery_shows_every_image_and_a_bar_beneath_each_digit(tmp_path):
   pictures = [_noise(30, 100), _noise(160, 20, 3), _noise(12, 320)]
   spans = [[(10.0, 20.5), (20.5, 30.0)], [(3.0, 3.1)], []]
@@ -176,6 +190,8 @@ def test_a_gallery_shows_every_image_and_a_bar_beneath_each_digit(tmp_path):
     beneath = (slice(top + scale * height, top + scale * height + 10), slice(left, left + scale * width))
     bars = [set(np.nonzero(colour[beneath].any(0))[0].tolist()) for colour in (blue, orange)]
     assert bars == [[set(range(30, 62)), set(range(62, 90))], [{3}, set()], [set(), set()]][i]
+  with pytest.raises(ValueError, match='2 names'):
+    drawing.gallery(path, pictures, ['1', '2', '3'], spans, names=['a', 'b'])
   with pytest.raises(ValueError, match='spans'):
     drawing.gallery(path, pictures, ['1', '2', '3'], spans[:2])
   with pytest.raises(ValueError, match='at least one image'):

@@ -201,10 +201,11 @@ def test_gallery(run, folder, expected, tmp_path, monkeypatch):
   assert code == 1 and len(json.loads(out)) == COUNT + 3
   assert err.splitlines()[0] == f'wrote {tmp_path / "g.png"} with 4 of 9 images'
   (((path, pictures, captions, spans), options),) = drawn
-  assert path == str(tmp_path / 'g.png') and options == {'title': '4 of 9 images'}
+  assert path == str(tmp_path / 'g.png') and options['title'] == '4 of 9 images'
+  assert options['names'] == ['b0.PNG', 'b1.PNG', 'b2.PNG', 'b3.PNG']
   for i in range(4):
     np.testing.assert_array_equal(pictures[i], image_files.read_png(folder / f'b{i}.PNG'))
-    assert captions[i] == f'{expected[i].text}  {expected[i].confidence:.1%}'
+    assert captions[i] == f'{expected[i].text}  {expected[i].confidence:.2%}'
     assert spans[i] == list(expected[i].spans)
 
 
