@@ -22,6 +22,7 @@ from digits_jax.training.feeds import common
 _FEW = 1000  # images for training, of which a run from scratch learns little
 GROUPS = ('synth.number', 'synth.layout', 'synth.warp', 'synth.clutter', 'synth.photo')
 
+
 def canvas(config: ConfigDict) -> CanvasSpec:
   """Images are brought to bright ink on dark paper where training inverts none, else left as they are."""
   layout = config.synth.layout

@@ -18,6 +18,7 @@ from digits_jax.training.feeds import common
 
 GROUPS = ('scene', 'synth.number', 'augment')
 
+
 def canvas(config: ConfigDict) -> CanvasSpec:
   """Both sides of a crop, in colour; a photo that is given to a reader is stretched to it."""
   size = config.scene.size

@@ -19,6 +19,7 @@ from digits_jax.training.feeds import common
 
 GROUPS = ('photos', 'augment')
 
+
 def canvas(config: ConfigDict) -> CanvasSpec:
   """The window that is read, in colour; a photo that is given to a reader shows the number as that window does."""
   size = config.augment.size
