@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
   config.init_from = ''  # run directory, or file of weights, whose parameters this run begins with; '' is from scratch
   config.init_subtrees = ()  # of them, such as ('trunk',); () is every one that fits
 
-  config.model = ConfigDict()  # a task's name: of that task alone
+  config.model = ConfigDict()  # read by all tasks, where none is named
   config.model.is_standardised = True  # each image's channels get mean 0 and deviation 1 (instance normalisation)
   config.model.patch = (4, 4)  # pixels (down, across) that are folded into features first (space to depth)
   config.model.widths = (64, 64, 128)  # features of each convolution block
