@@ -56,8 +56,8 @@ def fetch(urls: Sequence[str], path: str, *, sha256: str, size: int) -> None:
 
   Args:
     urls: mirrors of the file, tried in turn.
-    path: the file; its folder is made, and removed again where it stays empty. A file that is already right costs
-      one read and no network; a wrong one is moved to `path + '.wrong'`.
+    path: the file; its folder is made. A file that is already right costs one read and no network; a wrong
+      one is moved to `path + '.wrong'`.
     sha256: its checksum, in hexadecimal.
     size: its bytes: more are never written.
 
@@ -72,8 +72,9 @@ def fetch(urls: Sequence[str], path: str, *, sha256: str, size: int) -> None:
     os.replace(path, path + '.wrong')
     failures.append(f'the copy at {path} {fault} and is now called {os.path.basename(path)}.wrong')
     logging.warning(failures[-1])
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   part = path + '.part'
-  with places.made(os.path.dirname(path) or '.'), places.locked(part, f'downloading {path}'):
+  with places.locked(part, f'downloading {path}'):
     try:
       if not (os.path.exists(path) and _fault(path, sha256, size) is None):  # by another process, meanwhile
         _fetch(urls, path, part, sha256, size, failures)

@@ -115,10 +115,9 @@ def prepare(
   folder holds an MNIST of another file format (mnist.ForeignFormatError).
   """
   folder, parent = mnist.folder(data_dir), places.data_folder(data_dir)
-  with contextlib.ExitStack() as stack:
-    with _disk_explained(folder):
-      stack.enter_context(places.made(parent))
-    stack.enter_context(places.locked(parent, f'preparing a data set in {parent}'))
+  with _disk_explained(folder):
+    os.makedirs(parent, exist_ok=True)
+  with places.locked(parent, f'preparing a data set in {parent}'):
     for left in pathlib.Path(folder).parent.glob('incomplete.*'):  # by a process that was killed
       shutil.rmtree(left)
     if os.path.exists(folder):

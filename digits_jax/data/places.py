@@ -32,20 +32,6 @@ def files_below(folder: str | os.PathLike) -> list[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def made(folder: str | os.PathLike) -> Iterator[None]:
-  """Has a folder while it is entered. What was made for it, and is empty then, is removed. Raises OSError."""
-  path = pathlib.Path(os.path.abspath(folder))
-  new = [one for one in (path, *path.parents) if not one.exists()]  # the innermost first
-  os.makedirs(path, exist_ok=True)
-  try:
-    yield
-  finally:
-    with contextlib.suppress(OSError):  # of the first that is not empty
-      for one in new:
-        one.rmdir()
-
-
-@contextlib.contextmanager
 def locked(path: str | os.PathLike, doing: str, *, instead: str = '') -> Iterator[None]:
   """Keeps other processes out of a folder, or a file that is made if need be, while it is entered.
 

