@@ -200,9 +200,11 @@ def _run(main, argv):
 
 
 def _of_flags(message):
-  """What is said of a config's field is said of the flag that was given in its place, such as --zooms."""
-  flag = lambda field: f'--{field[1]}' if field[1] in flags.FLAGS and flags.FLAGS[field[1]].present else field[0]
-  return re.sub(r'\bconfig\.evaluation\.(\w+)', flag, message)
+  """What is said of a config's field is said of the flag that was given in its place: --zooms, --decoder."""
+  given = [name for name in ('zooms', 'decoder') if name in flags.FLAGS and flags.FLAGS[name].present]
+  for name in given:
+    message = re.sub(rf'(?<![-\w])config\.evaluation\.{name}\b', f'--{name}', message)
+  return message
 
 
 def _program(script):

@@ -44,7 +44,7 @@ def main(arguments):
   if _VALIDATION.value and _LABELS.value:
     raise InputError('--validation and --labels each say what to read: give one of them')
   command.check_file('--out', _OUT.value, '.json')
-  command.check_sheet('--sheet', _SHEET.value)
+  command.check_file('--sheet', _SHEET.value, '.png')
 
   from digits_jax import metrics
   from digits_jax.reading import evaluation, trained

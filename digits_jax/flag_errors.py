@@ -3,6 +3,7 @@
 import difflib
 import glob
 import os
+import pathlib
 import re
 import traceback
 from collections.abc import Sequence
@@ -26,14 +27,19 @@ def check_config_file(argv: Sequence[str]) -> None:
   if argument is None or os.path.isfile(path := argument.split(':', 1)[0]):
     return
   folder = os.path.dirname(path) or 'configs'
-  names = sorted(os.path.basename(found) for found in glob.glob(os.path.join(folder, '*.py')))
-  if near := difflib.get_close_matches(os.path.basename(path), names, 1, cutoff=0.75):
+  names = sorted(os.path.basename(found) for found in glob.glob(os.path.join(folder, '*.py')) if _is_config(found))
+  name = os.path.basename(path).removesuffix('.py') + '.py'
+  if near := difflib.get_close_matches(name, names, 1, cutoff=0.75):
     hint = f'; did you mean {os.path.join(folder, near[0])}?'
   elif names:
     hint = f'; {folder} has {", ".join(names)}'
   else:
     hint = ': give --config=configs/NAME.py, seen from the current folder'
   raise InputError(f'there is no config file {path!r}{hint}')
+
+
+def _is_config(path):
+  return b'def get_config' in pathlib.Path(path).read_bytes()
 
 
 def explain(error: Exception, argv: Sequence[str]) -> str:

@@ -62,6 +62,8 @@ def call(monkeypatch, capfd, tmp_path):
     ([], ['which experiment? Give --config=configs/fonts.py:quick']),
     (['--config=configs/font.py'], ["no config file 'configs/font.py'; did you mean configs/fonts.py?"]),
     (['--config=configs/nosuch.py'], ["no config file 'configs/nosuch.py'; configs has common.py, digit.py, fonts.py"]),
+    (['--config=configs/nosuch.py'], ['street.py, svhn.py\n']),  # not testsets.py, which is no config
+    (['--config=configs/svhn'], ["no config file 'configs/svhn'; did you mean configs/svhn.py?"]),
     (['--config=nowhere/x.py'], ["no config file 'nowhere/x.py': give --config=configs/NAME.py"]),
     (['--config='], ["no config file ''"]),
     (['--config'], ["no config file ''"]),

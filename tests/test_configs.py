@@ -21,7 +21,7 @@ from digits_jax.data import image_files, mnist_builder, sources, svhn_builder
 from digits_jax.data.fonts import find_faces
 from digits_jax.errors import InputError
 from digits_jax.reading import trained
-from digits_jax.training import experiment, feeds, stopping, transfer
+from digits_jax.training import experiment, feeds, rundir, stopping, transfer
 from tests.data import made_svhn
 from tests.data.test_mnist import idx_files
 
@@ -402,13 +402,14 @@ BY_NAME = {(config := MODULES[name].get_config(argument)).name: config for name,
 
 @pytest.mark.parametrize('name', [name for name, config in BY_NAME.items() if config.init_from])
 def test_a_run_begins_with_one_that_fits(name):
-  def shapes(config):
+  def head_and_shapes(config):
     task = experiment.make_task(config, Alphabet(config.alphabet))
-    return jax.eval_shape(task.init, jax.random.key(0), trained.batch_shapes(config))
+    return task.head, jax.eval_shape(task.init, jax.random.key(0), trained.batch_shapes(config))
 
   config = BY_NAME[name]
   given = BY_NAME[config.init_from.removeprefix('runs/')]
   assert given.name != name
-  foreign = transfer.HEADS if given.alphabet != config.alphabet else ()
-  report = transfer.compare(shapes(config), shapes(given), tuple(config.init_subtrees), foreign=foreign)
+  (head, ours), (_, theirs) = map(head_and_shapes, (config, given))
+  foreign = transfer.foreign_subtrees(config, rundir.plain(given), head=head)
+  report = transfer.compare(ours, theirs, tuple(config.init_subtrees), foreign=foreign)
   assert set(report.copied) >= (set(config.init_subtrees) or {'trunk'})

@@ -128,7 +128,8 @@ def check_images(built: Experiment) -> None:
       size = lambda found: f'{found.shape[1]}x{found.shape[2]}'
       raise InputError(
         f'config.tests.{name}: its images of {size(images)} do not fit a model of {size(trained.images)}: set '
-        f'config.tests.{name}.synth.layout.height and width as those of config.synth.layout, or leave the set out'
+        f'config.tests.{name}.synth.layout.height and width as those of config.synth.layout'
+        + (', or leave the set out' if name != 'test' else '')
       ) from error
 
 

@@ -135,8 +135,8 @@ class _Lines:
   write = staticmethod(tqdm.write)
 
   def __init__(self, *, total: int, initial: int):
-    self.n, self._total, self._initial, self._printed = initial, total, initial, initial
-    self._shown = ''
+    self.n, self._total, self._initial = initial, total, initial
+    self._shown, self._printed = '', (initial, '')
     self._started = self._last_time = time.perf_counter()
 
   def set_description_str(self, text: str, refresh: bool) -> None:
@@ -148,11 +148,11 @@ class _Lines:
       self._print()
 
   def close(self) -> None:
-    if self.n > self._printed:
+    if (self.n, self._shown) != self._printed:
       self._print()
 
   def _print(self):
-    self._last_time, self._printed = time.perf_counter(), self.n
+    self._last_time, self._printed = time.perf_counter(), (self.n, self._shown)
     gone = self._last_time - self._started
     line = tqdm.format_meter(
       self.n, self._total, gone, prefix=self._shown, initial=self._initial, bar_format=_FORMAT

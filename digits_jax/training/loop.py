@@ -224,9 +224,14 @@ def log_means(progress: states.Progress, step: int, book: logbook.Logbook, watch
 def update_selection(progress: states.Progress, step: int, summary: dict, config) -> tuple[states.Progress, bool]:
   """What validation says: the new progress, and whether this is the best step so far.
 
-  Raises InputError on a loss that is not finite.
+  Raises InputError on a loss that is not finite, and where the model can read none of its numbers.
   """
   selection = config.selection
+  if summary['loss'] is None:
+    raise InputError(
+      'the model can read no number of validation: they have more symbols than it has positions or frames. Change '
+      'the model, or the numbers of config.tests.test, in another --workdir'
+    )
   if not np.isfinite(summary['loss']):
     raise _not_finite('the validation loss', step)
   updated, is_best = stopping.update(

@@ -56,8 +56,11 @@ def _layer_table(experiment):
   return experiment.task.table(jax.random.key(0), experiment.zero_batch)
 
 
-def fields_in_use(config: ConfigDict) -> str:
-  """The fields that the config's source and task look at, a paragraph for each group; of a test set, not its synth."""
+def shown_fields(config: ConfigDict) -> str:
+  """The config but for groups of other sources, the model's fields of other tasks, and the synth of test sets.
+
+  A paragraph for each group.
+  """
   task, groups = TASKS[config.task], {group for kind in feeds.FEEDS.values() for group in kind.GROUPS}
   of_task = {*task.OPTIONS, *(field.name for field in dataclasses.fields(task.MODEL))}
   others = groups - set(feeds.of(config).GROUPS)
@@ -82,8 +85,8 @@ def fields_in_use(config: ConfigDict) -> str:
 
 
 def _describe(experiment, table, workdir):
-  """Prints the fields in use, what was found of data and the layer table, and stores the latter two."""
-  print(fields_in_use(experiment.config))
+  """Prints the config, what was found of data and the layer table, and stores the latter two."""
+  print(shown_fields(experiment.config))
   print(f'all fields: {workdir / "config.json"}')
   if data := experiment.report:
     rundir.write_text(workdir / 'data.txt', data)

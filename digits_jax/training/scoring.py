@@ -7,7 +7,6 @@ import numpy as np
 
 from digits_jax import confidence, metrics
 from digits_jax.data.sources import FixedSet
-from digits_jax.errors import InputError
 from digits_jax.tasks.base import Task
 from digits_jax.training import parallel
 
@@ -34,17 +33,10 @@ def make_scorer(task: Task, fixed: FixedSet, *, batch_size: int) -> Callable:
 
 
 def summarise(records: dict[str, np.ndarray]) -> dict:
-  """`metrics.summarise` with the mean loss of the numbers that the model can read.
-
-  Raises InputError where it can read none of them.
-  """
+  """`metrics.summarise` with `loss`, the mean of the numbers that the model can read; None where it can read none."""
   is_feasible = records['is_feasible'].astype(bool) & records['mask'].astype(bool)
-  if not is_feasible.any():
-    raise InputError(
-      'the model can read no number of a test set, or of validation: they have more symbols than it has positions or '
-      'frames; change the model, or the numbers of the set'
-    )
-  return metrics.summarise(records) | {'loss': mean_loss(records['loss'], is_feasible)}
+  loss = mean_loss(records['loss'], is_feasible) if is_feasible.any() else None
+  return metrics.summarise(records) | {'loss': loss}
 
 
 def mean_loss(losses: np.ndarray, mask: np.ndarray) -> float:

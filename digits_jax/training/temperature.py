@@ -38,21 +38,23 @@ def fit(task: Task, fixed: sources.FixedSet, params: Params, *, batch_size: int)
   That is 0.5 for a factor of 2, nothing beside the losses of a thousand numbers. Of a few that are all read rightly the
   losses alone would have temperature 0, and every reading would be certain.
 
-  Outputs are computed once, on all devices. 1 where the highest of BOUNDS would be best: a set that is so badly read
-  does not tell how sure to be, and what softmax heads read depends on it. Every process gets all outputs and searches
-  for itself: same numbers, same temperature.
+  Outputs are computed once, on all devices. 1 where the highest of BOUNDS has the lowest losses: a set that is so badly
+  read does not tell how sure to be, and what softmax heads read depends on it. Losses are of the numbers that the model
+  can read. Every process gets all outputs and searches for itself: same numbers, same temperature.
   """
   keep = dataclasses.replace(task, score=_keep)
   kept = scoring.make_scorer(keep, fixed, batch_size=batch_size)(params)
   outputs, batch = jax.device_put((kept['outputs'], kept['batch']), jax.local_devices()[0])
 
-  def mean_loss(temperature):
-    losses = _losses(outputs, batch, np.float32(temperature), score=task.score)
-    return scoring.mean_loss(np.asarray(losses), kept['mask'])
+  @functools.cache
+  def losses(temperature):
+    scored = _score(outputs, batch, np.float32(temperature), score=task.score)
+    return np.asarray(scored['loss']), kept['mask'].astype(bool) & np.asarray(scored['is_feasible'], bool)
 
-  examples = int(np.sum(kept['mask']))
+  mean_loss = lambda temperature: scoring.mean_loss(*losses(temperature))
+  examples = int(losses(1.0)[1].sum())
   temperature = minimise(lambda t: mean_loss(t) + math.log(t) ** 2 / examples)
-  if temperature > 0.999 * BOUNDS[1]:  # sure and wrong nearly everywhere: no temperature mends that
+  if minimise(mean_loss) > 0.999 * BOUNDS[1]:  # sure and wrong nearly everywhere: no temperature mends that
     temperature = 1.0
   return Fit(temperature, mean_loss(1.0), mean_loss(temperature))
 
@@ -100,6 +102,7 @@ def _keep(outputs, batch):
 
 
 @functools.partial(jax.jit, static_argnames='score')
-def _losses(outputs, batch, temperature, *, score):
-  """float32[examples]; XLA leaves out what else a score does."""
-  return score(divide(outputs, temperature), batch)['loss']
+def _score(outputs, batch, temperature, *, score):
+  """`loss` float32[examples] and `is_feasible` bool[examples]; XLA leaves out what else a score does."""
+  records = score(divide(outputs, temperature), batch)
+  return {name: records[name] for name in ('loss', 'is_feasible')}

@@ -61,7 +61,7 @@ def check(params: Any, config: ConfigDict, *, head: str) -> Report:
   Raises InputError where it cannot, and where a subtree that is frozen would stay as it is by chance.
   """
   given = _given(config.init_from, lambda best: best.best_shapes())
-  foreign = _foreign(config, _config(config.init_from), head)
+  foreign = foreign_subtrees(config, _config(config.init_from), head=head)
   report = compare(params, given, tuple(config.init_subtrees), foreign=foreign)
   for name in config.optim.frozen:
     if name in report.kept:
@@ -95,16 +95,18 @@ def _config(workdir):
   """The config of the run at workdir, which `_given` has opened."""
   workdir = pathlib.Path(os.path.expanduser(workdir))
   config = weights.read_about(workdir)['config'] if workdir.is_file() else rundir.read_config(workdir)
+  if not isinstance(config.get('model'), dict):
+    raise InputError(f'config.init_from: {workdir} is damaged: its config is not whole')
   return rundir.with_later_fields(config)
 
 
-def _foreign(config, theirs, head):
-  """{subtree: why another run's is of no use, whatever its shape}."""
+def foreign_subtrees(config: ConfigDict, theirs: dict, *, head: str) -> dict[str, str]:
+  """{subtree: why that of the run of config `theirs` is of no use, whatever its shape}."""
   found = {}
   if theirs.get('alphabet') != config.alphabet:
     found[head] = 'its classes are the symbols of another alphabet'
   for name in 'patch', 'is_standardised':  # what the trunk does to images before its first parameters
-    own, other = rundir.plain(config.model)[name], theirs.get('model', {}).get(name)
+    own, other = rundir.plain(config.model)[name], theirs['model'].get(name)
     if own != other:
       found['trunk'] = f'config.model.{name} is {other} there and {own} here'
   return found

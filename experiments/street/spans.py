@@ -23,6 +23,8 @@ def main(arguments):
   from digits_jax.reading import evaluation, trained
 
   run = trained.load(_WORKDIR.value, zooms=())
+  if run.config.task != 'read_ctc':
+    raise InputError(f'{run.config.name} reads by {run.config.task}: this is about the frames of read_ctc')
   (fixed,) = evaluation.config_sets(run, config, split='validation').values()
   batch = sources.draw_examples(fixed, np.arange(min(EXAMPLES, fixed.examples)))
   outputs = run.task.predict(run.params, batch.images)
@@ -34,6 +36,8 @@ def main(arguments):
     if read.lengths[i, 0] == length and (read.labels[i, 0, :length] == batch.labels[i, :length]).all():
       left, right = batch.boxes[i, :length, 0], batch.boxes[i, :length, 2]
       places += ((middles[i, :length] - left) / (right - left)).tolist()
+  if not places:
+    raise InputError('no number was read rightly: train the run for longer, or name the config that it was trained on')
   low, middle, high = np.percentile(places, [5, 50, 95])
   inside = np.mean((np.array(places) >= 0) & (np.array(places) <= 1))
   print(f'{len(places)} digits: {inside:.1%} inside, median {middle:.2f}, nine of ten from {low:.2f} to {high:.2f}')

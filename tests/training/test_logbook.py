@@ -123,6 +123,7 @@ def test_a_log_has_a_whole_line_every_half_minute(tmp_path, capfd, monkeypatch):
     'a warning',
     'step 5/10  loss 0.5000  1 images/s  00:35 gone, 00:35 left',
     'step 10/10  loss 0.5000  1 images/s  01:10 gone, 00:00 left',
+    'step 10/10  loss 0.5000  validation 25.00%  1 images/s  01:10 gone, 00:00 left',
     'interrupted',
     '',
   ]

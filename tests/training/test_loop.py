@@ -150,6 +150,24 @@ def test_parameters_that_overflow_are_never_saved(tmp_path):
   assert checkpoint.Checkpoints(tmp_path).latest_step() is None
 
 
+def test_validation_that_the_model_cannot_read_stops_too_and_a_test_set_does_not(tmp_path, monkeypatch):
+  summarise, seen = scoring.summarise, []
+
+  def unreadable(records):
+    seen.append(len(records['loss']))
+    is_feasible = records['is_feasible'] & (len(records['loss']) != unreadable.examples)
+    return summarise(records | {'is_feasible': is_feasible})
+
+  monkeypatch.setattr(loop.scoring, 'summarise', unreadable)
+  unreadable.examples = 12  # of validation
+  with pytest.raises(InputError, match='the model can read no number of validation'):
+    runs.run_toy(tmp_path / 'validation')
+  unreadable.examples = 20  # of the test
+  assert runs.run_toy(tmp_path / 'test') == 0 and {12, 20} <= set(seen)
+  test = json.loads((tmp_path / 'test' / 'result.json').read_text())['tests']['test']
+  assert test['loss'] is None and test['infeasible'] == test['examples']
+
+
 def test_a_validation_loss_that_is_not_finite_stops_too(tmp_path):
   built = toy.build(toy.get_config())
   example = built.validation.source.example

@@ -24,7 +24,7 @@ SYNTH = {f'config.synth.{name}' for name in ('number', 'layout', 'warp', 'clutte
   ids=lambda value: None if isinstance(value, set) else value.name,
 )
 def test_the_groups_of_the_source_are_listed_and_no_others(config, groups):
-  lines = run.fields_in_use(config).splitlines()
+  lines = run.shown_fields(config).splitlines()
   shown = {line.split()[0] for line in lines if line[0] != ' '}
   everywhere = {'config', *(f'config.{name}' for name in ('model', 'optim', 'selection', 'data', 'evaluation'))}
   everywhere |= {'config.validation', *(f'config.tests.{name}' for name in config.tests)}
@@ -33,7 +33,7 @@ def test_the_groups_of_the_source_are_listed_and_no_others(config, groups):
 
 
 def test_a_field_is_listed_where_the_task_takes_it():
-  reads, classifies = run.fields_in_use(fonts.get_config('quick')), run.fields_in_use(digit.get_config())
+  reads, classifies = run.shown_fields(fonts.get_config('quick')), run.shown_fields(digit.get_config())
   assert all(field in reads for field in ("recurrent: 'lstm'", 'beams: 25', "decoder: 'beam'"))
   assert not any(field in classifies for field in ('recurrent', 'beams', 'decoder'))
   assert 'label_smoothing: 0.1' in classifies and 'label_smoothing' not in reads
@@ -43,6 +43,6 @@ def test_a_field_is_listed_where_the_task_takes_it():
 def test_no_line_ends_within_a_value():
   config = fonts.get_config('quick')
   config.data.font_dir = 'a folder/' * 20
-  text = run.fields_in_use(config)
+  text = run.shown_fields(config)
   assert f'font_dir: {config.data.font_dir!r}' in text
   assert 'font_sizes: (18, 19, 20, 21, 22, 23, 24, 25)' in text and 'noise: (0.05, 0.05)' in text

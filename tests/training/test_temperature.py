@@ -90,10 +90,36 @@ def right_each_time(sureness, images):
   return {'logits': jnp.full(images.shape[0], sureness)}
 
 
+def surprise(outputs, batch):
+  """Records of `right_each_time`."""
+  losses = jax.nn.softplus(-outputs['logits'])
+  return {'loss': losses, 'is_feasible': jnp.ones(losses.shape, bool)}
+
+
+@pytest.mark.parametrize('examples', [4, 2000])
+@pytest.mark.parametrize('sureness', [-3, -100])
+def test_numbers_that_are_all_read_wrong_leave_it_at_1_however_few(examples, sureness):
+  task = dataclasses.replace(TASK, predict=right_each_time, score=surprise)
+  found = temperature.fit(task, fixed(examples), jnp.float32(sureness), batch_size=1000)
+  assert found.temperature == 1.0 and found.loss_after == found.loss_before
+
+
+def test_numbers_that_the_model_cannot_read_do_not_count():
+  def score(outputs, batch):
+    is_feasible = batch.labels[:, 0] > 5
+    return {'loss': jnp.where(is_feasible, surprise(outputs, batch)['loss'], 0.0), 'is_feasible': is_feasible}
+
+  kept = int((np.asarray(sources.draw_examples(fixed(40), np.arange(40)).labels[:, 0]) > 5).sum())
+  assert 0 < kept < 40
+  some = dataclasses.replace(TASK, predict=right_each_time, score=score)
+  found = temperature.fit(some, fixed(40), jnp.float32(3), batch_size=40)
+  every = dataclasses.replace(some, score=surprise)
+  assert found == pytest.approx(temperature.fit(every, fixed(kept), jnp.float32(3), batch_size=40), rel=1e-4)
+
+
 @pytest.mark.parametrize(('examples', 'low', 'high'), [(4, 0.7, 0.95), (20, 0.5, 0.7), (2000, 0.2, 0.4)])
 def test_a_few_numbers_that_are_all_read_rightly_do_not_make_a_reader_certain(examples, low, high):
-  loss_of = lambda outputs, batch: {'loss': jax.nn.softplus(-outputs['logits'])}
-  task = dataclasses.replace(TASK, predict=right_each_time, score=loss_of)
+  task = dataclasses.replace(TASK, predict=right_each_time, score=surprise)
   assert temperature.minimise(lambda t: math.log1p(math.exp(-3 / t))) == pytest.approx(0.1)  # by the losses alone
   found = temperature.fit(task, fixed(examples), jnp.float32(3), batch_size=1000).temperature
   logs = np.linspace(math.log(0.1), 0, 10_000)

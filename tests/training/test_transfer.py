@@ -16,6 +16,8 @@ from digits_jax.errors import InputError
 from digits_jax.training import checkpoint, experiment, loop, rundir, states, transfer, weights
 from tests.training import runs, toy
 
+CONFIG = {'data': {}, 'alphabet': DIGITS, 'model': rundir.plain(toy.get_config().model)}  # of a file of weights
+
 
 @pytest.fixture(scope='module')
 def source(tmp_path_factory):
@@ -84,9 +86,12 @@ def shapes(**sizes):
 
 def test_a_file_of_weights_is_begun_with_as_well(source, tmp_path):
   given = best(source, toy.build(toy.get_config()))
-  weights.write(tmp_path / 'it.npz', config={'data': {}, 'alphabet': DIGITS}, params=given, step=1, temperature=1.0)
+  weights.write(tmp_path / 'it.npz', config=CONFIG, params=given, step=1, temperature=1.0)
   state, _ = start(tmp_path / 'run', init_from=str(tmp_path / 'it.npz'), init_subtrees=('in',), seed=1)
   np.testing.assert_array_equal(state.params['in'], np.asarray(given['in']).astype(np.float16).astype(np.float32))
+  weights.write(tmp_path / 'it.npz', config=CONFIG | {'model': None}, params=given, step=1, temperature=1.0)
+  with pytest.raises(InputError, match=r'config\.init_from: .*it\.npz is damaged: its config is not whole'):
+    start(tmp_path / 'other', init_from=str(tmp_path / 'it.npz'))
   (tmp_path / 'it.npz').write_bytes(b'something else')
   with pytest.raises(InputError, match=r'it\.npz cannot be read as a file of weights'):
     start(tmp_path / 'other', init_from=str(tmp_path / 'it.npz'))
@@ -129,7 +134,7 @@ def test_a_head_of_another_alphabet_is_not_copied(source, tmp_path):
     transfer.compare(ours, theirs, ('head',), foreign=foreign)
   params = toy.build(toy.get_config()).initial_state().params
   given = best(source, toy.build(toy.get_config()))
-  weights.write(tmp_path / 'it.npz', config={'data': {}, 'alphabet': DIGITS}, params=given, step=1, temperature=1.0)
+  weights.write(tmp_path / 'it.npz', config=CONFIG, params=given, step=1, temperature=1.0)
   for where in (source, tmp_path / 'it.npz'):
     for alphabet, copied in (DIGITS, ['bias', 'in', 'out']), (DIGITS[::-1], ['bias', 'in']):
       config = toy.get_config(init_from=str(where), alphabet=alphabet)
