@@ -232,6 +232,10 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
     (['--workdir=RUN', '--labels=a.csv', '--validation'], '--validation and --labels each say what to read'),
     (['--workdir=RUN', '--zooms=1.2', '--decoder=greedy'], "which --decoder='greedy' does not: set it to 'beam'"),
     (['--workdir=RUN', '--out=figures.txt'], 'ends with .json'),
+    (
+      ['--workdir=RUN', '--sheet=s.png', '--config=configs/fonts.py:tiny', '--config.evaluation.sheet=0'],
+      ': config.evaluation.sheet=0 must be at least 1',
+    ),
     (['--workdir=RUN', '--sheet=none/sheet.png'], 'there is no folder'),
     (['--workdir=RUN', '--labels=none.csv'], 'there is no file of labels none.csv'),
   ],
