@@ -17,6 +17,11 @@ def reason(error: Exception) -> str:
   return ' '.join(str(error).split()) or type(error).__name__
 
 
+def first_line(error: Exception) -> str:
+  """The first line of what a library's exception says, where the others are long."""
+  return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def suggest(name: str, known: Collection[str], otherwise: str | None = None) -> str:
   """What was meant by a name that is none of `known`: the nearest, or else all of them (or another hint)."""
   near = difflib.get_close_matches(str(name), known, 1)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from digits_jax.conventions import SPLITS
 from digits_jax.data import places
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, first_line
 
 VERSION = '3.0.1'
 SIZE = 28
@@ -133,9 +133,8 @@ def _decode(data_dir, part):
         raise ValueError(f'{part} image {i} is {image.size} {image.mode}, not {(SIZE, SIZE)} L')
       images[i] = image
   except Exception as error:  # TFDS, protobuf, array_record and Pillow each raise kinds of their own
-    reason = (str(error) or type(error).__name__).splitlines()[0]
     raise InputError(
-      f'cannot read MNIST in {folder(data_dir)} ({reason}): {_remedy(data_dir)} prepares it again'
+      f'cannot read MNIST in {folder(data_dir)} ({first_line(error)}): {_remedy(data_dir)} prepares it again'
     ) from error
   hashes = [
     hashlib.blake2b(image.tobytes() + bytes([label]), digest_size=16, key=_SALT).digest()

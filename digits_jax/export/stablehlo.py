@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, first_line
 from digits_jax.export import metadata
 from digits_jax.reading.program import make_program
 from digits_jax.reading.trained import Run
@@ -75,9 +75,8 @@ def load(path: str | pathlib.Path) -> Exported:
     (images,) = exported.in_avals
     read.lower(jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype))  # what only then comes to light
   except Exception as error:  # jax says in many ways that it cannot read a module
-    reason = str(error).strip().splitlines() or [type(error).__name__]
     raise InputError(
-      f'jax {jax.__version__} cannot read {path}: {reason[0]}; read it with jax {written_by}, which wrote it, '
+      f'jax {jax.__version__} cannot read {path}: {first_line(error)}; read it with jax {written_by}, which wrote it, '
       'or export the run again'
     ) from error
   return Exported(read, stored)

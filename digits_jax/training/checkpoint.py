@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, first_line
 
 _CHECKSUM = 'checksum'  # beside what is saved, of it
 # How what orbax and TensorStore say of files that are missing or cut off begins.
@@ -126,7 +126,7 @@ class Checkpoints:
     try:
       restored = manager.restore(step, args=self._ocp.args.StandardRestore(example))
     except (ValueError, KeyError, TypeError) as error:
-      reason = str(error).strip().splitlines()[0]
+      reason = first_line(error)
       is_garbage = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
       if not metadata.is_file() or is_garbage or reason.startswith(_DAMAGED):
         what = f'is damaged: copy the run again, or start in another --workdir ({reason})'
