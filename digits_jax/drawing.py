@@ -117,7 +117,7 @@ def gallery(
   """
   from matplotlib.colors import to_rgb
 
-  _check(images, columns, captions=captions, spans=spans, **({} if names is None else {'names': names}))
+  _check(images, columns, captions=captions, spans=spans, names=captions if names is None else names)
   blocks = []
   for image, bars in zip(images, spans, strict=True):
     pixels = image if image.ndim == 3 else image[:, :, None]

@@ -28,7 +28,7 @@ def main(arguments):
   (fixed,) = evaluation.config_sets(run, config, split='validation').values()
   batch = sources.draw_examples(fixed, np.arange(min(EXAMPLES, fixed.examples)))
   outputs = run.task.predict(run.params, batch.images)
-  read = run.task.read(outputs, beams=25, n_best=1)
+  read = run.task.read(outputs, beams=run.config.evaluation.beams, n_best=1)
   pixels = batch.images.shape[2] / outputs['logits'].shape[1]  # a frame
   middles = (np.asarray(read.first) + np.asarray(read.last) + 1) / 2 * pixels
   places = []
