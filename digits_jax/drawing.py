@@ -53,11 +53,10 @@ def readings_sheet(
   readings: Sequence[str],
   *,
   columns: int = 6,
-  limit: int = 60,
   title: str | None = None,
   whole: tuple[int, int] | None = None,
-) -> int:
-  """Draws images with what was read in them: errors first, framed and in red, then the right ones.
+) -> None:
+  """Draws images with what was read in them, errors framed and in red; a line at the top counts them.
 
   Args:
     path: the PNG file to write; its folder is made.
@@ -65,31 +64,23 @@ def readings_sheet(
     truths: n strings, the numbers in the images.
     readings: n strings, what was read; an empty one shows as '(nothing)'.
     columns: as in contact_sheet.
-    limit: how many images are drawn at most. A line at the top counts what was read and what is drawn.
-    title: a line above that one, or None.
+    title: a line above the one that counts, or None.
     whole: (errors, images) of the set that these images are a part of; None where they are all.
 
-  Returns:
-    The number of errors drawn: all of them, or `limit`.
-
   Raises:
-    ValueError: no image, another shape or dtype, another number of strings, no column, a limit below 1.
+    ValueError: no image, another shape or dtype, another number of strings, no column.
   """
   _check(images, columns, truths=truths, readings=readings)
-  if limit < 1:
-    raise ValueError(f'limit is at least 1, not {limit}')
-  is_wrong = np.array([reading != truth for truth, reading in zip(truths, readings, strict=True)])
-  order = np.argsort(~is_wrong, kind='stable')[:limit]
-  captions = []
-  for reading, truth in ((readings[i] or _NOTHING, truths[i] or _NOTHING) for i in order):
-    captions.append(reading if reading == truth else f'read {reading} / is {truth}')
-  errors, count = whole or (int(is_wrong.sum()), len(images))
-  drawn = int(is_wrong[order].sum())
+  captions, is_wrong = [], []
+  for truth, reading in zip(truths, readings, strict=True):
+    is_wrong.append(reading != truth)
+    captions.append(f'read {reading or _NOTHING} / is {truth or _NOTHING}' if is_wrong[-1] else truth or _NOTHING)
+  drawn = sum(is_wrong)
+  errors, count = whole or (drawn, len(images))
   summary = f'{errors:,} of {count:,} read wrongly'
-  if len(order) < count:
-    summary += f'; here {drawn:,} wrong, {len(order) - drawn:,} right'
-  _draw_sheet(path, np.asarray(images)[order], captions, is_wrong[order], columns, [title, summary])
-  return drawn
+  if len(images) < count:
+    summary += f'; here {drawn:,} wrong, {len(images) - drawn:,} right'
+  _draw_sheet(path, images, captions, is_wrong, columns, [title, summary])
 
 
 def gallery(

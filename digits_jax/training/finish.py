@@ -71,7 +71,6 @@ def draw_sheet(
     sources.draw_examples(fixed, order).images,
     decode(records['labels'], records['label_length']),
     decode(records['predicted'], records['predicted_length']),
-    limit=limit,
     title=f'{fixed.name}: errors first',
     whole=(int((~counted).sum()), len(counted)),
   )
