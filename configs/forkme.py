@@ -59,6 +59,7 @@ def get_config(argument=None):
     config.model.update(widths=(8, 8), pools=((2, 1), (2, 1)), frame_features=16, recurrent_features=8)
     config.data.font_sizes = (20,)
     config.validation.examples = 12
-    config.tests.test.examples = 20
+    for test in config.tests.values():
+      test.examples = 20
     config.evaluation.update(batch_size=8, sheet=12)
   return config

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from absl import flags, logging
 
 from digits_jax import cpu, flag_errors
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, first_line
 
 _PREALLOCATE = flags.DEFINE_bool(
   'preallocate', False, 'Let jax take most of the GPU memory at start (faster allocation, selfish on a shared GPU).'
@@ -77,6 +77,23 @@ def config_flag() -> flags.FlagHolder:
 def workdir_flag(help_text: str = 'Run directory, or a file of weights.') -> flags.FlagHolder:
   """The --workdir of the commands that take a run; some say more of it."""
   return path_flag('workdir', help_text)
+
+
+def reader_flag() -> flags.FlagHolder:
+  """The --workdir of the commands that read with the reader that comes with the package where none is named."""
+  return workdir_flag(
+    'Run directory, or a file of weights; without it, the reader of house numbers that comes with the package.'
+  )
+
+
+def reader_path(flag: flags.FlagHolder) -> str | None:
+  """What it names, for `reading.trained.load`; says so where it names none. Raises InputError where it is empty."""
+  if flag.value == '':
+    raise InputError('--workdir is empty: name a run, or leave it out to read house numbers')
+  if flag.value is None:
+    note = 'read by the reader of house numbers that comes with the package; --workdir=RUN names another'
+    print(note, file=sys.stderr)
+  return flag.value
 
 
 def out_flag(help_text: str) -> flags.FlagHolder:
@@ -149,6 +166,8 @@ def check_sheet(flag: str, path: str | None) -> None:
 def experiment_config():
   """What --config names, with the changes that other flags make to it. Raises InputError where it is not given."""
   config = config_flag().value
+  if config is None and flags.FLAGS['config'].present:
+    raise InputError('the get_config of this --config returns nothing: end it with `return config`')
   if config is None:
     raise InputError('which experiment? Give --config=configs/fonts.py:quick, or another file of configs/')
   return config
@@ -183,10 +202,12 @@ def _run(main, argv):
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141  # as a shell names the end by a closed pipe
   except RuntimeError as error:
-    reason = str(error).partition('\n')[0]
+    reason = first_line(error)
     if 'RESOURCE_EXHAUSTED' not in reason:  # as jax says it
       raise
     remedy = 'use smaller batches (config.batch_size, config.evaluation.batch_size) or smaller images'
+    if 'beams' in flags.FLAGS and flags.FLAGS['beams'].present:
+      remedy = 'give fewer --beams'
     print(f'{program}: no memory is left ({reason}): {remedy}', file=sys.stderr)
     return 2
   except OSError as error:

@@ -52,6 +52,7 @@ def readings_sheet(
   truths: Sequence[str],
   readings: Sequence[str],
   *,
+  notes: Sequence[str] | None = None,
   columns: int = 6,
   title: str | None = None,
   whole: tuple[int, int] | None = None,
@@ -63,6 +64,7 @@ def readings_sheet(
     images: float32[n, H, W, C] in [0, 1] or uint8[n, H, W, C], C is 1 or 3, n at least 1.
     truths: n strings, the numbers in the images.
     readings: n strings, what was read; an empty one shows as '(nothing)'.
+    notes: n strings, shown small beneath the captions, a long one without its middle; None: none.
     columns: as in contact_sheet.
     title: a line above the one that counts, or None.
     whole: (errors, images) of the set that these images are a part of; None where they are all.
@@ -70,7 +72,7 @@ def readings_sheet(
   Raises:
     ValueError: no image, another shape or dtype, another number of strings, no column.
   """
-  _check(images, columns, truths=truths, readings=readings)
+  _check(images, columns, truths=truths, readings=readings, notes=readings if notes is None else notes)
   captions, is_wrong = [], []
   for truth, reading in zip(truths, readings, strict=True):
     is_wrong.append(reading != truth)
@@ -80,7 +82,7 @@ def readings_sheet(
   summary = f'{errors:,} of {count:,} read wrongly'
   if len(images) < count:
     summary += f'; here {drawn:,} wrong, {len(images) - drawn:,} right'
-  _draw_sheet(path, images, captions, is_wrong, columns, [title, summary])
+  _draw_sheet(path, images, captions, is_wrong, columns, [title, summary], notes)
 
 
 def gallery(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from digits_jax.errors import InputError, suggest
+from digits_jax.errors import InputError, first_line, suggest
 
 # What absl and ml_collections say of a value -> what a person wants to know.
 _KINDS = {
@@ -19,6 +19,7 @@ _KINDS = {
   'Non-boolean argument': 'it takes true or false',
   'as a ConfigDict': 'it is a group of fields, changed one by one, as in --config.optim.learning_rate=1e-3',
 }
+_TYPES = {'int': 'a whole number', 'float': 'a number', 'str': 'text', 'bool': 'True or False', 'tuple': 'a tuple'}
 
 
 def check_config_file(argv: Sequence[str]) -> None:
@@ -57,12 +58,16 @@ def explain(error: Exception, argv: Sequence[str]) -> str:
   if isinstance(cause, SyntaxError):
     if os.path.isfile(cause.filename or ''):
       return f'{cause.filename}, line {cause.lineno}: {cause.msg}'
-    return f'{str(error).strip().splitlines()[0].removeprefix("flag ")} ({cause.msg})'  # of a flag's value
+    return f'{first_line(error).split(": ")[0].removeprefix("flag ")}: it is no Python value ({cause.msg})'  # of a flag
   lines = [f.lineno for e in chain for f in traceback.extract_tb(e.__traceback__) if path and f.filename == path]
   if lines:
     near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', str(chain))
     unknown = re.search(r'Key "(\w+)" does not exist', str(cause))
     reason = f'{type(cause).__name__}: {cause}'
+    if cast := re.fullmatch(r"(.*) is of original type .* and cannot be casted to type <class '(\w+)'>", str(cause)):
+      reason = f'a field that holds {_TYPES.get(cast[2], cast[2])} is set to {cast[1]}'
+    if isinstance(cause, ModuleNotFoundError) and cause.name == 'configs':
+      reason += '; run this in the folder that holds configs/, or with PYTHONPATH set to it'
     if near or unknown:
       hint = f'did you mean {near[1]!r}?' if near else 'configs/common.py has all fields'
       reason = f'there is no config field {near[2] if near else unknown[1]!r}; {hint}'
@@ -73,7 +78,11 @@ def explain(error: Exception, argv: Sequence[str]) -> str:
     return f'{path} is no config file: it has no function get_config'
   if isinstance(cause, KeyError | AttributeError):
     return _unknown_field(argv) or str(error)
-  message = str(error).strip().splitlines()[0].removeprefix('flag ')
+  message = first_line(error).removeprefix('flag ')
+  if early := re.match(r'Found (\S+) in argv before a value for --config', message):
+    return f'{early[1]} changes a field of --config: give --config=FILE before it'
+  if swallowed := re.match(r'(--[\w.]+)=(--\S+): ', message):
+    return f'{swallowed[1]} has no value: what follows it is {swallowed[2]}'
   kind = next((kind for words, kind in _KINDS.items() if words in str(error)), None)
   return f'{message.split(": ")[0]}: {kind}' if kind else message
 

@@ -31,11 +31,11 @@ from absl import flags
 from digits_jax import command
 from digits_jax.errors import InputError
 
-_WORKDIR = command.workdir_flag(
-  'Run directory, or a file of weights; without it, the reader of house numbers that comes with the package.'
-)
+_WORKDIR = command.reader_flag()
 _FORMAT = flags.DEFINE_enum('format', 'table', ['table', 'csv', 'json'], 'Of the output.')
-_NBEST = flags.DEFINE_integer('nbest', 1, 'Readings of each image, the best first; at most --beams.', lower_bound=1)
+_NBEST = flags.DEFINE_integer(
+  'nbest', 1, 'Readings of each image, best first; at most --beams. More than 5 may find a better one.', lower_bound=1
+)
 _LENGTHS = command.length_flags()
 _MIN_CONFIDENCE = flags.DEFINE_float(
   'min_confidence', 0.0, 'Withhold texts with less confidence, which no length given raises.', 0.0, 1.0
@@ -51,22 +51,18 @@ def main(arguments):
   """Raises InputError on flags that do not go together, no images, and a run that cannot be read with."""
   if math.isnan(_MIN_CONFIDENCE.value):
     raise InputError('--min_confidence=nan: give a number from 0 to 1')
-  if _WORKDIR.value == '':
-    raise InputError('--workdir is empty: name a run, or leave it out to read house numbers')
   if sys.stdout is None:
     raise InputError('stdout is closed, where the readings go: send it to a file')
   min_length, max_length = command.lengths(*_LENGTHS)
   command.check_sheet('--gallery', _GALLERY.value)
   paths = find_images(arguments)
+  workdir = command.reader_path(_WORKDIR)
 
   from digits_jax.reading.gallery import Gallery
   from digits_jax.reading.reader import Reader
 
   warnings.filterwarnings('ignore', module='PIL')  # on oddities of files that can be read all the same
-  if _WORKDIR.value is None:
-    note = 'read by the reader of house numbers that comes with the package; --workdir=RUN names another'
-    print(note, file=sys.stderr)
-  reader = Reader.load(_WORKDIR.value, beams=_BEAMS.value, zooms=_ZOOMS.value)
+  reader = Reader.load(workdir, beams=_BEAMS.value, zooms=_ZOOMS.value)
   if _NBEST.value > reader.beams:
     raise InputError(f'--nbest={_NBEST.value} is more than the search keeps: raise --beams={reader.beams}')
   if not reader.run.is_calibrated:
@@ -87,7 +83,7 @@ def main(arguments):
 
 def find_images(arguments: Sequence[str]) -> list[str]:
   """The paths that the arguments stand for, in their order. Raises InputError where one of them stands for none."""
-  from digits_jax.data.image_files import SUFFIXES
+  from digits_jax.data.image_files import OTHER_SUFFIXES, SUFFIXES
 
   paths = []
   for argument in arguments:
@@ -98,9 +94,13 @@ def find_images(arguments: Sequence[str]) -> list[str]:
       lines = [os.fsdecode(line.rstrip(b'\r')) for line in content.split(b'\n')]
       found, reason = [line for line in lines if line.strip()], 'stdin names no image'
     elif os.path.isdir(argument):
-      names = [name for name in os.listdir(argument) if name.lower().endswith(SUFFIXES) and name[0] != '.']
+      endings = (*SUFFIXES, *OTHER_SUFFIXES)  # what cannot be read is said, image by image, and not passed over
+      names = [name for name in os.listdir(argument) if name.lower().endswith(endings) and name[0] != '.']
       found = [path for name in sorted(names) if not os.path.isdir(path := os.path.join(argument, name))]
-      reason = f'the folder {argument} holds no image ({", ".join(SUFFIXES)})'
+      reason = (
+        f'the folder {argument} holds no image ({", ".join(SUFFIXES)}); those in folders within have a pattern such as '
+        f"'{os.path.join(argument, '**', '*.png')}'"
+      )
     elif glob.has_magic(argument) and not os.path.lexists(argument):
       found = [path for path in sorted(glob.glob(argument, recursive=True)) if not os.path.isdir(path)]
       reason = f'no file matches {argument!r}'

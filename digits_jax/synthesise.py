@@ -41,9 +41,7 @@ def main(arguments):
     raise InputError('where to? Give --out=DIR for images, --preview=FILE.png for a sheet of them, or both')
   if (_OUT.value or _CHECKSUM.value) and _COUNT.value is None:
     raise InputError('how many images? Give --count=60000, or another number')
-  sheet = pathlib.Path(_PREVIEW.value or 'sheet.png')
-  if sheet.suffix.lower() != '.png' or sheet.is_dir() or not next(p for p in sheet.parents if p.exists()).is_dir():
-    raise InputError(f'--preview={_PREVIEW.value}: give the name of a file that ends with .png')
+  command.check_sheet('--preview', _PREVIEW.value)
   config = command.experiment_config()
   if _TEST.present and _SPLIT.value != 'test':
     raise InputError(f'--test={_TEST.value} names a test set: give --split=test too')
@@ -77,7 +75,7 @@ def main(arguments):
     print(f'wrote {count:,} images and labels.csv into {out}')
   if _PREVIEW.value:
     examples = [example for batch in numbers.batches(ids[:PREVIEWED]) for example in zip(*batch, strict=True)]
-    drawing.contact_sheet(sheet, *zip(*examples, strict=True), title=f'{config.name}, {_SPLIT.value}')
+    drawing.contact_sheet(_PREVIEW.value, *zip(*examples, strict=True), title=f'{config.name}, {_SPLIT.value}')
     print(f'wrote {_PREVIEW.value}')
   if _CHECKSUM.value:
     labels, pixels = drawn.checksums(numbers, ids)

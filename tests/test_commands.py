@@ -82,7 +82,10 @@ def call(monkeypatch, capfd, tmp_path):
     ([TINY, '--config.optim.learning_rate=fast'], ['--config.optim.learning_rate=fast: it takes a number']),
     ([TINY, '--config.model.is_bidirectional=maybe'], ['it takes true or false']),
     ([TINY, '--config.model=1'], ['--config.model=1: it is a group of fields']),
-    ([TINY, '--config.synth.photo.noise=(0.1,0.2'], ['--config.synth.photo.noise=(0.1,0.2', 'was never closed']),
+    ([TINY, '--config.synth.photo.noise=(0.1,0.2'], ['noise=(0.1,0.2: it is no Python value (', 'was never closed']),
+    ([TINY, '--config.steps', '--workdir=x'], ['--config.steps has no value: what follows it is --workdir=x']),
+    (['--config.steps=4', TINY], ['--config.steps=4 changes a field of --config: give --config=FILE before it']),
+    ([TINY, '--config.batch_size=0'], ['config.batch_size=0 must be at least 1']),
     (['--workdr=x'], ["Unknown command line flag 'workdr'", 'workdir', '(see python -m digits_jax.main --help)']),
     ([TINY, 'steps=3'], ["unexpected argument 'steps=3'", '--config.steps=500']),
     ([TINY, '--cpu_devices=0'], ['--cpu_devices=0: 0 is not a positive integer']),
@@ -115,6 +118,8 @@ def test_a_port_that_is_taken():
     ('config.steps = "3" + 4', ['line 4: TypeError: can only concatenate str']),
     ('config.steps = stepz', ["line 4: NameError: name 'stepz' is not defined"]),
     ('config.steps = (3', ["line 4: '(' was never closed"]),
+    ('config.steps = "many"', ['line 4: a field that holds a whole number is set to many']),
+    ('config.synth.warp.slant_degrees = (-9.0, 9.0)', ['line 4: a field that holds a number is set to (-9.0, 9.0)']),
     ('import nowhere', ["line 4: ModuleNotFoundError: No module named 'nowhere'"]),
     ('config.optim.lr = 3', ["line 4: there is no config field 'lr'; configs/common.py has all fields"]),
   ],
@@ -124,6 +129,22 @@ def test_a_config_file_with_a_mistake_names_the_line(tmp_path, line, parts):
   head = 'from configs import common\ndef get_config():\n  config = common.get_config()\n'
   file.write_text(f'{head}  {line}\n  return config\n')
   assert_one_sentence(*start('main', f'--config={file}'), str(file), *parts)
+
+
+@pytest.mark.parametrize(
+  'line, problem',
+  [
+    ('return None', 'the get_config of this --config returns nothing: end it with `return config`'),
+    ('config.model.unlock(); config.model.squeeze = 4', 'config.model.squeeze: no model has a field of this name'),
+  ],
+)
+def test_a_config_file_that_means_nothing(tmp_path, line, problem):
+  (tmp_path / 'fork.py').write_text(
+    f'from configs import fonts\ndef get_config():\n  config = fonts.get_config("tiny")\n  {line}\n  return config\n'
+  )
+  code, _, err = start('main', f'--config={tmp_path / "fork.py"}', f'--workdir={tmp_path / "run"}')
+  assert code == 2 and err.splitlines()[-1].startswith(f'python -m digits_jax.main: {problem}'), err
+  assert not (tmp_path / 'run').exists()
 
 
 def test_a_config_anywhere_imports_those_of_the_project(tmp_path):

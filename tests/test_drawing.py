@@ -122,6 +122,8 @@ def test_the_words_of_a_readings_sheet(tmp_path, monkeypatch):
   assert drawn[0][5] == ['Test', '3 of 4 read wrongly']
   drawing.readings_sheet(tmp_path / 'a.png', images, truths, readings, whole=(1200, 5000))
   assert drawn[1][5] == [None, '1,200 of 5,000 read wrongly; here 3 wrong, 1 right']
+  drawing.readings_sheet(tmp_path / 'a.png', images, truths, readings, notes=list('abcd'))
+  assert drawn[2][6] == ['a', 'b', 'c', 'd'] and drawn[1][6] is None
 
 
 def test_sheets_refuse_what_does_not_fit(tmp_path):

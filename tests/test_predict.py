@@ -142,6 +142,15 @@ def test_table(run, folder, expected):
   assert f'{folder / "empty.png"}' in lines[-2] and '  error: is empty' in lines[-2]
 
 
+def test_a_folder_says_which_photos_it_cannot_read(run, folder, tmp_path):
+  (tmp_path / 'a.png').write_bytes((folder / 'b0.PNG').read_bytes())
+  (tmp_path / 'photo.HEIC').write_bytes(b'\0\0\0\x18ftypheic')
+  code, out, err = run(tmp_path, '--format=json')
+  rows = json.loads(out)
+  assert code == 1 and names(rows) == ['a.png', 'photo.HEIC'] and err == '1 of 2 images could not be read\n'
+  assert 'is not an image of a kind that is read (PNG, JPEG' in rows[1]['reason']
+
+
 def test_order_is_that_of_the_input(run, folder, monkeypatch):
   paths = [folder / f'b{i}.PNG' for i in (4, 1, 3)]
   pattern = folder / 'b[02].P*'
@@ -227,6 +236,7 @@ def test_a_gallery_of_nothing(run, folder, tmp_path):
   [
     ([], 'which images? Give files, folders'),
     (['FOLDER/within'], 'within holds no image (.png, .jpg'),
+    (['FOLDER/within'], "those in folders within have a pattern such as 'FOLDER/within/**/*.png'"),
     (['FOLDER/x*.png'], 'no file matches'),
     (['FOLDER', '--length=3', '--max_length=4'], '--length sets both ends'),
     (['FOLDER', '--min_length=3', '--max_length=2'], '--min_length=3 is more than --max_length=2'),
@@ -245,7 +255,7 @@ def test_a_gallery_of_nothing(run, folder, tmp_path):
 )
 def test_wrong_flags(run, folder, arguments, problem):
   code, out, err = run(*(argument.replace('FOLDER', str(folder)) for argument in arguments))
-  assert (code, out) == (2, '') and problem in err
+  assert (code, out) == (2, '') and problem.replace('FOLDER', str(folder)) in err
   assert err.startswith('python -m digits_jax.predict: ') and err.count('\n') == 1
 
 

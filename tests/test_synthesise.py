@@ -220,10 +220,15 @@ def test_the_home_directory_in_paths(run, tmp_path, monkeypatch):
 
 
 def test_a_preview_alone(run, tmp_path):
-  code, out, err = run(TINY, f'--preview={tmp_path / "sheets" / "sheet.png"}', '--count=3')
-  assert code == 0, err
-  assert out == f'wrote {tmp_path / "sheets" / "sheet.png"}\n'
-  assert image_files.read_png(tmp_path / 'sheets' / 'sheet.png').std() > 5
+  sheet = tmp_path / 'sheet.png'
+  for _ in range(2):  # the second takes the place of the first
+    code, out, err = run(TINY, f'--preview={sheet}', '--count=3')
+    assert (code, out) == (0, f'wrote {sheet}\n'), err
+  assert image_files.read_png(sheet).std() > 5
+  image_files.write_png(sheet, np.zeros((4, 4), np.uint8))
+  before = sheet.read_bytes()
+  code, _, err = run(TINY, f'--preview={sheet}', '--count=3')
+  assert code == 2 and 'sheet.png: that file is there already and no sheet' in err and sheet.read_bytes() == before
 
 
 def test_an_interrupted_folder_has_no_labels(run, tmp_path, monkeypatch):
@@ -249,7 +254,7 @@ def test_an_interrupted_folder_has_no_labels(run, tmp_path, monkeypatch):
   [
     ([TINY], 'Give --out=DIR for images, --preview=FILE.png'),
     ([TINY, '--preview=labels.csv'], '--preview=labels.csv: give the name of a file that ends with .png'),
-    ([TINY, '--preview=README.md/sheet.png'], 'give the name of a file that ends with .png'),
+    ([TINY, '--preview=README.md/sheet.png'], 'there is no folder'),
     ([TINY, '--preview=configs'], 'give the name of a file that ends with .png'),
     ([TINY, '--out=new'], 'Give --count=60000'),
     ([TINY, '--checksum'], 'Give --count=60000'),

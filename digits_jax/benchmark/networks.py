@@ -8,7 +8,7 @@ import dataclasses
 
 HEIGHT, WIDTH = 32, 128
 CLASSES = 11
-EPSILON = 1e-6  # of GroupNorm, Flax's default
+EPSILON = 1e-6  # of GroupNorm, as in models.layers
 
 
 @dataclasses.dataclass(frozen=True)

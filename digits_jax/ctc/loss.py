@@ -1,4 +1,4 @@
-"""The CTC loss, safe for labels that do not fit and for logits of any size.
+"""The CTC loss, safe for labels that do not fit and for logits of any size up to 1e20.
 
 Assumes blank 0 and labels right-padded, as `alphabet.Alphabet.pack` makes them. True in a mask keeps.
 

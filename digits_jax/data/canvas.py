@@ -13,6 +13,7 @@ from digits_jax.conventions import LUMA
 from digits_jax.data import crop, image_files
 from digits_jax.errors import InputError
 
+_ROUNDING = 1e-3  # by which floats may leave [0, 1], as resampling has it; they are clipped
 _INK_WIDTH_FRAC = 0.95  # of the canvas that ink may take when it is scaled
 _SPECK_FRAC = 0.05  # of the fullest row or column, that one with ink holds at least
 _CLEAR = 0.7  # skewness of grey levels from which the ink's side is clear; noise alone seldom gets to 0.5
@@ -114,9 +115,9 @@ def _pixels(image):
     return pixels if channels == 1 else image_files.from_pillow(Image.fromarray(pixels))
   if not np.issubdtype(pixels.dtype, np.floating):
     raise InputError(f'an image array holds uint8 from 0 to 255 or floats from 0 to 1, not {pixels.dtype}')
-  if not (pixels.min() >= 0 and pixels.max() <= 1):  # false for NaN too
+  if not (pixels.min() >= -_ROUNDING and pixels.max() <= 1 + _ROUNDING):  # false for NaN too
     raise InputError(f'an image array of floats goes from 0 to 1; here from {pixels.min():g} to {pixels.max():g}')
-  pixels = pixels.astype(np.float32)
+  pixels = np.clip(pixels, 0, 1).astype(np.float32)
   if channels == 4:
     opacity = pixels[:, :, 3:]
     return image_files.on_paper(lambda white: pixels[:, :, :3] * opacity + white * (1 - opacity))

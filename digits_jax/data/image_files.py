@@ -26,6 +26,7 @@ THREADS = min(8, os.cpu_count() or 1)  # that load many images for a reader; eac
 # The kinds of file that are read, as Pillow calls them, and how their names end.
 FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
+OTHER_SUFFIXES = ('.heic', '.heif', '.avif', '.jxl', '.dng')  # photos of kinds that are not read
 
 _LOST = 16 / 255  # ink whose contrast with its paper is less cannot be seen
 
@@ -228,7 +229,9 @@ def _check_header(path, header, formats):
 
 def _check_size(name, width, height):
   if width * height > MAX_PIXELS:
-    raise InputError(f'{name} is too large: {width} x {height} pixels, at most {MAX_PIXELS:,} are read')
+    raise InputError(
+      f'{name} is too large: {width} x {height} pixels, at most {MAX_PIXELS:,} are read; scale it down, or crop it'
+    )
 
 
 def _kinds(formats):

@@ -16,6 +16,7 @@ from digits_jax.errors import InputError
 
 COLUMNS = ('filename', 'label')
 SPLIT_COLUMN = 'split'
+NAMES = 'the names of the files'
 UNFINISHED = 'labels.csv.tmp'  # in a folder that `synthesise` is writing, until its labels.csv is there
 
 
@@ -26,6 +27,8 @@ class LabelledFiles:
   paths: tuple[pathlib.Path, ...]
   texts: tuple[str, ...]
   splits: tuple[str, ...] = ()  # of SPLITS, for each file; () where nobody says
+  origin: str = NAMES  # of the texts
+  unlisted: tuple[pathlib.Path, ...] = ()  # images beside the CSV file that it has no row for
 
 
 def find(path: str | os.PathLike, alphabet: Alphabet) -> LabelledFiles:
@@ -48,13 +51,13 @@ def find(path: str | os.PathLike, alphabet: Alphabet) -> LabelledFiles:
     return _read_names(path, alphabet)
   if missing := [split for split in SPLITS if split not in given]:
     raise InputError(f'{path} holds {" and ".join(given)} and no folder {missing[0]}: give all of {", ".join(SPLITS)}')
-  paths, texts, splits = (), (), ()
+  paths, texts, splits, origins, unlisted = (), (), (), (), ()
   for split in SPLITS:
     file = path / split / 'labels.csv'
     found = read_labels(file, alphabet) if file.is_file() else _read_names(path / split, alphabet)
-    paths, texts = paths + found.paths, texts + found.texts
-    splits += (split,) * len(found.paths)
-  return LabelledFiles(paths, texts, splits)
+    paths, texts, splits = paths + found.paths, texts + found.texts, splits + (split,) * len(found.paths)
+    origins, unlisted = (*origins, found.origin), unlisted + found.unlisted
+  return LabelledFiles(paths, texts, splits, ', '.join(dict.fromkeys(origins)), unlisted)
 
 
 def read_labels(path: str | os.PathLike, alphabet: Alphabet, *, has_splits: bool = False) -> LabelledFiles:
@@ -63,11 +66,11 @@ def read_labels(path: str | os.PathLike, alphabet: Alphabet, *, has_splits: bool
   has_splits: a column `split` is not passed over.
 
   Raises InputError on a file that is missing, unreadable or without rows, and on the first row that lacks a field,
-  names no file or one that was named before, or has a label with a character outside the alphabet.
+  names no file (with how many do) or one that was named before, or has a label with a character outside the alphabet.
   """
   path = pathlib.Path(os.path.expanduser(path))
   rows = _read_rows(path)
-  found, splits = {}, []
+  found, splits, missing = {}, [], []
   for line, filename, label, split in rows:
     where = f'{path}, line {line}'
     if has_splits and split not in (None, *SPLITS):
@@ -78,25 +81,27 @@ def read_labels(path: str | os.PathLike, alphabet: Alphabet, *, has_splits: bool
     if file in found:
       raise InputError(f'{where}: {filename} has a row before: label each image once')
     if not os.path.isfile(file):  # pathlib's raises on a name that is too long
-      raise InputError(f'{where}: there is no image {file}')
+      missing.append(f'{where}: there is no image {file}')
     try:
       alphabet.encode(label)
     except InputError as error:
       raise InputError(f'{where}: the label {error}') from None
     found[file] = label
     splits.append(split)
+  if missing:
+    raise InputError(missing[0] + f' (and {len(missing) - 1:,} more)' * (len(missing) > 1))
   if not found:
     raise InputError(f'{path} holds no row: write one for each image, such as 000.png,1234')
-  is_split = has_splits and None not in splits
-  return LabelledFiles(tuple(found), tuple(found.values()), tuple(splits) if is_split else ())
+  given = tuple(splits) if has_splits and None not in splits else ()
+  unlisted = tuple(file for file in _images(path.parent) if file not in found)
+  return LabelledFiles(tuple(found), tuple(found.values()), given, path.name, unlisted)
 
 
 def _read_names(path, alphabet):
   """The images in a folder, sorted, whose names begin with their numbers."""
   if (path / UNFINISHED).exists():  # those are called by their place in the set
     raise InputError(f'{path} is not complete: `synthesise` was interrupted there. Remove it, and make it again')
-  files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in SUFFIXES and f.name[0] != '.' and f.is_file()]
-  if not files:
+  if not (files := _images(path)):
     raise InputError(
       f'{path} holds no labelled image: it needs labels.csv (columns filename,label), or images called by their '
       'number, such as 12345.png or 12345_7.png'
@@ -113,19 +118,23 @@ def _read_names(path, alphabet):
   return LabelledFiles(tuple(files), texts)
 
 
+def _images(folder):
+  """The images in a folder by their names' endings, sorted."""
+  files = (pathlib.Path(os.path.normpath(file)) for file in sorted(folder.iterdir()))
+  return [file for file in files if file.suffix.lower() in SUFFIXES and file.name[0] != '.' and file.is_file()]
+
+
 def _read_rows(path):
   """[(line, filename, label, split or None)], spaces around the fields dropped; an empty line is no row."""
   try:
     with path.open(newline='', encoding='utf-8-sig') as file:
       reader = csv.DictReader(file, skipinitialspace=True, strict=True)
-      columns = [name.strip() for name in reader.fieldnames or ()]
+      columns = [name.strip().lower() for name in reader.fieldnames or ()]
       if missing := [name for name in COLUMNS if name not in columns]:
         raise InputError(
           f'{path} lacks the column {missing[0]}: its first line must be filename,label, with commas, and is '
           f'{",".join(columns)!r}'
         )
-      if near := [name for name in columns if name.lower() == SPLIT_COLUMN != name]:
-        raise InputError(f'{path} has the column {near[0]!r}: call it {SPLIT_COLUMN!r}, or otherwise')
       if twice := [name for name in (*COLUMNS, SPLIT_COLUMN) if columns.count(name) > 1]:
         raise InputError(f'{path} has the column {twice[0]} more than once')
       reader.fieldnames = columns
@@ -144,6 +153,6 @@ def _read_rows(path):
   except OSError as error:
     raise InputError(f'the labels {path} cannot be read: {error.strerror or error}') from error
   except UnicodeDecodeError as error:
-    raise InputError(f'{path} is not in UTF-8: {error}') from error
+    raise InputError(f"{path} is not in UTF-8, which spreadsheets call 'CSV UTF-8': {error}") from error
   except csv.Error as error:
     raise InputError(f'{path}, line {reader.reader.line_num}: not as CSV has it: {error}') from error

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from digits_jax.data import download, mnist, places
 from digits_jax.data.download import Archive
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, reason
 
 MIRRORS = (
   'https://storage.googleapis.com/cvdf-datasets/mnist/',
@@ -190,7 +190,7 @@ def _disk_explained(folder):
   try:
     yield
   except (OSError, RuntimeError) as error:  # of a full disk array_record makes a RuntimeError
-    raise InputError(f'cannot write MNIST into {folder}: {" ".join(str(error).split())}') from error
+    raise InputError(f'cannot write MNIST into {folder}: {reason(error)}') from error
 
 
 def _verify(data_dir):

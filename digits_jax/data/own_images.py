@@ -23,7 +23,7 @@ from digits_jax.data import canvas, image_files, labelled_files
 from digits_jax.data.splits import check_held_out
 from digits_jax.errors import InputError
 
-_NAMED = 5  # unreadable files that a report names
+_NAMED = 5  # files of a kind that a report names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +32,18 @@ class Collection:
 
   images: np.ndarray  # uint8[n, H, W], on the canvas
   texts: tuple[str, ...]
+  files: tuple[str, ...]
   splits: np.ndarray  # int8[n], indices into SPLITS
   sizes: np.ndarray  # int[n, 2], (height, width) of the files' images
   hashes: tuple[bytes, ...]  # of the files' pixels
   unreadable: tuple[str, ...]  # why, a sentence each
+  origin: str  # of the texts, as `LabelledFiles` has it
+  unlisted: tuple[str, ...]  # names of images that nobody labelled
 
-  def select(self, split: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """images uint8[m, H, W] and texts of one split."""
+  def select(self, split: str) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """images uint8[m, H, W], texts and files of one split."""
     kept = np.flatnonzero(self.splits == SPLITS.index(split))
-    return self.images[kept], tuple(self.texts[i] for i in kept)
+    return self.images[kept], tuple(self.texts[i] for i in kept), tuple(self.files[i] for i in kept)
 
 
 def load(
@@ -97,10 +100,13 @@ def load(
   return Collection(
     images=np.stack([found[i][0] for i in kept]),
     texts=tuple(files.texts[i] for i in kept),
+    files=tuple(str(files.paths[i]) for i in kept),
     splits=splits,
     sizes=np.array([found[i][2] for i in kept]),
     hashes=hashes,
     unreadable=unreadable,
+    origin=files.origin,
+    unlisted=tuple(file.name for file in files.unlisted),
   )
 
 
@@ -124,8 +130,11 @@ def report(found: Collection, path: str) -> str:
   in_split = lambda i: {h for h, s in zip(found.hashes, found.splits, strict=True) if s == i}
   of_split = {name: in_split(i) for i, name in enumerate(SPLITS)}
   shared = [(a, b, len(of_split[a] & of_split[b])) for a, b in itertools.combinations(SPLITS, 2)]
+  some = ', '.join(found.unlisted[:_NAMED]) + (', ...' if len(found.unlisted) > _NAMED else '')
   lines = [
     f'{len(found.texts):,} images with {len(set(found.texts)):,} different numbers: {path}',
+    f'numbers from {found.origin}',
+    *([f'images without a row: {len(found.unlisted):,} ({some})'] if found.unlisted else []),
     'splits: ' + ', '.join(f'{name} {int((found.splits == i).sum()):,}' for i, name in enumerate(SPLITS)),
     f'lengths: {count(map(len, found.texts))}',
     f'characters: {count("".join(found.texts))}',

@@ -28,7 +28,8 @@ class Source:
     the step's global batch, on the host.
   example: (key, constants, fed item) -> Batch without its leading axis; pure, on the device.
   limit: how many different examples a step can have; None where they are endless.
-  report: what was found where data was read, in lines, with a checksum; '' where there is nothing to say.
+  report: what was found where data was read, in lines; '' where there is nothing to say. Lines that begin with
+    `checksum` say which data it is: `rundir.check_data` compares them, and refuses runs where their words change.
   """
 
   constants: Any
@@ -83,6 +84,7 @@ class FixedSet:
   source: Source
   seed: int
   examples: int
+  files: tuple[str, ...] = ()  # that the examples are from, in their order; () where they are drawn
 
 
 def draw_examples(fixed: FixedSet, indices: np.ndarray) -> structs.Batch:

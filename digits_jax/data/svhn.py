@@ -36,6 +36,7 @@ class ChosenPhotos:
   splits: tuple[str, ...]
   rows: tuple[int, ...]
   texts: tuple[str, ...]
+  files: tuple[str, ...]  # in the archive, such as train/1.png
   too_long: int  # photos left out
 
 
@@ -180,11 +181,11 @@ def select(
       if part == 'all' or (part == 'validation') == (int.from_bytes(key, 'big') < limit):
         is_kept = len(label) <= max_digits or not max_digits
         too_long += not is_kept
-        found += [(key, split, row, label.decode())] if is_kept else []
+        found += [(key, split, row, label.decode(), f'{split}/{name.decode()}')] if is_kept else []
   if not found:
     raise InputError(
       f'no photo of SVHN is left in the part {part!r} of {", ".join(splits)} in {folder(data_dir)}: '
       'change config.data.held_out, config.data.split_seed or config.photos.max_digits'
     )
-  _, of, rows, texts = zip(*sorted(found), strict=True)
-  return ChosenPhotos(of, rows, texts, too_long)
+  _, of, rows, texts, files = zip(*sorted(found), strict=True)
+  return ChosenPhotos(of, rows, texts, files, too_long)

@@ -17,7 +17,7 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import dataset_info, naming, splits
 
 from digits_jax.data import svhn
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, reason
 
 HOMEPAGE = 'http://ufldl.stanford.edu/housenumbers/'
 _SHARD_BYTES = 128 << 20
@@ -67,7 +67,7 @@ def _explained(call):
     try:
       call(*arguments)
     except RuntimeError as error:
-      raise InputError(f'cannot write the data set: {" ".join(str(error).split())}') from error
+      raise InputError(f'cannot write the data set: {reason(error)}') from error
 
   return explained
 

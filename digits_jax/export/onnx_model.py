@@ -9,12 +9,12 @@ import os
 import pathlib
 from collections.abc import Callable
 
-import flax.linen as nn
 import jax
 import numpy as np
 
 from digits_jax.errors import InputError, reason
 from digits_jax.export import metadata
+from digits_jax.models import layers
 from digits_jax.reading.trained import Run
 from digits_jax.training import experiment
 
@@ -24,7 +24,7 @@ try:
   from onnx import TensorProto, helper, numpy_helper
 except ImportError as error:
   raise InputError(
-    f"ONNX takes the packages onnx and onnxruntime ({error}): pip install 'digits_jax[onnx]'"
+    f"ONNX takes the packages onnx and onnxruntime ({error}): pip install onnx onnxruntime"
   ) from error
 
 OPSET, IR_VERSION = 21, 10  # the oldest with GroupNormalization as flax has it, so that old runtimes read it too
@@ -162,9 +162,8 @@ def _trunk(graph, params, shape, model):
     kernel = np.transpose(block['Conv_0']['kernel'], (3, 2, 0, 1))
     x = graph.add('Conv', x, graph.weight(kernel), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     scale, bias = (graph.weight(block['GroupNorm_0'][name]) for name in ('scale', 'bias'))
-    x = graph.add(
-      'GroupNormalization', x, scale, bias, num_groups=model.groups, epsilon=nn.GroupNorm.epsilon
-    )
+    epsilon = layers.GroupNorm.epsilon
+    x = graph.add('GroupNormalization', x, scale, bias, num_groups=model.groups, epsilon=epsilon)
     x = graph.add('Relu', x)
     if (down, across) != (1, 1):
       x = graph.add('MaxPool', x, kernel_shape=[down, across], strides=[down, across])

@@ -1,6 +1,9 @@
 """A trained run on any test set: its own, another config's, or labelled images, scored as at the end of training."""
 
 import concurrent.futures
+import csv
+import dataclasses
+import io
 import os
 from typing import Any
 
@@ -21,6 +24,22 @@ def score(run: Run, fixed: sources.FixedSet) -> dict[str, np.ndarray]:
   """The records of a set, with the run's parameters, temperature, decoder and evaluation batch."""
   scorer = scoring.make_scorer(run.task, fixed, batch_size=run.config.evaluation.batch_size)
   return scorer(run.params, run.temperature)
+
+
+def as_csv(run: Run, fixed: sources.FixedSet, records: dict[str, np.ndarray]) -> str:
+  """What was read of each image of a set, in the set's order: columns image,label,text,confidence.
+
+  An image is its file, or where it was drawn its number from 0 on.
+  """
+  decode = lambda labels, lengths: map(run.alphabet.decode, records[labels], records[lengths])
+  images = fixed.files or range(fixed.examples)
+  numbers, read = decode('labels', 'label_length'), decode('predicted', 'predicted_length')
+  confidences = (f'{confidence:.6f}' for confidence in records['confidence'])
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(('image', 'label', 'text', 'confidence'))
+  writer.writerows(zip(images, numbers, read, confidences, strict=True))
+  return text.getvalue()
 
 
 def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[str, sources.FixedSet]:
@@ -49,7 +68,7 @@ def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[st
     source = fixed.source if alphabet == run.alphabet else _relabelled(fixed.source, alphabet, run.alphabet)
     if config is not run.config:
       source = _placed(source, fixed.seed, run.canvas)
-    sets[name] = sources.FixedSet(fixed.name, source, fixed.seed, fixed.examples)
+    sets[name] = dataclasses.replace(fixed, source=source)
   return sets
 
 
@@ -81,7 +100,7 @@ def labelled_set(run: Run, path: str) -> sources.FixedSet:
         batch.labels[i], batch.label_lengths[i] = labels[first + i], lengths[first + i]
     return batch
 
-  return sources.FixedSet(str(path), _fed(load), seed=0, examples=examples)
+  return sources.FixedSet(str(path), _fed(load), seed=0, examples=examples, files=tuple(map(str, paths)))
 
 
 def has_training_images(run: Run, path: str) -> bool:

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import operator
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +45,7 @@ class Reader:
 
   def __init__(self, run: trained.Run, *, beams: int | None = None):
     """Takes an opened run; `Reader.load` opens one. beams: as there."""
-    beams = run.config.evaluation.beams if beams is None else beams
+    beams = run.config.evaluation.beams if beams is None else _whole('beams', beams)
     if beams < 1:
       raise InputError(f'beams={beams}: a search keeps at least 1')
     self.run = run
@@ -86,10 +87,13 @@ class Reader:
   ) -> Iterator[Reading | InputError]:
     """Yields the reading of each image, in order, taking at most two batches ahead from `images`.
 
+    What `images` itself raises ends reading at once: up to two batches that were taken before it are not yielded.
+
     Args:
       images: of any number: paths, Pillow images, arrays [h, w], [h, w, 1], [h, w, 3] (RGB) or [h, w, 4] (RGBA) of
         uint8 in [0, 255] or of floats in [0, 1]. Any size; the number should fill a fair part of it.
       n_best: readings wanted of each image: the text and n_best - 1 alternatives, or all there are. At most the beams.
+        More than 5 may find a better text, of an image that is hard to read: so many beams are scored exactly.
       min_length, max_length: symbols that a reading may have, both included; None sets no upper limit. The search
         follows these lengths alone.
       return_errors: True yields the InputError of an image that cannot be read in its place; False raises it when its
@@ -105,6 +109,8 @@ class Reader:
 
   def _program(self, n_best, min_length, max_length):
     """The compiled program of these options, with params and temperature filled in. Raises InputError."""
+    n_best, min_length = _whole('n_best', n_best), _whole('min_length', min_length)
+    max_length = None if max_length is None else _whole('max_length', max_length)
     if not 1 <= n_best <= self.beams:
       raise InputError(f'n_best={n_best} must be from 1 to the {self.beams} beams of this reader; raise beams')
     if min_length < 0 or (max_length is not None and max_length < min_length):
@@ -189,6 +195,14 @@ def _now(load, *arguments):
   done = concurrent.futures.Future()
   done.set_result(load(*arguments))
   return done
+
+
+def _whole(name, value):
+  """The value as an int. Raises InputError where it is no whole number."""
+  try:
+    return operator.index(value)
+  except TypeError as error:
+    raise InputError(f'{name}={value!r} is no whole number') from error
 
 
 def _is_path(image):

@@ -43,7 +43,9 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
     params = module.init(key, batch.images)['params']
     frames = jax.eval_shape(apply, params, batch.images).shape[1]
     slots = batch.labels.shape[1]
-    if slots > frames:
+    # With one symbol all neighbours are equal, and need a blank between them.
+    needed = slots if alphabet.classes > 2 else 2 * slots - 1
+    if needed > frames:
       raise InputError(
         f'numbers of {slots} symbols do not fit the {frames} frames of this model: narrow model.patch and model.pools, '
         'take wider images, or leave longer numbers out'
@@ -87,7 +89,7 @@ def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: i
   # With one symbol all neighbours are equal, and need a blank between them.
   longest = frames if classes > 2 else (frames + 1) // 2
   if min_length > longest:
-    raise InputError(f'this model reads at most {longest} digits, and min_length is {min_length}')
+    raise InputError(f'this model reads at most {longest} digits, and at least {min_length} are asked for')
   listed = max(n_best, min(LISTED, beams))
   found = beam.beam_search(logits, mask, beams=beams, n_best=listed, min_length=min_length, max_length=max_length)
   ranked = jax.tree.map(lambda leaf: leaf[:, :n_best], beam.rescore(found, logits, mask))

@@ -73,7 +73,7 @@ def read(
   del beams
   slots = outputs.symbols.shape[1]
   if min_length > slots:
-    raise InputError(f'this model reads at most {slots} digits, and min_length is {min_length}')
+    raise InputError(f'this model reads at most {slots} digits, and at least {min_length} are asked for')
   found = positions.n_best(*outputs, n=n_best, min_length=min_length, max_length=max_length)
   allowed = jax.nn.logsumexp(positions.allowed(outputs.lengths, min_length, max_length), -1)
   first, last, posteriors = locate(outputs, found.labels[:, 0], found.lengths[:, 0], is_aligned=is_aligned)

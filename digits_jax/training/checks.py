@@ -1,4 +1,4 @@
-"""What every config must fulfil, looked at before anything slow is done. What one module takes, that module checks."""
+"""What every config must fulfil, looked at before anything slow is done. What one module takes alone, it checks."""
 
 import functools
 import math
@@ -11,14 +11,23 @@ from digits_jax.tasks import TASKS
 from digits_jax.training import stopping
 
 SCHEMA_VERSION = 3
-# The fields that count something, and the least that each may be.
-LEAST = {name: 1 for name in ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples')}
-LEAST |= {f'evaluation.{name}': 1 for name in ('batch_size', 'beams', 'n_best', 'sheet')}
-LEAST |= {name: 1 for name in ('photos.crop_px', 'photos.max_digits', 'augment.size', 'scene.size')}
-LEAST |= {name: 0 for name in ('photos.margin', 'photos.workers')}
-LEAST |= {name: 0 for name in ('steps_per_call', 'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay')}
-LEAST |= {'blank_patience': 0}
-LEAST |= {name: 0 for name in ('selection.patience', 'selection.plateau_patience', 'selection.min_delta')}
+# Fields -> the least that each may be.
+LEAST = dict.fromkeys(
+  (
+    'steps', 'batch_size', 'log_every', 'eval_every', 'checkpoint_every', 'validation.examples',
+    'evaluation.batch_size', 'evaluation.beams', 'evaluation.n_best', 'evaluation.sheet',
+    'photos.crop_px', 'photos.max_digits', 'augment.size', 'scene.size',
+  ),
+  1,
+)  # fmt: skip
+LEAST |= dict.fromkeys(
+  (
+    'photos.margin', 'photos.workers', 'steps_per_call', 'blank_patience',
+    'optim.warmup_steps', 'optim.clip_norm', 'optim.weight_decay',
+    'selection.patience', 'selection.plateau_patience', 'selection.min_delta',
+  ),
+  0,
+)  # fmt: skip
 PICTURES = ('curves', 'coverage')  # of a run, beside a sheet for each test set, which has the set's name
 OF_NAMES = ('families', 'splits', 'frozen', 'subtrees')  # how the names of fields end whose tuples hold names
 OF_PAIRS = ('pools',)  # fields whose tuples hold tuples
@@ -96,7 +105,7 @@ def check_training(config: ConfigDict) -> None:
       raise InputError(f'config.selection.{name}={config.selection[name]} must be above 0 and at most 1')
   stopping.check_metric(config.selection.metric)
   if config.init_subtrees and not config.init_from:
-    raise InputError('config.init_subtrees says what to copy and config.init_from not whence: give both or neither')
+    raise InputError('config.init_subtrees is set and config.init_from is empty: give both or neither')
 
 
 def check_seeds(config: ConfigDict) -> None:
@@ -120,6 +129,7 @@ def check_decoder(config: ConfigDict) -> None:
   has_decoder = 'decoder' in TASKS[config.task].OPTIONS
   if has_decoder and config.evaluation.zooms and config.evaluation.decoder != 'beam':
     raise InputError(
-      f'zooms list readings, which config.evaluation.decoder={config.evaluation.decoder!r} does not: set it to '
-      "'beam', or leave zooms out"
+      f'config.evaluation.zooms={tuple(config.evaluation.zooms)} list readings, which '
+      f"config.evaluation.decoder={config.evaluation.decoder!r} does not: set it to 'beam', or leave zooms out "
+      '(--zooms= where a run is read with, else --config.evaluation.zooms="()")'
     )

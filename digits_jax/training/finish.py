@@ -62,15 +62,20 @@ def draw(experiment: Experiment, workdir: pathlib.Path, records: dict[str, dict[
 def draw_sheet(
   path: pathlib.Path, fixed: sources.FixedSet, records: dict[str, np.ndarray], alphabet: Alphabet, limit: int
 ) -> None:
-  """A sheet of at most `limit` images of a set, with what was read: errors first, the most confident foremost."""
+  """A sheet of at most `limit` images of a set, with what was read, how surely, and in which file.
+
+  Errors are first, the most confident foremost.
+  """
   order = scoring.errors_first(records)[:limit]
   counted = np.asarray(records['is_right'])[np.asarray(records['mask'], bool)]
+  names = fixed.files
   decode = lambda labels, lengths: [alphabet.decode(labels[i], lengths[i]) for i in order]
   drawing.readings_sheet(
     path,
     sources.draw_examples(fixed, order).images,
     decode(records['labels'], records['label_length']),
     decode(records['predicted'], records['predicted_length']),
+    notes=[f'{records["confidence"][i]:.2%}  {pathlib.Path(names[i]).name if names else ""}'.rstrip() for i in order],
     title=f'{fixed.name}: errors first',
     whole=(int((~counted).sum()), len(counted)),
   )

@@ -54,7 +54,7 @@ def main(arguments):
     size = opened.canvas.height
     middle = functools.partial(augment, spec=AugmentSpec(size=size, window=(WINDOW, WINDOW)))
     source = epochs.source(numbers, middle, batch_size=1, seed=None, keep='host')
-    fixed = sources.FixedSet(_SPLIT.value, source, 0, len(numbers))
+    fixed = sources.FixedSet(_SPLIT.value, source, 0, len(numbers), selection.files)
     records = evaluation.score(opened, fixed)
     figures = metrics.describe(scoring.summarise(records), opened.temperature)
     print(f'{name}, step {opened.step}: {figures}', flush=True)

@@ -98,6 +98,7 @@ def test_files_arrays_and_pillow_images_are_one(tmp_path, shape):
     (np.zeros((1, 4, 5, 1), np.uint8), r'not \[1, 4, 5, 1\]'),
     (np.zeros((0, 5), np.uint8), r'not \[0, 5\]'),
     (np.full((4, 5), 255.0), 'floats goes from 0 to 1; here from 255 to 255'),
+    (np.full((4, 5), -0.01), 'floats goes from 0 to 1; here from -0.01 to -0.01'),
     (np.full((4, 5), -0.5), 'here from -0.5'),
     (np.full((4, 5), np.nan), 'here from nan'),
     ([[0, 255]], 'not a list'),
@@ -107,6 +108,11 @@ def test_files_arrays_and_pillow_images_are_one(tmp_path, shape):
 def test_what_is_no_image(image, problem):
   with pytest.raises(InputError, match=problem):
     canvas.to_grey(image)
+
+
+def test_floats_beyond_0_and_1_by_rounding_are_clipped():
+  image = np.linspace(-1e-4, 1 + 1e-4, 20, dtype=np.float32).reshape(4, 5)
+  np.testing.assert_array_equal(canvas.to_grey(image), np.clip(image, 0, 1))
 
 
 @pytest.mark.parametrize('ink, paper', [(1.0, 0.0), (0.0, 1.0), (0.3, 0.6), (0.9, 0.5)])

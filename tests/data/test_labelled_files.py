@@ -42,13 +42,14 @@ def test_rows_in_their_order(write, tmp_path):
   ],
 )
 def test_what_spreadsheets_write(write, tmp_path, content):
-  assert labelled_files.read_labels(write(content), ALPHABET) == LabelledFiles((tmp_path / 'a.png',), ('12',))
+  files = labelled_files.read_labels(write(content), ALPHABET)
+  assert (files.paths, files.texts, files.splits) == ((tmp_path / 'a.png',), ('12',), ())
 
 
 def test_whole_paths_and_signs(write, tmp_path):
   path = write(f'filename,label\n{tmp_path}/a.png,-1.5\n')
   files = labelled_files.read_labels(str(path), Alphabet('0123456789.-'))
-  assert files == LabelledFiles((tmp_path / 'a.png',), ('-1.5',))
+  assert (files.paths, files.texts) == ((tmp_path / 'a.png',), ('-1.5',))
 
 
 @pytest.mark.parametrize(
@@ -63,17 +64,17 @@ def test_whole_paths_and_signs(write, tmp_path):
     ('filename,label\n', 'labels.csv holds no row'),
     ('filename,label\n\n\n', 'holds no row'),
     ('filename,label\na.png,12\nz.png,3\n', 'line 3: there is no image .*z.png'),
-    ('filename,label\nmore,12\n', 'line 2: there is no image .*more'),
+    ('filename,label\nmore,12\n', 'line 2: there is no image .*more$'),
+    ('filename,label\nz.png,1\na.png,12\ny.png,3\n', r'line 2: there is no image .*z\.png \(and 1 more\)'),
     ('filename,label\na.png,1x2\n', "line 2: the label '1x2' holds 'x', which is not in the alphabet '0123456789'"),
     ('filename,label\na.png\n', 'line 2: the label is empty'),
     ('filename,label\na.png, \n', 'line 2: the label is empty'),
     ('filename,label\n,12\n', 'line 2: the filename is empty'),
     ('filename,label\na.png,1\nmore/a.png,1\nmore/../a.png,2\n', 'line 4: more/../a.png has a row before'),
-    (b'filename,label\na.png,\xff\n', 'labels.csv is not in UTF-8'),
+    (b'filename,label\na.png,\xff\n', "labels.csv is not in UTF-8, which spreadsheets call 'CSV UTF-8'"),
     ('filename,label\na.png,"12\n', 'labels.csv, line 2: not as CSV has it: unexpected end'),
     ('filename,label\na.png,1\n"a.png" ,"12"\n', 'labels.csv, line 3: not as CSV has it'),
     ('filename,label\na.png,1\nmore/a.png,1,234\n', 'line 3 has more fields than the first line: put .* in quotes'),
-    ('filename,label,Split\na.png,1,train\n', "has the column 'Split': call it 'split', or otherwise"),
   ],
 )
 def test_wrong_files(write, content, message):
@@ -98,16 +99,20 @@ def test_numbers_in_file_names(tmp_path):
   make(tmp_path, '12345.png', '12345_7.png', '007_a_b.JPG', '.hidden.png', 'notes.txt')
   found = labelled_files.find(tmp_path, ALPHABET)
   assert [path.name for path in found.paths] == ['007_a_b.JPG', '12345.png', '12345_7.png']
-  assert found.texts == ('007', '12345', '12345') and found.splits == ()
+  assert found.texts == ('007', '12345', '12345') and found.splits == found.unlisted == ()
+  assert found.origin == 'the names of the files'
   make(tmp_path / 'signs', '-1.5_2.png')
   assert labelled_files.find(tmp_path / 'signs', Alphabet('0123456789.-')).texts == ('-1.5',)
 
 
 def test_a_file_of_labels_comes_before_names(write, tmp_path):
   path = write('filename,label,split\na.png,12,test\nmore/a.png,3,train\n')
-  expected = LabelledFiles((tmp_path / 'a.png', tmp_path / 'more' / 'a.png'), ('12', '3'), ('test', 'train'))
+  paths, rest = (tmp_path / 'a.png', tmp_path / 'more' / 'a.png'), (tmp_path / 'b, c.png',)
+  expected = LabelledFiles(paths, ('12', '3'), ('test', 'train'), origin='labels.csv', unlisted=rest)
   assert labelled_files.find(tmp_path, ALPHABET) == labelled_files.find(path, ALPHABET) == expected
   assert labelled_files.read_labels(path, ALPHABET).splits == ()  # an evaluation takes all of them
+  write('Filename, LABEL, Split\na.png,12,test\nmore/a.png,3,train\n')
+  assert labelled_files.find(tmp_path, ALPHABET) == expected
   write('filename,label\na.png,12\n')
   assert labelled_files.find(tmp_path, ALPHABET).splits == ()
 
@@ -117,7 +122,9 @@ def test_folders_of_splits(tmp_path):
   make(tmp_path / 'validation', '3.png')
   make(tmp_path / 'test', 'a.png')
   (tmp_path / 'test' / 'labels.csv').write_text('filename,label\na.png,44\n')
+  make(tmp_path / 'test', 'b.png')
   found = labelled_files.find(tmp_path, ALPHABET)
+  assert found.origin == 'the names of the files, labels.csv' and found.unlisted == (tmp_path / 'test' / 'b.png',)
   assert found.texts == ('1', '2', '3', '44') and found.splits == ('train', 'train', 'validation', 'test')
   (tmp_path / 'validation').rename(tmp_path / 'valid')
   with pytest.raises(InputError, match='holds train and test and no folder validation: give all of train, validation'):

@@ -95,6 +95,8 @@ def test_given_splits_and_the_report(tmp_path):
   path, names = tmp_path / 'own', list(images)
   image_files.write_png(path / 'leak.png', images[names[0]])
   (path / 'broken.png').write_bytes(b'\x89PNG')
+  for name in ('nobody_2.png', 'nobody.png'):
+    image_files.write_png(path / name, images[names[1]])
   splits = ['train'] * 50 + ['validation'] * 6 + ['test'] * 4
   with (path / 'labels.csv').open('w', newline='') as file:
     rows = [(name, name.split('_')[0], split) for name, split in zip(names, splits, strict=True)]
@@ -108,6 +110,8 @@ def test_given_splits_and_the_report(tmp_path):
   texts = [name.split('_')[0] for name in names] + [names[0].split('_')[0]]
   lines = own_images.report(found, 'DIR').splitlines()
   assert lines[0] == f'61 images with {len(set(texts))} different numbers: DIR'
+  assert lines[1:3] == ['numbers from labels.csv', 'images without a row: 2 (nobody.png, nobody_2.png)']
+  del lines[1:3]
   assert lines[1] == 'splits: train 50, validation 6, test 5'
   ones, twos, threes = (sum(len(text) == n for text in texts) for n in (1, 2, 3))
   assert lines[2] == f'lengths: 1: {ones}, 2: {twos}, 3: {threes}'

@@ -121,5 +121,5 @@ def test_a_module_that_this_jax_cannot_read_is_known_when_it_is_loaded(written, 
 
 
 def test_lengths_that_no_reading_can_have():
-  with pytest.raises(InputError, match='this model reads at most 6 digits, and min_length is 7'):
+  with pytest.raises(InputError, match='this model reads at most 6 digits, and at least 7 are asked for'):
     stablehlo.make_decoder(runs.make_run(), **FREE | {'min_length': 7})

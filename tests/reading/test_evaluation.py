@@ -197,9 +197,16 @@ def call(monkeypatch, capsys):
 def test_the_command(call, finished, run, own, stored, tmp_path):
   batch = sources.draw_examples(own[0], np.arange(EXAMPLES))
   path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))
-  out, sheet = tmp_path / 'figures.json', tmp_path / 'sheet.png'
-  code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', f'--out={out}', f'--sheet={sheet}')
+  out, sheet, table = tmp_path / 'figures.json', tmp_path / 'sheet.png', tmp_path / 'readings.csv'
+  files = [f'--out={out}', f'--sheet={sheet}', f'--readings={table}']
+  code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', *files)
   assert code == 0, complaint
+  with table.open(newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert [row['image'] for row in rows] == [str(path.parent / f'{i:06d}.png') for i in range(EXAMPLES)]
+  assert [row['label'] for row in rows] == labels_of(run.alphabet, batch)
+  assert [row['text'] for row in rows] == texts(run, stored)
+  np.testing.assert_allclose([float(row['confidence']) for row in rows], stored['confidence'], atol=1e-6)
   written = json.loads(out.read_text())
   assert (written['step'], written['temperature'], written['zooms']) == (0, run.temperature, [])
   figures, wanted = written['tests']['labels'], json.loads(json.dumps(scoring.summarise(stored)))
@@ -225,7 +232,7 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
   ('arguments', 'message'),
   [
     (['FILE'], "unexpected argument 'FILE'"),
-    (['--labels=a.csv'], 'which run?'),
+    (['--workdir=', '--labels=a.csv'], '--workdir is empty'),
     (['--workdir=RUN', '--labels=a.csv', '--config=configs/fonts.py:tiny'], 'give one of them'),
     (['--workdir=RUN', '--labels='], '--labels is empty'),
     (['--workdir=RUN', '--zooms=3'], ' --zooms: 3 must be'),
@@ -247,12 +254,14 @@ def test_wrong_flags(call, finished, arguments, message):
 
 def test_each_of_several_sheets_is_known_to_be_writable_before_anything_is_scored(tmp_path):
   path = str(tmp_path / 'sheet.png')
-  assert evaluate_command.sheet_names(path, ['one']) == {'one': tmp_path / 'sheet.png'}
+  check = lambda path: command.check_sheet('--sheet', path)
+  assert evaluate_command.file_names(None, ['one'], check) == {}
+  assert evaluate_command.file_names(path, ['one'], check) == {'one': tmp_path / 'sheet.png'}
   wanted = {name: tmp_path / f'sheet-{name}.png' for name in ('one', 'two')}
-  assert evaluate_command.sheet_names(path, ['one', 'two']) == wanted
+  assert evaluate_command.file_names(path, ['one', 'two'], check) == wanted
   (tmp_path / 'sheet-two.png').mkdir()
   with pytest.raises(InputError, match=r'--sheet=.*sheet-two\.png: give the name of a file'):
-    evaluate_command.sheet_names(path, ['one', 'two'])
+    evaluate_command.file_names(path, ['one', 'two'], check)
 
 
 @pytest.mark.parametrize(('field', 'value'), [('seed', -1), ('examples', 0), ('seed', None)])
@@ -301,7 +310,7 @@ def test_zooms_of_a_run_that_is_scored_by_greedy_decoding(call, tmp_path):
   workdir = runs.make_run(tmp_path / 'run', **{'evaluation.decoder': 'greedy'})
   code, said, complaint = call(f'--workdir={workdir}', '--zooms=1.2')
   assert (code, said) == (2, '') and complaint.count('\n') == 1
-  assert "zooms list readings, which config.evaluation.decoder='greedy' does not" in complaint
+  assert "list readings, which config.evaluation.decoder='greedy' does not" in complaint
 
 
 def test_a_folder_of_labelled_images(run, tmp_path):

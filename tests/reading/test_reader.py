@@ -270,7 +270,11 @@ def test_broken_images_have_their_place(reader, images, readings, tmp_path):
     ({'n_best': 9}, 'n_best=9 must be from 1 to the 8 beams'),
     ({'min_length': -1}, 'min_length=-1, max_length=None: no number has such a length'),
     ({'min_length': 3, 'max_length': 2}, 'min_length=3, max_length=2: no number'),
-    ({'min_length': FRAMES + 1}, f'reads at most {FRAMES} digits, and min_length is {FRAMES + 1}'),
+    ({'n_best': 2.0}, r'n_best=2\.0 is no whole number'),
+    ({'n_best': None}, 'n_best=None is no whole number'),
+    ({'min_length': 2.5}, r'min_length=2\.5 is no whole number'),
+    ({'max_length': '2'}, "max_length='2' is no whole number"),
+    ({'min_length': FRAMES + 1}, f'reads at most {FRAMES} digits, and at least {FRAMES + 1} are asked for'),
   ],
 )
 def test_options_that_make_no_sense(reader, options, problem):
@@ -291,6 +295,8 @@ def test_one_image_is_no_list(reader, image):
 def test_no_beams_and_no_run(reader, tmp_path):
   with pytest.raises(InputError, match='beams=0'):
     digits_jax.Reader(reader.run, beams=0)
+  with pytest.raises(InputError, match=r'beams=3\.0 is no whole number'):
+    digits_jax.Reader(reader.run, beams=3.0)
   with pytest.raises(InputError, match='holds no run'):
     digits_jax.Reader.load(tmp_path)
 

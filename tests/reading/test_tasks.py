@@ -86,7 +86,7 @@ def test_predict_writes_no_places(multidigit):
 
 
 @pytest.mark.parametrize('name, limits, problem', [
-  ('multidigit', {'min_length': 3}, 'this model reads at most 2 digits, and min_length is 3'),
+  ('multidigit', {'min_length': 3}, 'this model reads at most 2 digits, and at least 3 are asked for'),
   ('classify', {'min_length': 2}, 'this model reads one symbol in each image'),
   ('classify', {'max_length': 0}, 'this model reads one symbol in each image'),
 ])  # fmt: skip

@@ -149,7 +149,7 @@ def test_the_best_reading_does_not_hang_on_how_many_are_wanted(n):
 def test_one_symbol_needs_a_blank_between_any_two():
   logits = np.zeros((2, 5, 2), np.float32)
   assert np.asarray(read_ctc.read({'logits': logits}, beams=4, n_best=1, min_length=3).lengths).tolist() == [[3], [3]]
-  with pytest.raises(InputError, match='reads at most 3 digits, and min_length is 4'):
+  with pytest.raises(InputError, match='reads at most 3 digits, and at least 4 are asked for'):
     read_ctc.read({'logits': logits}, beams=4, n_best=1, min_length=4)
 
 
@@ -179,6 +179,10 @@ def test_init_refuses_too_few_frames():
   with pytest.raises(InputError, match='numbers of 7 symbols do not fit the 4 frames of this model: narrow'):
     init(jax.random.key(0), batch_of([''], width=8))
   init(jax.random.key(0), batch_of([''], width=14))  # 7 frames
+  one = read_ctc.make(alphabet=Alphabet('1'), decoder='greedy', beams=1, n_best=1, **MODEL).init  # blanks between
+  with pytest.raises(InputError, match='numbers of 7 symbols do not fit the 12 frames'):
+    one(jax.random.key(0), batch_of([''], width=24))
+  one(jax.random.key(0), batch_of([''], width=26))
 
 
 def test_the_layer_table_names_the_parameters():
@@ -205,9 +209,10 @@ def test_it_learns_four_numbers_by_heart():
 
   state = jax.jit(optimiser.init)(params)
   for _ in range(400):
-    params, state, value = step(params, state)
-    if value < 0.05:
+    updated, state, value = step(params, state)
+    if value < 0.05:  # of these params, not of the updated ones
       break
+    params = updated
   records = jax.device_get(score(predict(params, batch.images), batch))
   assert records['edit_distance'].tolist() == [0, 0, 0, 0]
 

@@ -214,7 +214,7 @@ def test_outputs_are_those_of_the_image_and_of_wider_ones():
     ({'evaluation.zooms': (1.1, 1.0)}, r'config\.evaluation\.zooms: 1 must be above 1 and at most 2'),
     ({'evaluation.zooms': (2.5,)}, r'zooms: 2\.5 must be'),
     ({'evaluation.zooms': (float('nan'),)}, 'zooms: nan must be'),
-    ({'evaluation.decoder': 'greedy'}, "zooms list readings, which config.evaluation.decoder='greedy' does not: set"),
+    ({'evaluation.decoder': 'greedy'}, "list readings, which config.evaluation.decoder='greedy' does not: set"),
     (
       {'task': 'read_multidigit', 'evaluation.beams': 1},
       'evaluation.n_best=5 must be at most config.evaluation.beams=1 with zooms',

@@ -78,6 +78,7 @@ def test_a_sheet_begins_with_an_error_wherever_it_stands_in_the_set(tmp_path, mo
   built, drawn = toy.build(toy.get_config()), []
   monkeypatch.setattr(drawing, 'readings_sheet', lambda *arguments, **options: drawn.append((arguments, options)))
   fixed = built.tests['test']
+  fixed = dataclasses.replace(fixed, files=tuple(f'in/{i}.png' for i in range(fixed.examples)))
   records = scoring.make_scorer(built.task, fixed, batch_size=7)(built.initial_state().params)
   last = fixed.examples - 1
   records = jax.tree.map(np.asarray, records) | {'is_right': np.arange(fixed.examples) != last}
@@ -85,6 +86,7 @@ def test_a_sheet_begins_with_an_error_wherever_it_stands_in_the_set(tmp_path, mo
   (arguments, options), = drawn
   assert len(arguments[1]) == 3 and options['whole'] == (1, fixed.examples)
   np.testing.assert_array_equal(arguments[1][0], sources.draw_examples(fixed, [last]).images[0])
+  assert options['notes'][0] == f'{records["confidence"][last]:.2%}  {last}.png'
 
 
 def test_next_pause():

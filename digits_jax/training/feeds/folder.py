@@ -61,11 +61,12 @@ def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
 
 def _fixed(config, alphabet, split, name, fields):
   source = _source(config, alphabet, split, lambda key, image: image, seed=None)
-  return FixedSet(name, source, fields.seed, min(fields.examples, source.limit))
+  examples = min(fields.examples, source.limit)
+  return FixedSet(name, source, fields.seed, examples, _load(config, alphabet).select(split)[2][:examples])
 
 
-def _source(config, alphabet, split, change, *, seed):
-  found = own_images.load(
+def _load(config, alphabet):
+  return own_images.load(
     config.data.folder,
     canvas(config),
     alphabet=alphabet,
@@ -73,13 +74,17 @@ def _source(config, alphabet, split, change, *, seed):
     held_out=tuple(config.data.held_out),
     skips_unreadable=config.data.skip_unreadable,
   )
+
+
+def _source(config, alphabet, split, change, *, seed):
+  found = _load(config, alphabet)
   longest = max(found.texts, key=len)
   if len(longest) > slots(config):
     raise InputError(
       f'{config.data.folder} holds the number {longest}, of {len(longest)} symbols: raise '
       f'config.synth.number.max_length from {slots(config)} to {len(longest)}'
     )
-  images = _Images(*found.select(split), alphabet, slots(config))
+  images = _Images(*found.select(split)[:2], alphabet, slots(config))
   source = epochs.source(
     images,
     lambda key, image, boxes: (change(key, image[:, :, 0])[:, :, None], boxes),

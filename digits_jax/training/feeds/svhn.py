@@ -59,8 +59,10 @@ def _fixed(config, alphabet, name, part, fields):
     )
   spec = AugmentSpec(size=config.augment.size, window=(share, share))
   keep = 'host' if config.photos.keep == 'device' else config.photos.keep
-  source = _source(config, alphabet, _select(config, part), spec, keep=keep, seed=None)
-  return FixedSet(name, source, fields.seed, min(fields.examples, source.limit))
+  selection = _select(config, part)
+  source = _source(config, alphabet, selection, spec, keep=keep, seed=None)
+  examples = min(fields.examples, source.limit)
+  return FixedSet(name, source, fields.seed, examples, selection.files[:examples])
 
 
 def _select(config, part):
