@@ -70,12 +70,12 @@ def coverage_at(level: float, coverage: np.ndarray, accuracy: np.ndarray) -> flo
   return float(np.max(coverage, where=accuracy >= level, initial=0.0))
 
 
-def calibration_error(confidence: np.ndarray, is_right: np.ndarray, *, bins: int = BINS) -> float:
+def calibration_error(confidence: np.ndarray, is_right: np.ndarray) -> float:
   """The expected calibration error: |mean confidence - accuracy| in bins of (nearly) equal count, weighted by count.
 
   Args: confidence float[examples] in [0, 1], is_right bool[examples], at least one example.
 
-  Sorted by confidence, the examples are split into `bins` bins whose counts differ by at most one; fewer examples than
+  Sorted by confidence, the examples are split into BINS bins whose counts differ by at most one; fewer examples than
   bins are a bin each. Where a bin's end cuts through equal confidences, each of them counts as right in the share in
   which all of them are. Source: Guo et al, "On calibration of modern neural networks", ICML 2017, equation 3, with the
   bins of Nguyen and O'Connor, "Posterior calibration and exploratory analysis for natural language processing models",
@@ -83,7 +83,7 @@ def calibration_error(confidence: np.ndarray, is_right: np.ndarray, *, bins: int
   """
   counts, rights = _by_confidence(confidence, is_right)
   gaps = np.sort(np.asarray(confidence, np.float64)) - np.repeat(rights / counts, counts)
-  return float(sum(abs(part.sum()) for part in np.array_split(gaps, bins)) / len(gaps))
+  return float(sum(abs(part.sum()) for part in np.array_split(gaps, BINS)) / len(gaps))
 
 
 def _by_confidence(confidence, is_right):

@@ -47,5 +47,7 @@ class Batch:
   images: jax.Array  # float32[B, H, W, C] in [0, 1]
   labels: jax.Array  # int32[B, N], classes, right-padded with 0
   label_lengths: jax.Array  # int32[B]
-  boxes: jax.Array  # float32[B, N, 4], the ink of each digit; of scenes and photos a box around it; then zeros
+  # float32[B, N, 4], the ink of each digit; of scenes and photos a box around it; then zeros. Nothing is trained with
+  # them: tests and experiments/street/spans.py compare what was located with them.
+  boxes: jax.Array
   mask: jax.Array  # bool[B], False for the padding of a last, incomplete batch

@@ -65,7 +65,7 @@ def floor_logits(logits: jax.Array) -> jax.Array:
 
 
 def _in_blocks(function, logits, frame_mask, labels, lengths):
-  """function(...) -> float32[B], on a CPU of so many sequences at a time that what its scan keeps fits a core's cache.
+  """function(...) -> float32[B], on a CPU in blocks of sequences whose scan keeps no more than fits a core's cache.
 
   1,024 sequences of 128 frames and 20 symbols take 72 ms in place of 150, of 32 and 20 19 ms in place of 31
   (`benchmark loss --repeats=25`, 2 cores of an Intel Xeon with 2 MiB each, jax 0.10.2).

@@ -20,7 +20,7 @@ _CLEAR = 0.7  # skewness of grey levels from which the ink's side is clear; nois
 
 
 class CanvasSpec(NamedTuple):
-  """What training drew."""
+  """Size, polarity and height of ink of the images that a model was trained on."""
 
   height: int  # pixels
   width: int

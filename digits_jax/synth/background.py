@@ -15,6 +15,8 @@ from digits_jax.conventions import LUMA
 from digits_jax.errors import InputError
 from digits_jax.synth.draw import Deck, check_between, check_ranges
 
+_WAVES = 16  # of a texture, along each axis: details of a sixteenth of the crop
+
 
 @dataclasses.dataclass(frozen=True)
 class GroundSpec:
@@ -78,19 +80,19 @@ def surface(deck: Deck, grain: jax.Array, points: jax.Array, spec: GroundSpec) -
   return grain * deck.uniform(spec.texture) + contrast * bars
 
 
-def textures(key: jax.Array, deck: Deck, count: int, size: int, waves: int = 16) -> jax.Array:
+def textures(key: jax.Array, deck: Deck, count: int, size: int) -> jax.Array:
   """Noise float32[count, size, size] of standard deviation about 1, fine or coarse.
 
   Sums of waves (a cosine series) of random heights, which fall with the frequency to a power that is drawn from 0 to 2.
   All waves are highest at the sides: there, and more so in the corners, it is stronger than in the middle.
   """
-  frequency = np.arange(waves, dtype=np.float32)
-  basis = np.cos(math.pi * (np.arange(size, dtype=np.float32)[:, None] + 0.5) / size * frequency[None])  # [S, waves]
+  frequency = np.arange(_WAVES, dtype=np.float32)
+  basis = np.cos(math.pi * (np.arange(size, dtype=np.float32)[:, None] + 0.5) / size * frequency[None])  # [S, _WAVES]
   radius = np.maximum(np.hypot(frequency[:, None], frequency[None]), 1.0)[None]
   heights = radius ** -deck.uniform((0.0, 2.0), (count, 1, 1))
   heights = heights.at[:, 0, 0].set(0.0)  # a surface's mean is its colour's
   heights = 2 * heights / jnp.sqrt(jnp.sum(heights**2, (1, 2), keepdims=True))
-  heights = heights * jax.random.normal(key, (count, waves, waves))
+  heights = heights * jax.random.normal(key, (count, _WAVES, _WAVES))
   return jax.lax.map(lambda one: basis @ one @ basis.T, heights)  # a loop, as in `camera.apply_separable`
 
 

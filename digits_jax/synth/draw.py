@@ -80,14 +80,14 @@ class Deck:
     low, high = limits
     return low + (high - low) * self.deal(shape)
 
-  def skewed(self, limits: tuple[float, float], power: float, shape: tuple[int, ...] = ()) -> jax.Array:
+  def skewed(self, limits: tuple[float, float], power: float) -> jax.Array:
     """Within limits, from a uniform value to a power: above 1, low ones more often."""
     low, high = limits
-    return low + (high - low) * self.deal(shape) ** power
+    return low + (high - low) * self.deal() ** power
 
-  def log_uniform(self, limits: tuple[float, float], shape: tuple[int, ...] = ()) -> jax.Array:
+  def log_uniform(self, limits: tuple[float, float]) -> jax.Array:
     """Within limits above 0, uniform by its logarithm."""
-    return jnp.exp(self.uniform(tuple(math.log(limit) for limit in limits), shape))
+    return jnp.exp(self.uniform(tuple(math.log(limit) for limit in limits)))
 
   def plus_minus(self, limit: float, shape: tuple[int, ...] = ()) -> jax.Array:
     """Uniform within [-limit, limit]."""

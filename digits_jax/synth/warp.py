@@ -14,6 +14,7 @@ import numpy as np
 from digits_jax.errors import InputError
 from digits_jax.synth.draw import check_between, check_ranges, plus_minus, uniform
 
+_CELLS = 4  # of an elastic displacement, along each axis of a patch
 ELASTIC_LIMIT = 3.0  # standard deviations, beyond which a displacement is cut
 
 
@@ -155,18 +156,18 @@ def bilinear(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
   return (at(0) * (1 - u) + at(1) * u) * (1 - v) + (at(stride) * (1 - u) + at(stride + 1) * u) * v
 
 
-def elastic(key: jax.Array, patch: int, amount_px: float, cells: int = 4) -> jax.Array:
+def elastic(key: jax.Array, patch: int, amount_px: float) -> jax.Array:
   """A smooth random displacement float32[2, P, P], (x, y), of standard deviation `amount_px`, cut at 3 of them.
 
   Random vectors on a coarse grid, blended by a Gaussian between nodes (Simard et al. 2003, section 2, on a grid).
   """
-  nodes = (np.arange(cells) + 0.5) / cells * patch
-  distance = (np.arange(patch)[:, None] + 0.5 - nodes) / (patch / cells)
+  nodes = (np.arange(_CELLS) + 0.5) / _CELLS * patch
+  distance = (np.arange(patch)[:, None] + 0.5 - nodes) / (patch / _CELLS)
   weights = np.exp(-0.5 * (distance / 0.7) ** 2)
   weights /= np.sqrt(np.sum(weights**2, 1, keepdims=True))  # unit variance everywhere
   # Both directions at once: one product for all digits of a batch, where one for each would take most of the time.
-  at_pixels = np.einsum('pi,qj->ijpq', weights, weights).reshape(cells**2, patch**2).astype(np.float32)
-  coarse = jax.random.normal(key, (2, cells**2)) * amount_px
+  at_pixels = np.einsum('pi,qj->ijpq', weights, weights).reshape(_CELLS**2, patch**2).astype(np.float32)
+  coarse = jax.random.normal(key, (2, _CELLS**2)) * amount_px
   bend = (coarse @ at_pixels).reshape(2, patch, patch)
   return jnp.clip(bend, -ELASTIC_LIMIT * amount_px, ELASTIC_LIMIT * amount_px)
 

@@ -16,8 +16,7 @@ from digits_jax import confidence, metrics, structs
 
 Params = Any
 
-# Readings that a search lists at least, however few are wanted: which is best is told by their exact probabilities, in
-# which they may stand in another order than in the search.
+# Readings that a search lists at least, however few are wanted. They are ranked again by their exact probabilities.
 LISTED = 5
 
 

@@ -81,8 +81,7 @@ def make(*, alphabet: Alphabet, decoder: str, beams: int, n_best: int, **model) 
 def read(outputs, *, beams: int, n_best: int, min_length: int = 0, max_length: int | None = None) -> Decoded:
   """The n best by beam search, scored exactly, and the frames of the best one; arguments as in `ctc.beam`.
 
-  They are the best of LISTED, as far as there are so many beams: what is best does not hang on how many of these are
-  wanted.
+  They are the best of LISTED, as far as there are so many beams: the best one is the same for every n_best up to that.
   """
   logits, mask = outputs['logits'], _all_frames(outputs['logits'])
   _, frames, classes = logits.shape
