@@ -12,6 +12,9 @@ every run. OUT/NAME.log holds what it said. A run with a result.json is finished
 interrupted goes on from its last checkpoint; one that fails is named, the others go on, the exit code is 1. So the
 same command finishes a sweep that died. OUT/results.csv has a row for each test set of each finished run, also of those
 that earlier commands added to the same sweep. A value that begins with a minus, such as -1,2, is given as "(-1,2)".
+
+Runs follow each other, and a folder takes one sweep at a time. With several GPUs each has a sweep with an --out of its
+own, started with its CUDA_VISIBLE_DEVICES; intervals.py draws the results.csv of all of them together.
 """
 
 import argparse
@@ -27,20 +30,42 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+
+from digits_jax import command
+from digits_jax.data import places
+from digits_jax.errors import InputError
 
 COLUMNS = (
   'run', 'revision', 'config', 'overrides', 'seed', 'steps', 'minutes', 'hardware', 'test_set', 'examples', 'right',
   'sequence_accuracy', 'interval_low', 'interval_high', 'character_error_rate', 'validation',
 )  # fmt: skip
 PRINTED = ('run', 'seed', 'steps', 'minutes', 'test_set', 'sequence_accuracy', 'interval_low', 'interval_high')
+ENDINGS = ('.csv', '.json', '.log', '.tmp')  # of the files that lie beside the runs' directories
 _REVISION, _CPU = 'revision ', 'cpu '  # begin the first lines of what a log holds of each start
 
 
-def main(argv):
-  """Runs what is missing, writes and prints the table; 0, or 1 where a run failed."""
-  arguments, extra = parse(argv)
+def main(arguments, extra):
+  """Runs what is missing, writes and prints the table of what `parse` gives.
+
+  Returns 0, or 1 where a run failed. Raises InputError where --out cannot be written to, another sweep is in it, or it
+  holds other runs.
+  """
   out = pathlib.Path(arguments.out)
-  runs = read_runs(arguments.runs) if arguments.runs else combinations(arguments.vary, is_zip=arguments.zip)
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+      pass
+  except OSError as error:
+    reason = 'it is a file' if out.is_file() else error.strerror
+    raise InputError(f'cannot write to --out={out}: {reason}') from error
+  with places.locked(out, f'running the sweep in {out}', instead=', or choose another --out'):
+    return run_all(out, arguments, extra)
+
+
+def run_all(out, arguments, extra):
+  """What `main` does in the sweep's folder, which no other process writes to."""
+  runs = arguments.runs
   known, failed = open_sweep(out, arguments, runs), []
   for i, (name, changes) in enumerate(runs.items()):
     print(f'[{i + 1}/{len(runs)}] {name}: ', end='', flush=True)
@@ -69,7 +94,7 @@ def main(argv):
 
 
 def parse(argv):
-  """(arguments, the flags behind `--`)."""
+  """(arguments, whose `runs` are {name: {field: value}}, the flags behind `--`); exits with 2 where they are wrong."""
   end = argv.index('--') if '--' in argv else len(argv)
   own, extra = argv[:end], argv[end + 1 :]
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,20 +122,29 @@ def parse(argv):
     parser.error(f'{wrong[0]} behind --: each run has a directory of its own in --out')
   if wrong := [one for one in arguments.set if '=' not in one]:
     parser.error(f'--set {wrong[0]} is not FIELD=VALUE')
+  try:
+    vary, is_zip = arguments.vary, arguments.zip
+    arguments.runs = read_runs(arguments.runs) if arguments.runs else combinations(vary, is_zip=is_zip)
+  except InputError as error:
+    parser.error(str(error))
   return arguments, extra
 
 
 def read_runs(path):
-  """{name: {field: value}} of a JSON file; ends the process, with a sentence, where it is not just that."""
+  """{name: {field: value}} of a JSON file. Raises InputError where it is not just that."""
   try:
     runs = json.loads(pathlib.Path(path).read_text())
   except (OSError, ValueError) as error:
-    sys.exit(f'--runs: {path} cannot be read as JSON: {error}')
+    raise InputError(f'--runs: {path} cannot be read as JSON: {error}') from error
   is_text = lambda changes: isinstance(changes, dict) and all(isinstance(value, str) for value in changes.values())
   if not isinstance(runs, dict) or not runs or not all(map(is_text, runs.values())):
-    sys.exit(f'--runs: {path} is not {{NAME: {{FIELD: VALUE}}}}, each VALUE a text as on the command line')
+    raise InputError(f'--runs: {path} is not {{NAME: {{FIELD: VALUE}}}}, each VALUE a text as in a command')
   if wrong := [name for name in runs if not re.fullmatch(r'[\w.,=+-]+', name) or name.strip('.') == '']:
-    sys.exit(f'--runs: {path} has a run {wrong[0]!r}: names of folders are letters, digits, and . , = + - _')
+    raise InputError(f'--runs: {path} has a run {wrong[0]!r}: names of folders are letters, digits, and . , = + - _')
+  if wrong := [name for name in runs if name.endswith(ENDINGS)]:
+    raise InputError(
+      f'--runs: {path} has a run {wrong[0]!r}: names that end with {", ".join(ENDINGS)} are for files of the sweep'
+    )
   return runs
 
 
@@ -130,25 +164,30 @@ def name_of(changes):
 
 
 def open_sweep(out, arguments, runs):
-  """Makes the folder, or checks that it is one of the same runs: finished ones of another would be taken for these.
+  """Checks that the folder is a sweep of the same runs: finished ones of another would be taken for these.
 
-  Runs may be added. Returns all that the folder knows, {name: {field: value}}, those of earlier commands first.
+  Runs may be added. Returns all that the folder knows, {name: {field: value}}, those of earlier commands first. Raises
+  InputError where their settings differ.
   """
   path, ours = out / 'sweep.json', {'config': arguments.config, 'set': sorted(arguments.set)}
+  flags_of = lambda sweep: [f'--config={sweep["config"]}', *(f'--set {one}' for one in sweep['set'])]
   if path.is_file():
     try:
       theirs = json.loads(path.read_text())
-      before = theirs.pop('runs', {})
-    except (ValueError, TypeError, AttributeError) as error:
-      sys.exit(f'{path} is damaged ({error}): remove it, and give the command again as it was')
+      before, was, now = theirs.get('runs', {}), flags_of(theirs), flags_of(ours)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+      raise InputError(f'{path} is damaged ({error}): remove it, and give the command again as it was') from error
     if not any((out / name).is_dir() for name in before):  # nothing was ever trained: a command with a mistake, say
-      before, theirs = {}, ours
-    if theirs != ours:
-      sys.exit(f'{out} is a sweep of {theirs}, not of {ours}: choose another --out')
+      before, was = {}, now
+    differing = [f'{one} is missing' for one in was if one not in now]
+    differing += [f'{one} is new' for one in now if one not in was]
+    if differing:
+      raise InputError(f'{out} holds a sweep of other settings: {", ".join(differing)}. Choose another --out')
     if changed := [name for name, changes in before.items() if runs.get(name, changes) != changes]:
-      sys.exit(f'{out} has a run {changed[0]} that changes other fields: give it another name, or choose another --out')
+      raise InputError(
+        f'{out} has a run {changed[0]} that changes other fields: give it another name, or choose another --out'
+      )
     runs = before | runs
-  out.mkdir(parents=True, exist_ok=True)
   write(path, json.dumps(ours | {'runs': runs}) + '\n')
   return runs
 
@@ -156,14 +195,14 @@ def open_sweep(out, arguments, runs):
 def train(out, name, arguments, changes, extra):
   """Starts a run, or goes on with it, and waits for it; its exit code."""
   fields = [*arguments.set, *(f'{field}={value}' for field, value in changes.items())]
-  command = [sys.executable, '-m', 'digits_jax.main', f'--config={arguments.config}', f'--workdir={out / name}']
-  command += [f'--config.{field}' for field in fields] + extra
+  line = [sys.executable, '-m', 'digits_jax.main', f'--config={arguments.config}', f'--workdir={out / name}']
+  line += [f'--config.{field}' for field in fields] + extra
   process = None
   with (out / f'{name}.log').open('a') as log:
-    print(f'{_REVISION}{revision()}\n{_CPU}{cpu()}\n{" ".join(command)}', file=log, flush=True)
+    print(f'{_REVISION}{revision()}\n{_CPU}{cpu()}\n{" ".join(line)}', file=log, flush=True)
     try:
       # In a session of its own, so that Ctrl-C comes to it once, through us.
-      process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+      process = subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
       return process.wait()
     except KeyboardInterrupt:
       sys.exit(stop(process, name))
@@ -273,7 +312,9 @@ def interrupt(*_):
 
 
 if __name__ == '__main__':
+  words = parse(sys.argv[1:])
   for number in (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 'SIGHUP') else [])):
     if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
       signal.signal(number, interrupt)
-  sys.exit(main(sys.argv[1:]))
+  sys.argv[1:] = []
+  command.run(lambda _: main(*words))

@@ -17,6 +17,8 @@ import pytest
 
 from configs import fonts, street
 from digits_jax.alphabet import Alphabet
+from digits_jax.data import places
+from digits_jax.errors import InputError
 from digits_jax.reading import trained
 from digits_jax.synth.augment import AugmentSpec
 from digits_jax.training import experiment, feeds
@@ -98,7 +100,7 @@ def test_every_combination_has_a_folder_name_of_its_own():
 )
 def test_wrong_arguments(capsys, arguments, message):
   with pytest.raises(SystemExit) as ended:
-    sweep.main(arguments)
+    sweep.parse(arguments)
   assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
@@ -129,8 +131,9 @@ def test_finished_runs_are_skipped_and_failed_ones_named(tmp_path):
   code, said, complaint = start(*arguments[:2], '--vary', 'seed', '5', '--set', 'steps=7')
   assert code == 1 and f'{out}/seed=5/result.json or config.json is damaged' in complaint and 'Trace' not in complaint
   assert [row['run'] for row in read(out)] == ['seed=3']
-  done = start(*arguments[:-1], 'steps=8')
-  assert done[0] == 1 and 'choose another --out' in done[2]
+  code, _, complaint = start(*arguments[:-1], 'steps=8')
+  refusal = 'a sweep of other settings: --set steps=7 is missing, --set steps=8 is new. Choose another --out'
+  assert (code, complaint) == (2, f'python {FILE}: {out} holds {refusal}\n')
 
 
 @pytest.mark.parametrize(
@@ -142,13 +145,15 @@ def test_finished_runs_are_skipped_and_failed_ones_named(tmp_path):
     ('["a"]', 'is not {NAME'),
     ('{"../a": {}}', "has a run '../a'"),
     ('{"..": {}}', "has a run '..'"),
+    ('{"results.csv": {}}', "has a run 'results.csv': names that end with .csv, .json, .log, .tmp are for files"),
+    ('{"a": {}, "a.log": {}}', "has a run 'a.log'"),
   ],
 )
-def test_wrong_lists_of_runs(tmp_path, text, message):
+def test_wrong_lists_of_runs(tmp_path, capsys, text, message):
   (tmp_path / 'runs.json').write_text(text)
-  with pytest.raises(SystemExit, match=message.replace('{', r'\{')):
-    sweep.main([TINY, f'--out={tmp_path / "out"}', f'--runs={tmp_path / "runs.json"}'])
-  assert not (tmp_path / 'out').exists()
+  with pytest.raises(SystemExit) as ended:
+    sweep.parse([TINY, '--out=x', f'--runs={tmp_path / "runs.json"}'])
+  assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_listed_runs_have_their_names_and_keep_their_meaning(tmp_path, monkeypatch, capsys):
@@ -167,23 +172,23 @@ def test_listed_runs_have_their_names_and_keep_their_meaning(tmp_path, monkeypat
   monkeypatch.setattr(sweep.subprocess, 'Popen', Run)
   arguments = [TINY, f'--out={out}', f'--runs={runs}', '--set', 'steps=7']
   runs.write_text('{"all": {}, "no_noise": {"synth.photo.noise": "(0,0)", "steps": "8"}}')
-  assert sweep.main(arguments) == 0
+  assert sweep.main(*sweep.parse(arguments)) == 0
   assert [command[5:] for command in commands] == [
     ['--config.steps=7'], ['--config.steps=7', '--config.synth.photo.noise=(0,0)', '--config.steps=8'],
   ]  # fmt: skip
   assert [row['run'] for row in read(out)] == ['all', 'no_noise'] and 'no_noise' in capsys.readouterr().out
   monkeypatch.setattr(sweep, 'cpu', lambda: '2 cores (another)')  # goes on there
   runs.write_text('{"new": {"seed": "1"}}')  # added to those that there are
-  assert sweep.main(arguments) == 0 and len(commands) == 3
+  assert sweep.main(*sweep.parse(arguments)) == 0 and len(commands) == 3
   trained, other = '1 x cpu, 3 cores (the one that trained)', '1 x cpu, 2 cores (another)'
   assert [(row['revision'], row['hardware']) for row in read(out)] == [*[('abc', trained)] * 2, ('abc', other)]
   runs.write_text('{"all": {"seed": "1"}}')
-  with pytest.raises(SystemExit, match='run all that changes other fields'):
-    sweep.main(arguments)
-  for content in ('', '[]'):
+  with pytest.raises(InputError, match='run all that changes other fields'):
+    sweep.main(*sweep.parse(arguments))
+  for content in ('', '[]', '{}'):
     (out / 'sweep.json').write_text(content)
-    with pytest.raises(SystemExit, match=r'sweep\.json is damaged'):
-      sweep.main(arguments)
+    with pytest.raises(InputError, match=r'sweep\.json is damaged'):
+      sweep.main(*sweep.parse(arguments))
   assert len(commands) == 3
 
 
@@ -247,7 +252,7 @@ def test_a_run_that_ends_well_without_a_result_has_failed(tmp_path, monkeypatch,
     return 0
 
   monkeypatch.setattr(sweep, 'train', train)
-  assert sweep.main([TINY, f'--out={tmp_path / "out"}', '--vary', 'seed', '1']) == 1
+  assert sweep.main(*sweep.parse([TINY, f'--out={tmp_path / "out"}', '--vary', 'seed', '1'])) == 1
   assert 'failed with exit code 0, see ' in capsys.readouterr().out
 
 
@@ -300,5 +305,20 @@ def test_a_command_with_a_mistake_keeps_nothing_from_being_put_right(tmp_path, m
   sweep.open_sweep(tmp_path, options('model.nope=3'), {'seed=0': {'seed': '0'}})
   assert sweep.open_sweep(tmp_path, options('steps=3'), {'seed=1': {'seed': '1'}}) == {'seed=1': {'seed': '1'}}
   (tmp_path / 'seed=1').mkdir()
-  with pytest.raises(SystemExit, match='choose another --out'):
+  with pytest.raises(InputError, match='Choose another --out'):
     sweep.open_sweep(tmp_path, options('steps=4'), {'seed=1': {'seed': '1'}})
+
+
+def test_a_folder_takes_one_sweep_at_a_time(tmp_path):
+  out = tmp_path / 'out'
+  out.mkdir()
+  with places.locked(out, 'the first'):
+    code, said, complaint = start(TINY, f'--out={out}', '--vary', 'seed', '1')
+  sentence = f'another process is running the sweep in {out}: wait for it, or choose another --out'
+  assert (code, said, complaint) == (2, '', f'python {FILE}: {sentence}\n') and not any(out.iterdir())
+
+
+@pytest.mark.parametrize(('out', 'reason'), [(FILE, 'it is a file'), ('/proc/x', 'No such file or directory')])
+def test_a_folder_that_cannot_be_written_to(out, reason):
+  code, said, complaint = start(TINY, f'--out={out}', '--vary', 'seed', '1')
+  assert (code, said, complaint) == (2, '', f'python {FILE}: cannot write to --out={out}: {reason}\n')
