@@ -48,8 +48,8 @@ _REVISION, _CPU = 'revision ', 'cpu '  # begin the first lines of what a log hol
 def main(arguments, extra):
   """Runs what is missing, writes and prints the table of what `parse` gives.
 
-  Returns 0, or 1 where a run failed. Raises InputError where --out cannot be written to, another sweep is in it, or it
-  holds other runs.
+  Returns 0, 1 where a run failed, or 130, 143 or 129 where Ctrl-C, SIGTERM or SIGHUP stopped it. Raises InputError
+  where --out cannot be written to, another sweep is in it, or it holds other runs.
   """
   out = pathlib.Path(arguments.out)
   try:
@@ -66,18 +66,22 @@ def main(arguments, extra):
 def run_all(out, arguments, extra):
   """What `main` does in the sweep's folder, which no other process writes to."""
   runs = arguments.runs
-  known, failed = open_sweep(out, arguments, runs), []
-  for i, (name, changes) in enumerate(runs.items()):
-    print(f'[{i + 1}/{len(runs)}] {name}: ', end='', flush=True)
-    if (out / name / 'result.json').is_file():
-      print('finished before')
-      continue
-    code = train(out, name, arguments, changes, extra)
-    is_done = code == 0 and (out / name / 'result.json').is_file()
-    if not is_done:
-      failed.append(name)
-    log = out / f'{name}.log'
-    print('done' if is_done else f'failed with exit code {code}, see {log}: {last_line(log)}')
+  known, failed, stopped_by = open_sweep(out, arguments, runs), [], 0
+  try:
+    for i, (name, changes) in enumerate(runs.items()):
+      print(f'[{i + 1}/{len(runs)}] {name}: ', end='', flush=True)
+      if (out / name / 'result.json').is_file():
+        print('finished before')
+        continue
+      code = train(out, name, arguments, changes, extra)
+      is_done = code == 0 and (out / name / 'result.json').is_file()
+      if not is_done:
+        failed.append(name)
+      log = out / f'{name}.log'
+      print('done' if is_done else f'failed with exit code {code}, see {log}: {last_line(log)}')
+  except KeyboardInterrupt as error:  # what is finished is in the table all the same
+    stopped_by = error.args[0] if error.args else signal.SIGINT
+    print()
   rows, damaged = [], []
   for name, changes in known.items():
     try:
@@ -90,6 +94,8 @@ def run_all(out, arguments, extra):
     print(f'{len(failed)} of {len(runs)} runs failed: {", ".join(failed)}', file=sys.stderr)
   for sentence in damaged:
     print(sentence, file=sys.stderr)
+  if stopped_by:
+    return 128 + stopped_by
   return 1 if failed or damaged else 0
 
 
@@ -193,7 +199,7 @@ def open_sweep(out, arguments, runs):
 
 
 def train(out, name, arguments, changes, extra):
-  """Starts a run, or goes on with it, and waits for it; its exit code."""
+  """Starts a run, or goes on with it, and waits for it; its exit code. KeyboardInterrupt ends the run, and goes on."""
   fields = [*arguments.set, *(f'{field}={value}' for field, value in changes.items())]
   line = [sys.executable, '-m', 'digits_jax.main', f'--config={arguments.config}', f'--workdir={out / name}']
   line += [f'--config.{field}' for field in fields] + extra
@@ -205,7 +211,8 @@ def train(out, name, arguments, changes, extra):
       process = subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
       return process.wait()
     except KeyboardInterrupt:
-      sys.exit(stop(process, name))
+      print(stop(process, name), file=sys.stderr)
+      raise
 
 
 def stop(process, name):
@@ -306,9 +313,9 @@ def print_table(rows):
     print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def interrupt(*_):
+def interrupt(number, _):
   """SIGTERM, and SIGHUP of a terminal that is closed, end a sweep as Ctrl-C does."""
-  raise KeyboardInterrupt
+  raise KeyboardInterrupt(number)
 
 
 if __name__ == '__main__':

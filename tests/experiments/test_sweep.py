@@ -230,7 +230,12 @@ def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
     'def stop(*_):\n  time.sleep(0.5)\n  pathlib.Path("saved").touch()\n  sys.exit(143)\n'
     'signal.signal(signal.SIGTERM, stop)\npathlib.Path("begun").touch()\ntime.sleep(60)\n'
   )
-  line = [sys.executable, str(FILE), '--config=x.py', '--out=out', '--vary', 'seed', '1', '2']
+  (tmp_path / 'x.py').write_text(
+    'from ml_collections import ConfigDict\n\n\ndef get_config():\n  return ConfigDict({"seed": 0})\n'
+  )
+  (tmp_path / 'out').mkdir()
+  finish(tmp_path / 'out' / 'seed=0', seed=0, accuracy=0.5)
+  line = [sys.executable, str(FILE), '--config=x.py', '--out=out', '--vary', 'seed', '0', '1', '2']
   default = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
   before = {one: signal.signal(one, handler) for one, handler in default.items()}  # a background job may ignore them
   process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -241,7 +246,8 @@ def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
     time.sleep(0.05)
   process.send_signal(number)
   _, complaint = process.communicate(timeout=30)
-  assert process.returncode == 1
+  assert process.returncode == 128 + number
+  assert [row['run'] for row in read(tmp_path / 'out')] == ['seed=0']
   assert complaint == 'stopped; seed=1 has saved where it is: the same command goes on from there\n'
   assert (tmp_path / 'saved').exists() and not (tmp_path / 'out' / 'seed=2.log').exists()
 
