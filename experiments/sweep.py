@@ -110,7 +110,7 @@ def parse(argv):
   which.add_argument('--vary', nargs='+', action='append', metavar=('FIELD', 'VALUE'), help='a field and its values')
   which.add_argument('--runs', metavar='FILE', help='JSON file of the runs by name, each with the fields it changes')
   parser.add_argument('--zip', action='store_true', help='first values together, second values together, ...')
-  parser.add_argument('--set', action='append', default=[], metavar='FIELD=VALUE', help='a field of all runs')
+  parser.add_argument('--set', nargs='+', action='extend', default=[], metavar='FIELD=VALUE', help='fields of all runs')
   arguments = parser.parse_args(own)
   if arguments.runs and arguments.zip:
     parser.error('--zip goes with --vary')

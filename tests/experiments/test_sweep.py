@@ -104,6 +104,11 @@ def test_wrong_arguments(capsys, arguments, message):
   assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
+def test_set_takes_several_fields():
+  arguments, extra = sweep.parse([TINY, '--out=x', '--set', 'a=1', 'b=2', '--vary', 'seed', '1', '--set=c=3', '--', '-d'])
+  assert (arguments.set, extra) == (['a=1', 'b=2', 'c=3'], ['-d'])
+
+
 def test_finished_runs_are_skipped_and_failed_ones_named(tmp_path):
   out = tmp_path / 'sweep'
   out.mkdir()
