@@ -8,10 +8,11 @@ python experiments/sweep.py --config=configs/street.py --out=runs/ablation --run
 
 --runs names a JSON file of runs and what each changes, {NAME: {FIELD: VALUE}}, such as an ablation's. Each run is
 `python -m digits_jax.main --config=... --workdir=OUT/NAME` with its fields as flags; what stands behind `--` goes to
-every run. OUT/NAME.log holds what it said. A run with a result.json is finished and skipped; one that was
-interrupted goes on from its last checkpoint; one that fails is named, the others go on, the exit code is 1. So the
-same command finishes a sweep that died. OUT/results.csv has a row for each test set of each finished run, also of those
-that earlier commands added to the same sweep. A value that begins with a minus, such as -1,2, is given as "(-1,2)".
+every run. The config file and all fields, each with its first value, are checked before any run. OUT/NAME.log holds
+what it said. A run with a result.json is finished and skipped; one that was interrupted goes on from its last
+checkpoint; one that fails is named, the others go on, the exit code is 1. So the same command finishes a sweep that
+died. OUT/results.csv has a row for each test set of each finished run, also of those that earlier commands added to the
+same sweep. A value that begins with a minus, such as -1,2, is given as "(-1,2)".
 
 Runs follow each other, and a folder takes one sweep at a time. With several GPUs each has a sweep with an --out of its
 own, started with its CUDA_VISIBLE_DEVICES; intervals.py draws the results.csv of all of them together.
@@ -136,6 +137,13 @@ def parse(argv):
   return arguments, extra
 
 
+def flags_of(arguments):
+  """--config and a flag for each field that is set or changed, with its first value."""
+  changed = {field: value for changes in reversed(arguments.runs.values()) for field, value in changes.items()}
+  fields = [*arguments.set, *(f'{field}={value}' for field, value in changed.items())]
+  return [f'--config={arguments.config}', *(f'--config.{field}' for field in fields)]
+
+
 def read_runs(path):
   """{name: {field: value}} of a JSON file. Raises InputError where it is not just that."""
   try:
@@ -176,11 +184,11 @@ def open_sweep(out, arguments, runs):
   InputError where their settings differ.
   """
   path, ours = out / 'sweep.json', {'config': arguments.config, 'set': sorted(arguments.set)}
-  flags_of = lambda sweep: [f'--config={sweep["config"]}', *(f'--set {one}' for one in sweep['set'])]
+  settings = lambda sweep: [f'--config={sweep["config"]}', *(f'--set {one}' for one in sweep['set'])]
   if path.is_file():
     try:
       theirs = json.loads(path.read_text())
-      before, was, now = theirs.get('runs', {}), flags_of(theirs), flags_of(ours)
+      before, was, now = theirs.get('runs', {}), settings(theirs), settings(ours)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
       raise InputError(f'{path} is damaged ({error}): remove it, and give the command again as it was') from error
     if not any((out / name).is_dir() for name in before):  # nothing was ever trained: a command with a mistake, say
@@ -319,9 +327,11 @@ def interrupt(number, _):
 
 
 if __name__ == '__main__':
-  words = parse(sys.argv[1:])
+  arguments, extra = parse(sys.argv[1:])
   for number in (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 'SIGHUP') else [])):
     if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
       signal.signal(number, interrupt)
-  sys.argv[1:] = []
-  command.run(lambda _: main(*words))
+  command.config_flag()
+  sys.argv[1:] = flags_of(arguments)  # checked by command.run; ml_collections looks for fields here alone
+  sys.path[0] = os.getcwd()  # as in the runs: a config may import what lies there
+  command.run(lambda _: main(arguments, extra))

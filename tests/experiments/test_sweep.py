@@ -105,7 +105,8 @@ def test_wrong_arguments(capsys, arguments, message):
 
 
 def test_set_takes_several_fields():
-  arguments, extra = sweep.parse([TINY, '--out=x', '--set', 'a=1', 'b=2', '--vary', 'seed', '1', '--set=c=3', '--', '-d'])
+  line = [TINY, '--out=x', '--set', 'a=1', 'b=2', '--vary', 'seed', '1', '--set=c=3', '--', '-d']
+  arguments, extra = sweep.parse(line)
   assert (arguments.set, extra) == (['a=1', 'b=2', 'c=3'], ['-d'])
 
 
@@ -235,9 +236,8 @@ def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
     'def stop(*_):\n  time.sleep(0.5)\n  pathlib.Path("saved").touch()\n  sys.exit(143)\n'
     'signal.signal(signal.SIGTERM, stop)\npathlib.Path("begun").touch()\ntime.sleep(60)\n'
   )
-  (tmp_path / 'x.py').write_text(
-    'from ml_collections import ConfigDict\n\n\ndef get_config():\n  return ConfigDict({"seed": 0})\n'
-  )
+  (tmp_path / 'mine.py').write_text('import ml_collections\nCONFIG = ml_collections.ConfigDict({"seed": 0})\n')
+  (tmp_path / 'x.py').write_text('import mine\n\n\ndef get_config():\n  return mine.CONFIG\n')
   (tmp_path / 'out').mkdir()
   finish(tmp_path / 'out' / 'seed=0', seed=0, accuracy=0.5)
   line = [sys.executable, str(FILE), '--config=x.py', '--out=out', '--vary', 'seed', '0', '1', '2']
@@ -333,3 +333,20 @@ def test_a_folder_takes_one_sweep_at_a_time(tmp_path):
 def test_a_folder_that_cannot_be_written_to(out, reason):
   code, said, complaint = start(TINY, f'--out={out}', '--vary', 'seed', '1')
   assert (code, said, complaint) == (2, '', f'python {FILE}: cannot write to --out={out}: {reason}\n')
+
+
+@pytest.mark.parametrize(
+  ('config', 'fields', 'message'),
+  [
+    (TINY, ['--vary', 'optim.learning_rat', '1', '2'], "there is no config field 'learning_rat'; did you mean 'lear"),
+    (TINY, ['--vary', 'seed', '1', '--set', 'steps=2', 'optm.x=1'], "no config field 'optm'; did you mean 'optim'?"),
+    (TINY, ['--runs=RUNS'], '--config.sed=3: there is no config field'),
+    ('--config=configs/font.py', ['--vary', 'seed', '1'], 'did you mean configs/fonts.py?'),
+  ],
+)
+def test_a_field_that_is_none_starts_no_run(tmp_path, config, fields, message):
+  (tmp_path / 'runs.json').write_text('{"a": {"seed": "1"}, "b": {"seed": "2", "sed": "3"}}')
+  fields = [field.replace('RUNS', str(tmp_path / 'runs.json')) for field in fields]
+  code, said, complaint = start(config, f'--out={tmp_path / "out"}', *fields)
+  assert (code, said) == (2, '') and complaint.startswith(f'python {FILE}: ') and complaint.count('\n') == 1
+  assert message in complaint and not (tmp_path / 'out').exists()
