@@ -3,10 +3,12 @@
 python experiments/intervals.py --out=FILE.png --label='{config}, seed {seed}' [--where='test_set=plates-v1'] \
   [--value=sequence_accuracy --low=interval_low --high=interval_high] TABLE.csv [TABLE.csv ...]
 
-A row is called by --label, in which {NAME} is its column of that name. --where chooses rows and may be repeated.
+A row is called by --label, in which {NAME} is its column of that name, and no two rows the same: of tables that
+sweep.py wrote, --label='{run}, {test_set}' tells them apart. --where chooses rows and may be repeated.
 Accuracies are drawn in percent, other columns as they are, from 0.
 """
 
+import collections
 import csv
 import string
 import textwrap
@@ -25,7 +27,10 @@ _HIGH = flags.DEFINE_string('high', 'interval_high', 'The column of the upper en
 
 
 def main(arguments):
-  """Writes the picture. Raises InputError where a table, column or row is missing, or there is nowhere to write."""
+  """Writes the picture.
+
+  Raises InputError where a table, column or row is missing, rows have the same label, or there is nowhere to write.
+  """
   if not arguments:
     raise InputError('which tables? Give their CSV files')
   if not _OUT.value:
@@ -34,6 +39,12 @@ def main(arguments):
   found = [row for table in arguments for row in read(table)]
   if not found:
     raise InputError(f'no row has {" and ".join(_WHERE.value)}; leave --where out, or give another')
+  label, count = collections.Counter(label for label, *_ in found).most_common(1)[0]
+  if count > 1:
+    raise InputError(
+      f"{count} rows are called {label!r}: give a --label that tells them apart (of a sweep's table --label='{{run}}, "
+      "{test_set}'), or choose among them by --where=COLUMN=TEXT"
+    )
 
   from matplotlib.figure import Figure
 
