@@ -1,6 +1,6 @@
-"""Counts the bytes that a device sums with the others in a training step; writes communication.csv here.
+"""Counts the bytes that a device sums with the others in a training step.
 
-python -m experiments.speed.communication configs/fonts.py:quick configs/fonts.py:plates configs/street.py
+python -m experiments.speed.communication --out=FILE.csv configs/fonts.py:quick configs/street.py
 
 The operands of every sum over devices (psum) in the program of one step, as jax traces it: gradients and metrics, and
 the signal to stop. Frozen parameters have no gradient. Nothing is computed.
@@ -13,16 +13,20 @@ import pathlib
 from digits_jax import command
 from digits_jax.errors import InputError
 
+_OUT = command.out_flag('CSV file for the rows.')
+
 
 def main(arguments):
-  """Writes a row for each config. Raises InputError where there is none."""
+  """Prints a row for each config, and writes them to --out. Raises InputError where there is no config, or no place."""
   if not arguments:
     raise InputError('which configs? Give configs/fonts.py:quick, or others')
+  command.check_file('--out', _OUT.value, '.csv')
   rows = [count(argument) for argument in arguments]
-  with pathlib.Path(__file__).with_name('communication.csv').open('w', newline='') as file:
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(rows)
+  if _OUT.value:
+    with open(_OUT.value, 'w', newline='') as file:
+      writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
+      writer.writeheader()
+      writer.writerows(rows)
 
 
 def count(argument):

@@ -6,6 +6,7 @@ from configs import fonts
 from digits_jax.errors import InputError
 from digits_jax.training import experiment
 from experiments.speed import communication
+from tests.experiments import scripts
 
 NUMBERS = 5  # valid examples, loss, two metrics, the signal to stop
 
@@ -24,3 +25,14 @@ def test_a_step_sums_the_gradients_once(frozen):
 def test_no_such_config(config):
   with pytest.raises(InputError, match=r'give one of configs/, such as configs/fonts\.py:quick'):
     communication.count(config)
+
+
+def test_rows_are_written_where_out_says(tmp_path):
+  committed = scripts.ROOT / 'experiments' / 'speed' / 'communication.csv'
+  before = committed.read_bytes()
+  for arguments in ([], [f'--out={tmp_path / "x.csv"}']):
+    code, said, complaint = scripts.start('speed/communication.py', *arguments, 'configs/fonts.py:tiny')
+    assert code == 0 and said.startswith('configs/fonts.py:tiny 4075 '), complaint
+  assert committed.read_bytes() == before
+  lines = (tmp_path / 'x.csv').read_text().splitlines()
+  assert lines == ['config,trained_parameters,sums,bytes', said.strip().replace(' ', ',')]
