@@ -37,6 +37,8 @@ def main():
   arguments = parser.parse_args()
   logging.disable(logging.WARNING)  # fontTools says much about old files
   faces = limit(describe(path) for path in find(arguments.root))
+  if not faces:
+    parser.error(f'--root={arguments.root}: no font that can be used lies in usr/share/fonts there')
   splits = split(faces)
   for face in faces:
     side = 'test' if splits[face['group']] == 'test' else 'train'

@@ -4,15 +4,26 @@ python experiments/greedy/plot.py experiments/greedy/results.csv experiments/gre
 """
 
 import csv
-import sys
 
 from matplotlib.figure import Figure
 
+from digits_jax import command
+from digits_jax.errors import InputError
 
-def main(table, out):
-  """Reads the rows of results.csv."""
+COLUMNS = {'config', 'decoder', 'examples', 'only', 'sequence_accuracy'}
+
+
+def main(arguments):
+  """Reads the rows of results.csv. Raises InputError where it is another table, or there is nowhere to write to."""
+  if len(arguments) != 2:
+    raise InputError('which? Give results.csv and the PNG file that is to be drawn')
+  table, out = arguments
+  command.check_file('PNG file', out, '.png')
   with open(table, newline='') as file:
     rows = list(csv.DictReader(file))
+  is_table = rows and COLUMNS.issubset(rows[0])
+  if not is_table or [row['decoder'] for row in rows] != ['greedy', 'beam'] * (len(rows) // 2):
+    raise InputError(f'{table} is not a table that experiments/greedy/compare.py wrote')
   figure = Figure(figsize=(6.4, 3.6), dpi=120)
   axes = figure.subplots()
   runs = [(row, other) for row, other in zip(rows[::2], rows[1::2], strict=True)]  # greedy, beam
@@ -31,6 +42,4 @@ def main(table, out):
 
 
 if __name__ == '__main__':
-  if len(sys.argv) != 3:
-    sys.exit('which? Give results.csv and the PNG file that is to be drawn')
-  main(*sys.argv[1:])
+  command.run(main)

@@ -3,30 +3,35 @@
 python experiments/quick/figure.py runs/quick docs/readings.png
 """
 
-import pathlib
-import sys
-
-import numpy as np
-from ml_collections import ConfigDict
-
-from digits_jax import drawing
-from digits_jax.data import sources
-from digits_jax.training import checkpoint, experiment, loop, rundir, scoring, states
+from digits_jax import command
+from digits_jax.errors import InputError
 
 COUNT = 24
 
 
-def main(workdir, out):
-  """Reads the first COUNT examples of the run's set `test`, in order, none left out."""
-  config = ConfigDict(rundir.read_config(workdir))
-  config.tests.test.examples = COUNT
-  built = experiment.build(config)
-  checkpoints = checkpoint.Checkpoints(workdir)
-  state, _ = loop.start(built, checkpoints)
-  params = checkpoints.restore_best(states.reading_params(state))
-  fixed = built.tests['test']
-  records = scoring.make_scorer(built.task, fixed, batch_size=COUNT)(params)
-  decode = built.alphabet.decode
+def main(arguments):
+  """Reads the first COUNT examples of the run's set `test`, in order, none left out.
+
+  Raises InputError where there is no run, it has no such set, or there is nowhere to write to.
+  """
+  if len(arguments) != 2:
+    raise InputError('which? Give the directory of a run and the PNG file that is to be drawn')
+  workdir, out = arguments
+  command.check_file('PNG file', out, '.png')
+
+  import numpy as np
+
+  from digits_jax import drawing
+  from digits_jax.data import sources
+  from digits_jax.reading import evaluation, trained
+
+  opened = trained.load(workdir)
+  if 'test' not in opened.config.tests:
+    raise InputError(f'{workdir} has no test set called test; it has {", ".join(opened.config.tests)}')
+  opened.config.tests.test.examples = COUNT
+  fixed = evaluation.config_sets(opened, opened.config)['test']
+  records = evaluation.score(opened, fixed)
+  decode = opened.alphabet.decode
   truths = [decode(row, length) for row, length in zip(records['labels'], records['label_length'], strict=True)]
   reads = [decode(row, length) for row, length in zip(records['predicted'], records['predicted_length'], strict=True)]
   images = sources.draw_examples(fixed, np.arange(COUNT)).images
@@ -34,6 +39,4 @@ def main(workdir, out):
 
 
 if __name__ == '__main__':
-  if len(sys.argv) != 3:
-    sys.exit('which? Give the directory of a run and the PNG file that is to be drawn')
-  main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+  command.run(main)

@@ -4,11 +4,14 @@ python experiments/seconds/plot.py experiments/seconds/results.csv experiments/s
 """
 
 import csv
-import sys
 
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from digits_jax import command
+from digits_jax.errors import InputError
+
+COLUMNS = {'run', 'minutes', 'sequence_accuracy', 'interval_low', 'interval_high'}
 STYLES = {
   'plain': ('o-', 'at full resolution'),
   'patches4': ('s--', 'patches of 4x4'),
@@ -16,14 +19,24 @@ STYLES = {
 }
 
 
-def main(table, out):
-  """Reads the rows of results.csv, whose runs are called NETWORK_STEPS."""
+def main(arguments):
+  """Reads the rows of results.csv, whose runs are called NETWORK_STEPS.
+
+  Raises InputError where it has no such rows, or there is nowhere to write to.
+  """
+  if len(arguments) != 2:
+    raise InputError('which? Give results.csv and the PNG file that is to be drawn')
+  table, out = arguments
+  command.check_file('PNG file', out, '.png')
   with open(table, newline='') as file:
     rows = list(csv.DictReader(file))
+  network_of = lambda row: row['run'].rpartition('_')[0]
+  if not rows or not COLUMNS.issubset(rows[0]) or STYLES.keys().isdisjoint(map(network_of, rows)):
+    raise InputError(f'{table} is not a table of the sweep of experiments/seconds/runs.json')
   figure = Figure(figsize=(6.4, 4.2), dpi=120)
   axes = figure.subplots()
   for network, (style, label) in STYLES.items():
-    found = [row for row in rows if row['run'].rpartition('_')[0] == network]
+    found = [row for row in rows if network_of(row) == network]
     minutes = [float(row['minutes']) for row in found]
     wrong, low, high = (
       [100 - 100 * float(row[name]) for row in found] for name in ('sequence_accuracy', 'interval_high', 'interval_low')
@@ -44,6 +57,4 @@ def main(table, out):
 
 
 if __name__ == '__main__':
-  if len(sys.argv) != 3:
-    sys.exit('which? Give results.csv and the PNG file that is to be drawn')
-  main(*sys.argv[1:])
+  command.run(main)

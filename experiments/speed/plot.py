@@ -7,10 +7,12 @@ From the CSV files here and of experiments/decoder: the rate of each peer divide
 
 import csv
 import pathlib
-import sys
 
 from matplotlib import ticker
 from matplotlib.figure import Figure
+
+from digits_jax import command
+from digits_jax.errors import InputError
 
 HERE = pathlib.Path(__file__).parent
 DECODER = HERE.parent / 'decoder' / 'results.csv'
@@ -48,8 +50,12 @@ def compare(tables):
   return found
 
 
-def main(out):
-  """Writes the picture."""
+def main(arguments):
+  """Writes the picture. Raises InputError where there is nowhere to write to."""
+  if len(arguments) != 1:
+    raise InputError('where to? Give the PNG file that is to be drawn')
+  (out,) = arguments
+  command.check_file('PNG file', out, '.png')
   figure = Figure(figsize=(9.6, 11.0), dpi=110)
   parts = [('2 CPU cores', compare(CPU)), ('one NVIDIA H100', compare(GPU))]
   panels = figure.subplots(2, 1, height_ratios=[len(found) for _, found in parts])
@@ -71,4 +77,4 @@ def main(out):
 
 
 if __name__ == '__main__':
-  main(*sys.argv[1:])
+  command.run(main)

@@ -8,8 +8,6 @@ Parameters stay as they are. The temperature is fitted on the config's validatio
 
 import pathlib
 
-import jax
-
 from digits_jax import command
 from digits_jax.errors import InputError
 
@@ -19,10 +17,13 @@ command.config_flag()
 
 
 def main(arguments):
-  """Raises InputError where flags are missing, and where there is nothing to read with."""
+  """Raises InputError where flags are missing, there is nothing to read with, or --out cannot be written."""
   config = command.experiment_config()
   if arguments or not _WORKDIR.value or not _OUT.value:
     raise InputError('give the file of weights as --workdir, and the new one as --out')
+  command.check_file('--out', _OUT.value, '.npz')
+
+  import jax
 
   from digits_jax.reading import trained
   from digits_jax.training import feeds, temperature, weights
