@@ -6,6 +6,7 @@ whole number, so that nothing is blurred. No meaning hangs on a colour alone, an
 colour-blind people tell apart (Okabe and Ito 2008).
 """
 
+import contextlib
 import math
 import os
 import warnings
@@ -16,6 +17,7 @@ from PIL import Image
 
 from digits_jax.data import image_files
 from digits_jax.data.image_files import Path
+from digits_jax.errors import naming
 
 DPI = 100  # a font's point is 100 / 72 pixels
 _SHEET_WIDTH, _IMAGE_SIDE, _CAPTION_WIDTH = 1760, 320, 320  # at most, unless one image is larger already
@@ -236,9 +238,17 @@ def _shorten(text, font, width, measure):
 
 
 def save(figure, path: Path) -> None:
-  """Writes the figure into the PNG file `path`; its folder is made."""
+  """Writes the figure into the PNG file `path`, by rename; its folder is made. Raises OSError, naming the file."""
   from matplotlib.backends.backend_agg import FigureCanvasAgg
 
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
   # No version and no date inside: the same picture is the same file.
-  FigureCanvasAgg(figure).print_png(path, metadata={'Software': _OURS})
+  temporary = f'{os.fspath(path)}.tmp'
+  try:
+    with naming(path):
+      FigureCanvasAgg(figure).print_png(temporary, metadata={'Software': _OURS})
+      os.replace(temporary, path)
+  except OSError:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(temporary)
+    raise

@@ -4,7 +4,9 @@ Its message is one clear sentence (or two) that names the thing and the way out.
 without a traceback and exits with code 2; every other exception is a defect and keeps its traceback.
 """
 
+import contextlib
 import difflib
+import os
 from collections.abc import Collection
 
 
@@ -20,6 +22,17 @@ def reason(error: Exception) -> str:
 def first_line(error: Exception) -> str:
   """The first line of what a library's exception says, where the others are long."""
   return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]):
+  """An OSError that names no file, as that of a full disk, names `path`."""
+  try:
+    yield
+  except OSError as error:
+    if error.filename is None:
+      error.filename = os.fspath(path)
+    raise
 
 
 def suggest(name: str, known: Collection[str], otherwise: str | None = None) -> str:

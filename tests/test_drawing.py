@@ -147,6 +147,18 @@ def test_a_name_that_is_no_utf_8_can_be_drawn(tmp_path):
   assert image_files.read_png(tmp_path / 'sheet.png').std() > 5
 
 
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')
+def test_a_full_disk_leaves_the_sheet_that_was_there(tmp_path):
+  path = tmp_path / 'sheet.png'
+  drawing.contact_sheet(path, _noise(1, 8, 8, 1), ['1'])
+  before = path.read_bytes()
+  os.symlink('/dev/full', tmp_path / 'sheet.png.tmp')
+  with pytest.raises(OSError, match='No space left on device') as caught:
+    drawing.contact_sheet(path, _noise(2, 8, 8, 1), ['1', '2'])
+  assert caught.value.filename == str(path) and path.read_bytes() == before
+  assert [entry.name for entry in tmp_path.iterdir()] == ['sheet.png']
+
+
 def test_a_gallery_has_names_beneath_its_captions(tmp_path):
   pictures, captions = [_noise(160, 160), 255 - _noise(160, 160)], ['12', '7']
   names = ['scan.png', 'a\nb' + 50 * '数' + os.fsdecode(b'\xe9.png')]

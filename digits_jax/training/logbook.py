@@ -8,7 +8,7 @@ import time
 
 from tqdm import tqdm
 
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, naming
 from digits_jax.training import parallel, rundir
 
 _FORMAT = 'step {n_fmt}/{total_fmt}  {desc}  {elapsed} gone, {remaining} left'
@@ -16,12 +16,16 @@ _PAUSE = 30  # seconds between the lines of a log
 
 
 def read_metrics(path: str | pathlib.Path) -> list[dict]:
-  """The records of a metrics.jsonl; raises InputError naming the line that is not a record."""
+  """The records of a metrics.jsonl, without a last line that a killed run left half-written.
+
+  Raises InputError naming a line that is not a record.
+  """
   path = pathlib.Path(path)
   if not path.is_file():
     raise InputError(f'there is no {path}: a run writes it when it begins to train')
   records = []
-  for number, line in enumerate(path.read_text(errors='replace').splitlines(), 1):
+  *lines, _ = path.read_text(errors='replace').split('\n')  # each ends with a line feed
+  for number, line in enumerate(lines, 1):
     record = _parse(line)
     if record is None:
       raise InputError(f'{path}, line {number} is not a record of a run: {line[:60]!r}')
@@ -123,8 +127,9 @@ class Logbook:
     return round((step - self._last_step) * self._batch_size / gone, 1) if gone > 0 else 0.0
 
   def _write(self, record):
-    self._file.write(json.dumps({k: v for k, v in record.items() if _is_finite(v)}) + '\n')
-    self._file.flush()
+    with naming(self._file.name):
+      self._file.write(json.dumps({k: v for k, v in record.items() if _is_finite(v)}) + '\n')
+      self._file.flush()
     values = {name: value for name, value in record.items() if isinstance(value, float) and _is_finite(value)}
     self._events.add(record['step'], {f'{record["kind"]}/{name}': value for name, value in values.items()})
 

@@ -64,11 +64,16 @@ def test_a_damaged_file_names_the_line(tmp_path, line):
   (tmp_path / 'metrics.jsonl').write_text('{"kind": "train", "step": 1}\n' + line + '\n')
   with pytest.raises(InputError, match=r'metrics\.jsonl, line 2 is not a record'):
     logbook.read_metrics(tmp_path / 'metrics.jsonl')
-  (tmp_path / 'metrics.jsonl').write_bytes(b'\xff\xfe')
+  (tmp_path / 'metrics.jsonl').write_bytes(b'\xff\xfe\n')
   with pytest.raises(InputError, match=r'metrics\.jsonl, line 1 is not a record'):
     logbook.read_metrics(tmp_path / 'metrics.jsonl')
   with pytest.raises(InputError, match='a run writes it when it begins to train'):
     logbook.read_metrics(tmp_path / 'other.jsonl')
+
+
+def test_half_a_line_at_the_end_is_not_there_yet(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text('{"kind": "train", "step": 1}\n{"kind": "tra')
+  assert logbook.read_metrics(tmp_path / 'metrics.jsonl') == [{'kind': 'train', 'step': 1}]
 
 
 @pytest.mark.parametrize('step', [0, 4])
