@@ -176,7 +176,7 @@ def test_length_constraints(reader, images, readings, logits, alphabet):
     exact = np.exp(log_probs(logits, alphabet, [reading.text for reading in found]))
     for i, reading in enumerate(found):
       assert low <= len(reading.text) <= (high or FRAMES)
-      assert 0 < reading.confidence <= exact[i] * 1.0001  # of the text, not given its length
+      assert reading.confidence == pytest.approx(exact[i], rel=1e-3)  # of the text, not given its length
       assert reading.conditional_confidence == pytest.approx(reading.confidence / allowed[i], rel=1e-3)
       assert reading.conditional_confidence <= 1
       assert len(reading.spans) == len(reading.digit_confidences) == len(reading.text)
