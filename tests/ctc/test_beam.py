@@ -1,6 +1,8 @@
 """The beam search against all K^T paths."""
 
+import collections
 import functools
+import itertools
 
 import jax
 import numpy as np
@@ -70,6 +72,30 @@ def test_few_beams_repeat_nothing_and_promise_nothing(beams, limits):
     assert_close([value for _, value in scored], [wanted[key] for key, _ in scored])
     for pairs in (found, scored):
       assert sorted((value for _, value in pairs), reverse=True) == [value for _, value in pairs]
+
+
+@pytest.mark.parametrize('beams', [1, 3])
+@pytest.mark.parametrize('limits', [(0, None), (1, 2), (3, 3)], ids=str)
+def test_few_beams_keep_the_prefixes_with_the_most_allowed_paths_through_them(beams, limits):
+  """After each frame, of the paths that were kept so far; a path counts where its whole labelling is allowed."""
+  frames, classes, (low, high) = 6, 3, limits
+  logits = cases.logits(np.random.default_rng(5), 'flat', (40, frames, classes))
+  result = beam.beam_search(logits, np.ones((40, frames), bool), beams=beams, min_length=low, max_length=high)
+  paths = list(itertools.product(range(classes), repeat=frames))
+  ends = [oracle.collapse(path) for path in paths]
+  for i, log_probs in enumerate(oracle.log_softmax(logits)):
+    scores = {path: log_probs[np.arange(frames), list(path)].sum() for path in paths}
+    kept = [path for path, end in zip(paths, ends, strict=True) if allowed({end: 0}, low, high)]
+    for t in range(1, frames + 1):
+      through = collections.defaultdict(list)
+      for path in kept:
+        through[oracle.collapse(path[:t])].append(path)
+      rank = lambda prefix: oracle.log_sum([scores[path] for path in through[prefix]])
+      best = sorted(through, key=rank, reverse=True)[:beams]
+      kept = [path for prefix in best for path in through[prefix]]
+    (found,) = read(result, i)
+    assert found[0] == best[0]
+    assert_close(found[1], rank(best[0]))
 
 
 def test_a_length_is_kept_to_where_the_free_search_drops_it():
