@@ -19,6 +19,19 @@ def test_a_valley(lowest):
   assert temperature.minimise(lambda t: abs(math.log(t / lowest)) ** 0.5) == pytest.approx(lowest, rel=1e-4)
 
 
+@pytest.mark.parametrize('lowest', [0.37, 1.03, 2.5])
+def test_a_valley_whose_bottom_is_flat_by_rounding_has_its_minimum_in_the_middle(lowest):
+  rounded = lambda t: float(np.float32(100 + math.log(t / lowest) ** 2))  # to steps of 8e-6: flat for 0.2% each way
+  assert temperature.minimise(rounded) == pytest.approx(lowest, rel=3e-4)
+
+
+@pytest.mark.parametrize('slopes', [(3, 1), (1, 3)], ids=str)
+def test_a_lopsided_valley_has_its_minimum_where_it_is_lowest(slopes):
+  down, up = slopes
+  lopsided = lambda t: max(-down * math.log(t / 2.5), up * math.log(t / 2.5))
+  assert temperature.minimise(lopsided) == pytest.approx(2.5, rel=2e-4)
+
+
 @pytest.mark.parametrize(('lowest', 'found'), [(0.001, 0.1), (1e6, 10.0)])
 def test_the_search_stays_in_bounds(lowest, found):
   asked = []
