@@ -195,12 +195,23 @@ def test_early_stopping_ends_a_run_and_it_stays_ended(tmp_path, capfd):
 
 def test_a_plateau_lowers_the_rate_that_steps_use(tmp_path):
   changes = {'selection.min_delta': 2.0, 'selection.plateau_patience': 1, 'optim.warmup_steps': 0}
+  changes |= {'selection.plateau_factor': 0.2, 'selection.min_rate_scale': 0.1}
   assert runs.run_toy(tmp_path, steps=8, log_every=1, **changes) == 0
   rates = [record['learning_rate'] for record in runs.logged(tmp_path) if record['kind'] == 'train']
-  np.testing.assert_allclose(np.array(rates) / 2e-3, [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25], rtol=1e-6)
+  np.testing.assert_allclose(np.array(rates) / 2e-3, [1, 1, 1, 1, 0.2, 0.2, 0.1, 0.1], rtol=1e-6)
   assert runs.run_toy(tmp_path / 'other', steps=8, log_every=1, **changes, **{'optim.schedule': 'constant'}) == 0
   rates = [record['learning_rate'] for record in runs.logged(tmp_path / 'other') if record['kind'] == 'train']
   np.testing.assert_allclose(np.array(rates) / 2e-3, 1, rtol=1e-6)  # which no evaluation lowers
+
+
+def test_the_average_decays_as_the_config_says(tmp_path):
+  found = []
+  for decay in (0.15, 0.9):
+    assert runs.run_toy(tmp_path / str(decay), **{'optim.average_decay': decay}) == 0
+    found.append(runs.saved(tmp_path / str(decay)))
+  for name in ('in', 'bias', 'out'):
+    params, averaged = ([saved[f"['state']['{kind}']['{name}']"] for saved in found] for kind in ('params', 'averaged'))
+    assert np.array_equal(*params) and not np.array_equal(*averaged)
 
 
 @pytest.mark.parametrize('decay', [0.9, 0.0])
