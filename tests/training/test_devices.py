@@ -18,6 +18,12 @@ CHANGES = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(('backend', 'wanted'), [('cpu', [1, 1, 7]), ('gpu', [10, 1, 7])])
+def test_how_many_steps_are_in_a_call(monkeypatch, backend, wanted):
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  assert [parallel.choose_steps_per_call(count) for count in (0, 1, 7)] == wanted
+
+
 @pytest.fixture(scope='module')
 def alone(tmp_path_factory, cache):
   """A run of 8 steps on one device."""
