@@ -134,6 +134,26 @@ def test_what_changes_no_bit_may_change(tmp_path):
   open_run(tmp_path, **changed, **{'data.data_dir': 'elsewhere', 'data.folder': 'elsewhere'})
 
 
+def test_no_other_field_may_change():
+  free = {
+    'steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience', 'selection.patience', 'data.data_dir',
+    'data.folder', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet',
+  }  # fmt: skip
+
+  def look(fields, prefix=''):
+    for name, value in fields.items():
+      if isinstance(value, dict):
+        look(value, f'{prefix}{name}.')
+        continue
+      fields[name] = 'another'
+      differing[prefix + name] = rundir.differences(before, now)
+      fields[name] = value
+
+  before, now, differing = rundir.plain(toy.get_config()), rundir.plain(toy.get_config()), {}
+  look(now)
+  assert len(differing) > 200 and {name for name, said in differing.items() if not said} == free
+
+
 def test_a_path_below_a_file_cannot_be_written(tmp_path):
   (tmp_path / 'file').touch()
   for path, reason in ((tmp_path / 'file' / 'run', 'Not a directory'), (tmp_path / 'file', 'it is a file')):
