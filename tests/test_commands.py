@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from absl.testing import flagsaver
 from configs import fonts, street
 from digits_jax import command, main, processes
 from digits_jax.errors import InputError
-from digits_jax.training import checks, rundir
+from digits_jax.training import checks, run, rundir
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = '--config=configs/fonts.py:tiny'
@@ -194,6 +195,9 @@ def test_a_config_anywhere_imports_those_of_the_project(tmp_path):
     ('synth.layout.height=32', ['config.tests.test: its images of 64x128 do not fit a model of 32x128']),
     ('tests.test.draw=glyph', ["config.tests: plates-v1 has draw='glyph'; it is numbers or glyphs"]),
     ('alphabet=01a', ["alphabet '01a' holds ['a']"]),
+    ('photos.margin=-0.1', ['config.photos.margin=-0.1 must be at least 0']),
+    ('photos.workers=-1', ['config.photos.workers=-1 must be at least 0']),
+    ('init_subtrees=trunk', ['config.init_subtrees says what to copy and config.init_from not whence']),
     ('steps=0', ['config.steps=0 must be at least 1']),
     ('evaluation.sheet=0', ['config.evaluation.sheet=0 must be at least 1']),
     ('tests.test.examples=0', ['config.tests.test.examples=0 must be at least 1']),
@@ -211,6 +215,18 @@ def test_a_config_anywhere_imports_those_of_the_project(tmp_path):
 def test_config_fields(call, tmp_path, field, parts):
   assert_one_sentence(*call(TINY, f'--workdir={tmp_path / "run"}', f'--config.{field}'), *parts)
   assert not (tmp_path / 'run').exists()  # the corrected command may use the same folder
+
+
+def test_steps_to_profile_are_handed_on(call, monkeypatch, tmp_path):
+  def train_and_evaluate(built, workdir, **options):
+    asked.append(options)
+    return signal.SIGTERM
+
+  asked = []
+  monkeypatch.setattr(run, 'train_and_evaluate', train_and_evaluate)
+  for arguments in ([], ['--profile=3']):
+    assert call(TINY, f'--workdir={tmp_path}', *arguments)[0] == 128 + signal.SIGTERM
+  assert asked == [{'profile_steps': 0}, {'profile_steps': 3}]
 
 
 def test_missing_mnist_names_the_command(call, tmp_path):
