@@ -11,7 +11,7 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.conventions import SPLITS
 from digits_jax.data import glyphs, own_digits, sources
 from digits_jax.errors import InputError
-from digits_jax.training import experiment
+from digits_jax.training import experiment, feeds
 
 OPTIONS = {'kind': 'folder', 'digits': '0123456789', 'seed': 0, 'held_out': (0.2, 0.2)}
 
@@ -277,6 +277,17 @@ def test_training_draws_from_them_and_says_so(folder):
   changed[7, 14, 14] ^= 1
   other = sources.report(train.replace(images=changed), 'train', str(folder))
   assert other.splitlines()[0] == again.splitlines()[0] and other.splitlines()[1] != again.splitlines()[1]
+
+
+@pytest.mark.parametrize('changes', [{'split_seed': 1}, {'held_out': (0.4, 0.2)}, {}], ids=str)
+def test_they_are_split_as_the_config_says(folder, changes):
+  config = mnist_config.get_config('tiny')
+  usual = {'split_seed': 0, 'held_out': (0.2, 0.2)}
+  config.data.update(glyphs='folder', glyph_path=str(folder), **usual | changes)
+  found = feeds.of(config).train(config, Alphabet()).constants.images
+  of = lambda options: glyphs.from_own_digits('train', Alphabet(), kind='folder', path=str(folder), **options).images
+  np.testing.assert_array_equal(found, of(usual | changes))
+  assert np.array_equal(found, of(usual)) == (not changes)
 
 
 def test_digits_that_have_changed_are_read_anew(tmp_path):

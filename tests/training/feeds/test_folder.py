@@ -1,5 +1,7 @@
 """Your own images as a source: what is said without them, what is trained on, what validation and the test are."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -76,6 +78,26 @@ def test_few_images_are_better_begun_with_a_run(images, monkeypatch):
   assert feeds.of(config).tests(config, Alphabet())['test'].source.report == report(config)  # said once of all splits
   monkeypatch.setattr(feeds.folder, '_FEW', 10)
   assert report(config).splitlines() == said
+
+
+def test_the_seed_of_the_split_is_that_of_the_config(images):
+  tested = []
+  for seed in (0, 0, 1):
+    config = own(**{'data.folder': str(images[0]), 'data.split_seed': seed})
+    test = feeds.of(config).tests(config, Alphabet())['test']
+    tested.append(test.source.feed(0, 0, test.examples)['labels'].tolist())
+  assert tested[0] == tested[1] != tested[2]
+
+
+def test_what_cannot_be_read_is_left_out_where_the_config_says_so(images, tmp_path):
+  path = str(tmp_path / 'own')
+  shutil.copytree(images[0], path)
+  (tmp_path / 'own' / '999.png').write_bytes(b'')
+  strict, lenient = (own(**{'data.folder': path, 'data.skip_unreadable': skips}) for skips in (False, True))
+  with pytest.raises(InputError, match=r'1 of 81 images cannot be read: .*999\.png'):
+    feeds.of(strict).train(strict, Alphabet())
+  report = feeds.of(lenient).train(lenient, Alphabet()).report
+  assert report.startswith('80 images ') and '\nunreadable files: 1\n' in report
 
 
 def test_own_images_that_do_not_fit_the_config(images):

@@ -13,6 +13,7 @@ from configs import street
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import sources
 from digits_jax.errors import InputError
+from digits_jax.synth.augment import AugmentSpec
 from digits_jax.training import feeds
 from tests.synth import specs
 
@@ -51,11 +52,24 @@ def test_each_split_has_its_numbers_and_only_training_is_augmented():
 
 
 def test_faces_held_out_are_in_their_split_alone():
-  config = scenes(**{'data.test_families': ('STIX',)})
+  config = scenes(**{'data.validation_families': ('DejaVu',), 'data.test_families': ('STIX',)})
+  kind, alphabet = feeds.of(config), Alphabet()
+  train, validation, tests = (getattr(kind, part)(config, alphabet) for part in ('train', 'validation', 'tests'))
+  sources = (train, validation.source, tests['test'].source)
+  assert [len(source.constants.fields) for source in sources] == [6, 12, 4]
+  assert train.report == ''
+
+
+def test_seeds_are_those_of_the_config():
+  config = scenes(**{'validation.seed': 5, 'tests.test.seed': 6})
   kind = feeds.of(config)
-  sources = (kind.train(config, Alphabet()), kind.tests(config, Alphabet())['test'].source)
-  assert [len(source.constants.fields) for source in sources] == [18, 4]
-  assert sources[0].report == ''
+  assert (kind.validation(config, Alphabet()).seed, kind.tests(config, Alphabet())['test'].seed) == (5, 6)
+
+
+@pytest.mark.parametrize(('is_held_out', 'split'), [(True, 'test'), (False, None)])
+def test_numbers_are_held_out_where_the_config_says_so(is_held_out, split):
+  config = scenes(**{'data.hold_out_numbers': is_held_out})
+  assert feeds.of(config).spec(config, Alphabet(), 'test', AugmentSpec()).number.split == split
 
 
 def test_own_fonts_are_told_of(tmp_path):

@@ -62,6 +62,25 @@ def test_photos(data_dir):
   assert (np.abs(first.images - other.images).max((1, 2, 3)) > 0.02).all()
 
 
+def test_photos_are_cut_as_the_config_says(data_dir):
+  config = photos(data_dir, **{'photos.margin': 0.8, 'photos.is_square': True})
+  train = feeds.of(config).train(config, Alphabet())
+  rows = list(svhn.select(data_dir, ('train',), 'train').rows)
+  wanted = svhn_crops.cached(data_dir, 'train', CropSpec(size=32, margin=0.8, is_square=True))[rows]['image']
+  np.testing.assert_array_equal(train.constants['image'], wanted)
+  for other in (CropSpec(size=32, is_square=True), CropSpec(size=32, margin=0.8)):
+    assert (svhn_crops.cached(data_dir, 'train', other)[rows]['image'] != wanted).any()
+
+
+def test_the_seed_of_the_split_is_that_of_the_config(data_dir):
+  config = photos(data_dir, **{'data.split_seed': 1})
+  fixed = feeds.of(config).validation(config, Alphabet())
+  drawn = fixed.source.feed(0, 0, fixed.examples)
+  texts = tuple(map(Alphabet().decode, drawn['labels'], drawn['label_length']))
+  assert texts == svhn.select(data_dir, ('train',), 'validation', seed=1).texts
+  assert texts != svhn.select(data_dir, ('train',), 'validation').texts
+
+
 def test_fewer_photos_can_be_asked_for(data_dir):
   config = photos(data_dir, **{'tests.test.examples': 5, 'validation.examples': 1, 'photos.keep': 'none'})
   kind, alphabet = feeds.of(config), Alphabet()

@@ -61,6 +61,30 @@ def test_own_fonts_are_told_of_and_shipped_ones_are_not(tmp_path):
   assert of()[0].splitlines()[1] != report.splitlines()[1]
 
 
+def fonts_of(**changes):
+  """The styles that train, validation and test have, and the seeds of the last two."""
+  config, alphabet = fonts.get_config('tiny'), Alphabet()
+  config.update_from_flattened_dict({'data.font_sizes': (20,)} | changes)
+  kind = feeds.of(config)
+  train, *fixed = kind.train(config, alphabet), kind.validation(config, alphabet), kind.tests(config, alphabet)['test']
+  return [len(s.constants.starts) for s in (train, *(one.source for one in fixed))], [one.seed for one in fixed]
+
+
+def test_faces_are_held_out_as_the_config_says(tmp_path):
+  families = {'data.validation_families': ('STIX',), 'data.test_families': ('DejaVu',)}
+  assert fonts_of(**families)[0] == [6, 4, 12]
+  copied = {'data.font_dir': tmp_path / 'train', 'data.test_font_dir': tmp_path / 'test'}
+  for folder, faces in zip(copied.values(), (('DejaVuSans', 'STIXGeneral'), ('cmr10',)), strict=True):
+    folder.mkdir()
+    for face in faces:
+      shutil.copy(pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf', f'{face}.ttf'), folder)
+  assert fonts_of(**{field: str(folder) for field, folder in copied.items()})[0] == [2, 2, 1]
+
+
+def test_seeds_are_those_of_the_config():
+  assert fonts_of(**{'validation.seed': 5, 'tests.test.seed': 6})[1] == [5, 6]
+
+
 @pytest.mark.parametrize(
   ('changes', 'name'),
   [
