@@ -191,6 +191,31 @@ def test_undistorted_digit_is_its_glyph_exactly(height, width):
     np.testing.assert_allclose(255 * image, want, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(('amount', 'change'), [(1.0, ndimage.grey_dilation), (-1.0, ndimage.grey_erosion)])
+def test_strokes_are_a_pixel_wider_or_narrower_on_each_side(amount, change):
+  spec = specs.make(layout={'kind': 'grid', 'height': 24}, warp={'stroke_frac': (amount, amount)})
+  batch, (_, lengths, ids, _, anchors) = specs.draw(spec, count=16)
+  cross, glyphs = ndimage.generate_binary_structure(2, 1), specs.blocks().images
+  for image, length, glyph, anchor in zip(batch.images[..., 0], lengths, ids, anchors, strict=True):
+    want = np.zeros(image.shape, np.uint8)
+    for i in range(length):
+      x, y = anchor[i].astype(int) - 10
+      want[y : y + 20, x : x + 20] = change(glyphs[glyph[i]], footprint=cross)
+    np.testing.assert_allclose(255 * image, want, atol=1e-4, rtol=0)
+
+
+def test_a_number_without_spread_stands_in_the_middle():
+  spec = SPECS['centred']
+  batch, (_, lengths, _, _, anchors) = specs.draw(spec)
+  is_free = []
+  for length, boxes, at in zip(lengths, batch.boxes, anchors, strict=True):
+    left, right = boxes[:length, 0].min(), boxes[:length, 2].max()
+    is_free.append(left > 1 and right < spec.layout.width - 1)  # of the edges of the canvas
+    if is_free[-1]:
+      np.testing.assert_allclose(at[:length].mean(0), [60, 20], atol=1e-3)
+  assert np.mean(is_free) > 0.8
+
+
 @pytest.mark.parametrize('length', [1, 3, 5])
 def test_grid_starts_in_every_cell_that_fits(length):
   spec = specs.make(number={'min_length': length, 'max_length': length}, layout={'kind': 'grid', 'height': 24})
