@@ -369,3 +369,10 @@ def test_marks_of_a_large_image_are_scaled_with_it(tmp_path, monkeypatch):
   sheet.save('g.png', 1)
   ((_, (small,), _, (((left, right),),)),) = drawn
   assert small.shape[1] < 1000 and right == pytest.approx(small.shape[1]) and left == pytest.approx(right / 2)
+
+
+def test_beams_are_as_many_as_asked_for(run, folder):
+  code, out, _ = run(folder / 'b0.PNG', '--beams=30', '--nbest=30', '--format=json')
+  assert code == 0 and len(json.loads(out)[0]['alternatives']) == 29
+  code, out, err = run(folder / 'b0.PNG', '--beams=1', '--nbest=2')
+  assert (code, out) == (2, '') and '--nbest=2 is more than the search keeps: raise --beams=1' in err

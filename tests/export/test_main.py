@@ -24,13 +24,14 @@ def start(*arguments):
 def test_a_reader_of_two_digits(tmp_path):
   workdir = runs.write_run(tmp_path / 'run', runs.make_config(recurrent='none'))
   out = tmp_path / 'new' / 'reader'
-  code, told, err = start(f'--workdir={workdir}', f'--out={out}', '--format=stablehlo', '--length=2', '--beams=3')
+  flags = '--length=2', '--beams=3', '--nbest=2'
+  code, told, err = start(f'--workdir={workdir}', f'--out={out}', '--format=stablehlo', *flags)
   assert (code, err) == (0, '')
   assert told.startswith(f'wrote {out} (0.') and told.count('\n') == 2
   assert 'it differs from the run by at most ' in told and ' on 64 images of ' in told
   assert os.listdir(out.parent) == ['reader']
   read, stored = stablehlo.load(out)
-  decoding = {'method': 'CTC prefix beam search', 'beams': 3, 'n_best': 1, 'min_length': 2, 'max_length': 2}
+  decoding = {'method': 'CTC prefix beam search', 'beams': 3, 'n_best': 2, 'min_length': 2, 'max_length': 2}
   assert (stored['decoding'], stored['temperature']) == (decoding, runs.TEMPERATURE)
   assert (read(runs.draw_images(5))['lengths'] == 2).all()
 

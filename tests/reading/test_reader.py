@@ -1,5 +1,6 @@
 """The reader: what the program gives, image by image, whatever the images come as and however many there are."""
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -290,6 +291,13 @@ def test_options_that_make_no_sense(reader, options, problem):
 def test_one_image_is_no_list(reader, image):
   with pytest.raises(InputError, match='give it as'):
     reader.read(image)
+
+
+def test_beams_are_those_of_the_config_unless_asked_for(reader):
+  config = reader.run.config.copy_and_resolve_references()
+  config.evaluation.beams = 7
+  run = dataclasses.replace(reader.run, config=config)
+  assert (Reader(run).beams, Reader(run, beams=3).beams) == (7, 3)
 
 
 def test_no_beams_and_no_run(reader, tmp_path):
