@@ -39,7 +39,7 @@ def start(workdir, **changes):
 
 def test_subtrees_asked_for_are_copied_bit_by_bit_and_the_others_start_as_ever(source, tmp_path, capsys):
   state, built = start(tmp_path, init_from=str(source), init_subtrees=('in', 'bias'), seed=1)
-  own, given = built.initial_state().params, best(source, built)
+  own, given = jax.jit(toy.init)(sources.initial_key(1), built.zero_batch), best(source, built)
   for params in (state.params, state.averaged):
     for name, want in (('in', given), ('bias', given), ('out', own)):
       np.testing.assert_array_equal(params[name], want[name])
@@ -175,7 +175,7 @@ def test_a_start_that_cannot_be_made_is_refused_before_there_is_a_directory(sour
       loop.check_start(built, checkpoint.Checkpoints(tmp_path / 'run'))
   assert not (tmp_path / 'run').exists()
   (tmp_path / 'other' / 'checkpoints').mkdir(parents=True)  # somebody's
-  with pytest.raises(InputError):
+  with pytest.raises(InputError, match=words):
     loop.check_start(built, checkpoint.Checkpoints(tmp_path / 'other'))
   assert not any((tmp_path / 'other' / 'checkpoints').iterdir())
 
