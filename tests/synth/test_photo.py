@@ -100,5 +100,4 @@ def test_blobs_are_counted_bounded_and_lie_over_the_ink():
   pieces = [ndimage.label(image > 0.3)[1] for image in images]
   assert max(pieces) == 3 and all(piece <= 3 for piece in pieces)
   none = specs.part('clutter', blobs=0)
-  assert clutter.blobs(jax.random.key(0), jnp.asarray(ink), none) is not None
   np.testing.assert_array_equal(clutter.blobs(jax.random.key(0), jnp.asarray(ink), none), ink)
