@@ -17,7 +17,7 @@ def data_dir(tmp_path_factory):
     photos[f'{count}.png'] = svhn_files.row('123456', left=0, width=5)
     contents = {name: svhn_files.png(30 + i % 7, 40, 100 * first + i) for i, name in enumerate(photos)}
     svhn_files.write_folder(folder / 'in' / split, photos, contents)
-  svhn_builder.prepare(str(folder), str(folder / 'in'), wanted=list(svhn_files.COUNTS))
+  svhn_builder.prepare(str(folder), str(folder / 'in'), wanted=list(svhn_files.COUNTS), mirrors=[])
   return str(folder)
 
 

@@ -63,7 +63,7 @@ def test_the_order_is_that_of_hashes_not_of_files(data_dir, tmp_path):
   shutil.copytree(pathlib.Path(data_dir) / 'in' / 'train', shuffled / 'train')
   svhn_files.write_archive(shuffled / 'train.tar.gz', shuffled / 'train')  # photos by name as text: 1, 10, 11, ...
   shutil.rmtree(shuffled / 'train')
-  svhn_builder.prepare(str(tmp_path), str(shuffled), wanted=['train'])
+  svhn_builder.prepare(str(tmp_path), str(shuffled), wanted=['train'], mirrors=[])
   assert svhn.select(data_dir, ('train',), 'train').texts == svhn.select(str(tmp_path), ('train',), 'train').texts
   texts = svhn.select(data_dir, ('train',), 'all').texts
   assert list(texts) != sorted(texts) and list(texts) != [str(7 * i) for i in range(1, 60)] + ['123456']
@@ -86,10 +86,10 @@ def test_parts_are_fixed_for_good(data_dir):
     assert got == [(split, name) for at, split, name in sorted(found) if is_in(at)]
 
 
-@pytest.mark.parametrize('splits', [(), ('train', 'train'), ('valid',)])
-def test_unknown_splits_and_parts(data_dir, splits):
-  with pytest.raises(InputError, match='name some of them once'):
-    svhn.select(data_dir, splits, 'train')
+def test_unknown_splits_and_parts(data_dir):
+  for splits in ((), ('train', 'train'), ('valid',)):
+    with pytest.raises(InputError, match='name some of them once'):
+      svhn.select(data_dir, splits, 'train')
   with pytest.raises(InputError, match="the parts train, validation, all, not 'test'"):
     svhn.select(data_dir, ('train',), 'test')
 
@@ -129,7 +129,7 @@ def test_grey_photos_and_damaged_ones(tmp_path):
   photos = {'1.png': svhn_files.row('1'), '2.png': svhn_files.row('2')}
   folder = svhn_files.write_folder(tmp_path / 'train', photos, {name: svhn_files.png(30, 40) for name in photos})
   image_files.write_png(folder / '1.png', np.arange(1200, dtype=np.uint8).reshape(30, 40))
-  svhn_builder.prepare(str(tmp_path), str(tmp_path), wanted=['train'])
+  svhn_builder.prepare(str(tmp_path), str(tmp_path), wanted=['train'], mirrors=[])
   image = svhn_crops.Crops(str(tmp_path), 'train', SPEC)[0]['image']
   assert image.shape == (16, 16, 3) and (image == image[:, :, :1]).all()
   shard = next((tmp_path / 'svhn_numbers' / '1.0.0').glob('*array_record*'))
@@ -161,7 +161,7 @@ def test_each_data_set_and_each_crop_has_its_own_cache(data_dir, cache, tmp_path
   assert len(os.listdir(cache)) == 5
   folder = pathlib.Path(data_dir) / 'in' / 'extra'
   shutil.copytree(folder, tmp_path / 'in' / 'test')  # the photos of another split under its name
-  svhn_builder.prepare(str(tmp_path), str(tmp_path / 'in'), wanted=['test'])
+  svhn_builder.prepare(str(tmp_path), str(tmp_path / 'in'), wanted=['test'], mirrors=[])
   assert len(svhn_crops.cached(str(tmp_path), 'test', SPEC)) == COUNTS['extra'] and len(os.listdir(cache)) == 6
 
 
