@@ -246,8 +246,10 @@ def test_a_sweep_that_is_stopped_lets_its_run_save(tmp_path, number):
   process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
   for one, handler in before.items():
     signal.signal(one, handler)
+  until = time.time() + 60
   while not (tmp_path / 'begun').exists():
     assert process.poll() is None
+    assert time.time() < until, 'no run has begun after 60 seconds'
     time.sleep(0.05)
   process.send_signal(number)
   _, complaint = process.communicate(timeout=30)
@@ -304,7 +306,8 @@ def test_a_sweep_of_tiny_runs(tmp_path):
 def test_the_revision_is_that_of_the_code(tmp_path, monkeypatch):
   """Not that of a repository that one starts it in."""
   here = sweep.revision()
-  for words in (['init', '-q'], ['-c', 'user.name=a', '-c', 'user.email=a', 'commit', '-qm', 'a', '--allow-empty']):
+  options = [part for option in ('user.name=a', 'user.email=a', 'commit.gpgsign=false') for part in ('-c', option)]
+  for words in (['init', '-q'], [*options, 'commit', '-qm', 'a', '--allow-empty']):
     subprocess.run(['git', *words], cwd=tmp_path, check=True)
   monkeypatch.chdir(tmp_path)
   assert sweep.revision() == here
