@@ -22,13 +22,12 @@ from digits_jax.alphabet import Alphabet
 from digits_jax.data import canvas, image_files, sources
 from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
-from digits_jax.reading import evaluation, reader, trained
+from digits_jax.reading import evaluation, trained
+from digits_jax.reading.reader import Reader
 from digits_jax.training import checkpoint, experiment, finish, loop, rundir, scoring
 from tests.export import runs as export_runs
 from tests.reading import runs
 from tests.synth import specs
-
-pytestmark = pytest.mark.slow  # of a run that is trained first
 
 EXAMPLES = 20
 
@@ -112,6 +111,7 @@ def labels_of(alphabet, batch):
   return [alphabet.decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
 
 
+@pytest.mark.slow
 def test_the_runs_own_sets_give_its_result(finished, run, own):
   result = json.loads((finished / 'result.json').read_text())
   fixed, records = own
@@ -133,11 +133,12 @@ def test_png_files_of_the_same_numbers_give_the_same_texts(run, own, stored, tmp
   # The reader reads the same files alike, in batches of its own: a low temperature leaves no near-ties to rounding.
   sharp = dataclasses.replace(run, temperature=run.temperature / 20)
   again = evaluation.score(sharp, evaluation.labelled_set(sharp, path))
-  found = list(reader.Reader(sharp).read(sorted(path.parent.glob('*.png'))))
+  found = list(Reader(sharp).read(sorted(path.parent.glob('*.png'))))
   assert [reading.text for reading in found] == texts(run, again)
   np.testing.assert_allclose([reading.confidence for reading in found], again['confidence'], rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_images_of_another_size_are_placed_as_the_reader_does(run, tmp_path):
   config = tiny(**{'tests.test.synth.layout.height': 48, 'tests.test.synth.layout.width': 80})
   fixed = evaluation.config_sets(run, config)['test']
@@ -161,6 +162,7 @@ def own_source(config):
   return experiment.build_source(config, 'test')[0]
 
 
+@pytest.mark.slow
 def test_labels_become_the_runs_classes(run, own):
   # The same digits in another order: other classes for the same numbers.
   config = tiny(alphabet='9876543210')
@@ -174,9 +176,9 @@ def test_labels_become_the_runs_classes(run, own):
   assert evaluation.config_sets(run, tiny(alphabet='0123'))['test'].examples == EXAMPLES
 
 
-def test_symbols_that_the_run_does_not_know(run):
+def test_symbols_that_the_run_does_not_know(reader):
   with pytest.raises(InputError, match=r"written in '0123456789\.-', and this run does not know '-', '\.'"):
-    evaluation.config_sets(run, tiny(alphabet='0123456789.-'))
+    evaluation.config_sets(reader.run, tiny(alphabet='0123456789.-'))
 
 
 @pytest.fixture
@@ -194,6 +196,7 @@ def call(monkeypatch, capsys):
   return call
 
 
+@pytest.mark.slow
 def test_the_command(call, finished, run, own, stored, tmp_path):
   batch = sources.draw_examples(own[0], np.arange(EXAMPLES))
   path = save(tmp_path / 'plates', batch.images, labels_of(run.alphabet, batch))
@@ -247,8 +250,8 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
     (['--workdir=RUN', '--labels=none.csv'], 'there is no file of labels none.csv'),
   ],
 )
-def test_wrong_flags(call, finished, arguments, message):
-  code, said, complaint = call(*(a.replace('RUN', str(finished)) for a in arguments))
+def test_wrong_flags(call, workdir, arguments, message):
+  code, said, complaint = call(*(a.replace('RUN', str(workdir)) for a in arguments))
   assert (code, said) == (2, '') and complaint.count('\n') == 1 and message in complaint, complaint
 
 
@@ -265,13 +268,14 @@ def test_each_of_several_sheets_is_known_to_be_writable_before_anything_is_score
 
 
 @pytest.mark.parametrize(('field', 'value'), [('seed', -1), ('examples', 0), ('seed', None)])
-def test_another_config_is_checked_as_that_of_a_training(run, field, value):
+def test_another_config_is_checked_as_that_of_a_training(reader, field, value):
   other = tiny()
   other.tests.test[field] = value
   with pytest.raises(InputError, match=rf'config\.tests\.test\.{field}'):
-    evaluation.config_sets(run, other)
+    evaluation.config_sets(reader.run, other)
 
 
+@pytest.mark.slow
 def test_the_validation_set_is_that_of_training(call, finished, run, tmp_path):
   code, said, complaint = call(f'--workdir={finished}', '--validation', f'--out={tmp_path / "figures.json"}')
   assert code == 0, complaint
@@ -283,6 +287,7 @@ def test_the_validation_set_is_that_of_training(call, finished, run, tmp_path):
   assert said.startswith('validation (validation): ')
 
 
+@pytest.mark.slow
 def test_greedy_reading_of_a_run_that_was_scored_by_the_beam_search(call, finished, run, own, tmp_path):
   out = tmp_path / 'figures.json'
   code, _, complaint = call(f'--workdir={finished}', '--decoder=greedy', f'--out={out}', f'--sheet={tmp_path}/s.png')
@@ -313,8 +318,9 @@ def test_zooms_of_a_run_that_is_scored_by_greedy_decoding(call, tmp_path):
   assert "list readings, which config.evaluation.decoder='greedy' does not" in complaint
 
 
-def test_a_folder_of_labelled_images(run, tmp_path):
+def test_a_folder_of_labelled_images(reader, tmp_path):
   """Its labels.csv, the names of its images, or, where splits are given, those for the test."""
+  run = reader.run
   images = np.random.default_rng(0).random((4, 30, 40, 1), np.float32)
   save(tmp_path / 'plain', images, ['1', '22', '3', '4'])
   assert evaluation.labelled_set(run, str(tmp_path / 'plain')).examples == 4
@@ -359,6 +365,7 @@ def test_the_folder_that_a_run_was_trained_on(tmp_path):
   assert not holds(labels)
 
 
+@pytest.mark.slow
 def test_a_run_whose_own_fonts_have_changed_is_not_scored(call, finished, tmp_path):
   """As training refuses to go on with it; another config's sets are scored all the same."""
   fonts_dir, workdir = tmp_path / 'fonts', tmp_path / 'run'
