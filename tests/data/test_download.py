@@ -228,3 +228,8 @@ def test_what_another_process_has_brought_meanwhile_is_taken(server, path, monke
   monkeypatch.setattr(places, 'locked', finish_first)
   _fetch(server.url + 'file.gz', path)
   assert server.requests == [] and os.listdir(os.path.dirname(path)) == ['file.gz']
+
+
+def test_no_test_gets_anything_from_another_machine(tmp_path):
+  with pytest.raises(pytest.fail.Exception, match=r'asks for the network: mirror\.example'):
+    _fetch('http://mirror.example/file.gz', str(tmp_path / 'file.gz'))
