@@ -2,8 +2,6 @@
 
 import pathlib
 import shutil
-import sys
-import types
 
 import matplotlib
 import numpy as np
@@ -11,8 +9,9 @@ import pytest
 from fontTools import ttLib
 
 from digits_jax.alphabet import Alphabet
-from digits_jax.data import fonts, glyphs
+from digits_jax.data import fonts, glyphs, mnist
 from digits_jax.errors import InputError
+from tests.data import test_mnist
 
 SHIPPED = pathlib.Path(matplotlib.get_data_path(), 'fonts', 'ttf')
 
@@ -140,35 +139,24 @@ def test_a_test_folder_gives_the_test_split_alone(tmp_path):
     glyphs.from_fonts('train', **choice)
 
 
-@pytest.fixture
-def stored_mnist(monkeypatch):
-  """A `mnist` module whose images are constant 100 + digit and which records what was asked of it."""
-  asked = []
-
-  def load(data_dir, split):
-    asked.append((data_dir, split))
-    digits = np.array([3, 1, 7, 7, 0, 3, 9, 2, 4, 5, 6, 8], np.int32)
-    return np.broadcast_to((100 + digits[:, None, None]).astype(np.uint8), (12, 28, 28)), digits
-
-  module = types.ModuleType('digits_jax.data.mnist')
-  module.load = load
-  monkeypatch.setitem(sys.modules, 'digits_jax.data.mnist', module)
-  monkeypatch.setattr('digits_jax.data.mnist', module, raising=False)
-  return asked
+@pytest.fixture(scope='module')
+def stored_mnist(tmp_path_factory):
+  """A tiny MNIST, prepared."""
+  folder = tmp_path_factory.mktemp('mnist')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('XDG_CACHE_HOME', str(folder / 'cache'))
+    test_mnist.prepare(test_mnist.tiny(), folder / 'data')
+    yield str(folder / 'data')
 
 
-def test_mnist_is_one_style_and_digits_become_classes(stored_mnist):
-  bank = glyphs.from_mnist('validation', Alphabet(), data_dir='somewhere')
-  assert stored_mnist == [('somewhere', 'validation')]
-  np.testing.assert_array_equal(bank.counts, [[1, 1, 1, 2, 1, 1, 1, 2, 1, 1]])
-  np.testing.assert_array_equal(bank.images[:, 0, 0], 99 + bank.labels)
-
-
-def test_mnist_keeps_the_digits_of_the_alphabet(stored_mnist):
-  bank = glyphs.from_mnist('test', Alphabet('713'), data_dir=None)
-  np.testing.assert_array_equal(bank.labels, [1, 1, 2, 3, 3])
-  np.testing.assert_array_equal(bank.images[:, 5, 5], [107, 107, 101, 103, 103])
-  np.testing.assert_array_equal(bank.counts, [[2, 1, 2]])
+@pytest.mark.parametrize(('split', 'symbols'), [('train', '0123456789'), ('train', '713'), ('test', '972')])
+def test_mnist_is_one_style_of_the_digits_of_the_alphabet(stored_mnist, split, symbols):
+  bank = glyphs.from_mnist(split, Alphabet(symbols), data_dir=stored_mnist)
+  images, digits = mnist.load(stored_mnist, split)
+  wanted = [images[digits == int(symbol)] for symbol in symbols]
+  np.testing.assert_array_equal(bank.images, np.concatenate(wanted))
+  np.testing.assert_array_equal(bank.labels, np.repeat(np.arange(len(symbols)) + 1, list(map(len, wanted))))
+  np.testing.assert_array_equal(bank.counts, [list(map(len, wanted))])
 
 
 @pytest.mark.parametrize(
