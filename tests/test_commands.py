@@ -15,7 +15,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from configs import fonts, street
-from digits_jax import command, main, processes
+from digits_jax import command, main
 from digits_jax.errors import InputError
 from digits_jax.training import checks, run, rundir
 
@@ -373,15 +373,10 @@ def test_where_compiled_programs_are_kept(prepared, arguments, known, wanted):
 
 
 def test_distributed_where_nothing_says_how(monkeypatch):
-  def join(*_):
-    raise ValueError('coordinator_address should be defined.')
-
-  monkeypatch.setattr(processes, 'join', join)
-  with flagsaver.flagsaver():
-    flags.FLAGS(['x', '--distributed'], known_only=True)
-    with pytest.raises(InputError, match='--distributed finds neither Slurm nor a TPU pod here'):
-      processes.connect()
-    flags.FLAGS.unparse_flags()
+  for name in list(os.environ):
+    if name.startswith(('SLURM_', 'OMPI_', 'PMI', 'TPU_', 'KUBERNETES_', 'JAX_COORDINATOR')):
+      monkeypatch.delenv(name)
+  assert_one_sentence(*start('main', TINY, '--distributed'), '--distributed finds neither Slurm nor a TPU pod here')
 
 
 def test_seeds_of_scenes_and_shares_of_rates():
