@@ -13,7 +13,7 @@ from absl.testing import flagsaver
 from jax.experimental.compilation_cache import compilation_cache
 
 from configs import fonts
-from digits_jax import command, synthesise
+from digits_jax import command, drawing, synthesise
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import drawn, image_files, labelled_files, sources
 from digits_jax.errors import InputError
@@ -67,6 +67,10 @@ def read(folder):
   return names, [row['label'] for row in rows], np.stack([image_files.read_png(folder / name) for name in names])
 
 
+def assert_same_picture(one, other):
+  np.testing.assert_array_equal(image_files.read_png(one), image_files.read_png(other))
+
+
 def as_pixels(batch):
   return np.rint(np.asarray(batch.images)[..., 0] * 255).astype(np.uint8)
 
@@ -110,7 +114,8 @@ def test_the_train_split_is_the_first_step_of_training(run, tmp_path):
   alphabet = Alphabet(config.alphabet)
   assert labels == [alphabet.decode(*row) for row in zip(batch.labels, batch.label_lengths, strict=True)]
   np.testing.assert_array_equal(pixels, as_pixels(batch))
-  assert image_files.read_png(tmp_path / 'sheet.png').std() > 5
+  drawing.contact_sheet(tmp_path / 'wanted.png', batch.images, labels, title=f'{config.name}, train')
+  assert_same_picture(tmp_path / 'sheet.png', tmp_path / 'wanted.png')
 
 
 def test_an_image_depends_on_its_id_and_the_seed_alone(run, tmp_path):
@@ -227,7 +232,10 @@ def test_a_preview_alone(run, tmp_path):
   for _ in range(2):  # the second takes the place of the first
     code, out, err = run(TINY, f'--preview={sheet}', '--count=3')
     assert (code, out) == (0, f'wrote {sheet}\n'), err
-  assert image_files.read_png(sheet).std() > 5
+  assert run(TINY, f'--out={tmp_path / "set"}', '--count=3')[0] == 0
+  _, labels, pixels = read(tmp_path / 'set')
+  drawing.contact_sheet(tmp_path / 'wanted.png', pixels[..., None], labels, title='fonts-tiny, train')
+  assert_same_picture(sheet, tmp_path / 'wanted.png')
   image_files.write_png(sheet, np.zeros((4, 4), np.uint8))
   before = sheet.read_bytes()
   code, _, err = run(TINY, f'--preview={sheet}', '--count=3')
