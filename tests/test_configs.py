@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from PIL import Image, ImageDraw
 
 from configs import common, fonts, testsets
+from digits_jax import charts
 from digits_jax.alphabet import Alphabet
 from digits_jax.data import image_files, mnist_builder, sources, svhn_builder
 from digits_jax.data.fonts import find_faces
@@ -330,7 +331,10 @@ def assert_whole(workdir, out, config, parameters):
   sign = 1 if stopping.METRICS[config.selection.metric] else -1
   best = max((sign * r[config.selection.metric], r['step']) for r in records if r['kind'] == 'validation')[1]
   assert steps == {'latest': ['4'], 'best': [str(best)]} and result['best_step'] == best
-  for picture in ('curves', 'coverage', 'test'):
+  charts.curves(workdir / 'wanted.png', records)
+  drawn, wanted = (image_files.read_png(path) for path in (workdir / 'plots' / 'curves.png', workdir / 'wanted.png'))
+  np.testing.assert_array_equal(drawn, wanted)
+  for picture in ('coverage', 'test'):
     assert image_files.read_png(workdir / 'plots' / f'{picture}.png').std() > 5
   assert 'of 20 numbers right' in out and 'calibration error' in out and str(workdir) in out
 
