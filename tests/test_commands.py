@@ -197,7 +197,7 @@ def test_a_config_anywhere_imports_those_of_the_project(tmp_path):
     ('alphabet=01a', ["alphabet '01a' holds ['a']"]),
     ('photos.margin=-0.1', ['config.photos.margin=-0.1 must be at least 0']),
     ('photos.workers=-1', ['config.photos.workers=-1 must be at least 0']),
-    ('init_subtrees=trunk', ['config.init_subtrees says what to copy and config.init_from not whence']),
+    ('init_subtrees=trunk', ['config.init_subtrees is set and config.init_from is empty']),
     ('steps=0', ['config.steps=0 must be at least 1']),
     ('evaluation.sheet=0', ['config.evaluation.sheet=0 must be at least 1']),
     ('tests.test.examples=0', ['config.tests.test.examples=0 must be at least 1']),
