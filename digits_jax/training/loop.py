@@ -16,7 +16,7 @@ from digits_jax.training.experiment import Experiment
 
 
 class Interrupts:
-  """Remembers the first SIGTERM or Ctrl-C while it is entered; a second one acts as usual."""
+  """Remembers the first SIGTERM or Ctrl-C while it is entered; a second one, of either kind, acts as usual."""
 
   def __init__(self):
     self.received: signal.Signals | None = None
@@ -26,16 +26,15 @@ class Interrupts:
     return self
 
   def __exit__(self, *_):
-    for number in self._before:
-      self._restore(number)
+    self._restore()
 
   def _remember(self, number, _frame):
     self.received = signal.Signals(number)
-    self._restore(number)
+    self._restore()
 
-  def _restore(self, number):
-    before = self._before[number]
-    signal.signal(number, signal.SIG_DFL if before is None else before)  # None: not Python's, cannot be put back
+  def _restore(self):
+    for number, before in self._before.items():
+      signal.signal(number, signal.SIG_DFL if before is None else before)  # None: not Python's, cannot be put back
 
 
 def train(

@@ -253,12 +253,13 @@ def test_a_signal_during_the_last_save_is_not_lost(whole, tmp_path, monkeypatch)
   runs.assert_same_bits(whole / '1', tmp_path)
 
 
-def test_a_second_ctrl_c_interrupts_at_once():
+@pytest.mark.parametrize('first', [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_after_a_signal_interrupts_at_once(first):
   # A shell's background job starts with Ctrl-C ignored.
   before = signal.signal(signal.SIGINT, signal.default_int_handler)
   with pytest.raises(KeyboardInterrupt), loop.Interrupts() as interrupts:
-    signal.raise_signal(signal.SIGINT)
-    assert interrupts.received == signal.SIGINT
+    signal.raise_signal(first)
+    assert interrupts.received == first
     signal.raise_signal(signal.SIGINT)
   assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
   signal.signal(signal.SIGINT, before)
