@@ -39,4 +39,5 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  with processes.leaving():
+    command.run(main)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import jax
 import pytest
@@ -97,7 +98,7 @@ def call(monkeypatch, capfd, tmp_path):
     ([TINY, '--coordinator=a:1', '--processes=2', '--process_id=2'], ['--process_id=2 is not one of --processes=2']),
     ([TINY, '--coordinator=a', '--processes=2', '--process_id=0'], ['--coordinator=a is not HOST:PORT']),
     ([TINY, '--processes=0'], ['--processes=0']),
-    ([TINY, '--coordinator=a:70000', '--processes=2', '--process_id=0'], ['cannot listen', 'ports go to 65535']),
+    ([TINY, '--coordinator=a:70000', '--processes=2', '--process_id=1'], ['--coordinator=a:70000: ports go to 65535']),
   ],
 )
 def test_flags(arguments, parts):
@@ -370,6 +371,46 @@ def test_how_much_of_a_gpu_is_taken(prepared, arguments, wanted):
 )
 def test_where_compiled_programs_are_kept(prepared, arguments, known, wanted):
   assert prepared(*arguments, **known)[2] == (wanted and os.path.expanduser(wanted))
+
+
+def test_process_1_waits_for_process_0(monkeypatch, capfd):
+  joined = []
+  monkeypatch.setattr(processes, 'join', lambda *where: joined.append(where))
+  monkeypatch.setattr(processes, 'LONGEST_WAIT', 1)
+  monkeypatch.setattr(processes, 'SILENT_WAIT', 0.1)
+  with flagsaver.flagsaver(), socket.create_server(('127.0.0.1', 0)) as listener:
+    address = f'127.0.0.1:{listener.getsockname()[1]}'
+    flags.FLAGS(['x', f'--coordinator={address}', '--processes=2', '--process_id=1'], known_only=True)
+    processes.connect()
+    assert joined == [(address, 2, 1)] and capfd.readouterr().err == ''
+    listener.close()
+    with pytest.raises(InputError, match=f'--coordinator={address}: process 0 does not answer there .Connection refu'):
+      processes.connect()
+    assert capfd.readouterr().err == f'waiting for process 0 at {address} ...\n' and len(joined) == 1
+    flags.FLAGS.unparse_flags()
+
+
+class Left(Exception):
+  """Instead of the end of this process."""
+
+
+@pytest.mark.parametrize('joined', [True, False])
+@pytest.mark.parametrize('error, code', [(SystemExit(2), 2), (SystemExit(0), None), (KeyError('a defect'), 1)])
+def test_a_process_that_fails_leaves_the_others_in_time(monkeypatch, capfd, joined, error, code):
+  """jax waits for them, forever as it seems here."""
+
+  def leave(code):
+    raise Left(code)
+
+  monkeypatch.setattr(processes, 'LONGEST_LEAVE', 0.1)
+  monkeypatch.setattr(jax.distributed, 'is_initialized', lambda: joined)
+  monkeypatch.setattr(jax.distributed, 'shutdown', threading.Event().wait)
+  monkeypatch.setattr(os, '_exit', leave)
+  is_left = joined and code is not None
+  with pytest.raises(Left if is_left else type(error)) as raised, processes.leaving():
+    raise error
+  assert raised.value.args == ((code,) if is_left else error.args)
+  assert ("KeyError: 'a defect'" in capfd.readouterr().err) == (is_left and code == 1)
 
 
 def test_distributed_where_nothing_says_how(monkeypatch):
