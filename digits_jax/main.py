@@ -26,6 +26,7 @@ def main(argv):
   from digits_jax import metrics
   from digits_jax.training import experiment, parallel, run
 
+  parallel.check_devices()
   workdir = _WORKDIR.value or os.path.join('runs', config.name)
   built = parallel.in_all_processes(lambda: experiment.build(config), 'the config or its data')
   result = run.train_and_evaluate(built, workdir, profile_steps=_PROFILE.value)

@@ -4,6 +4,7 @@ State and constants have no device axis; what is mapped is what the source feeds
 the global batch (`data.sources`), so no number depends on the device count.
 """
 
+import collections
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,17 @@ from digits_jax.data.sources import Source
 from digits_jax.errors import InputError
 from digits_jax.tasks.base import Task
 from digits_jax.training.step import AXIS, make_score_step, make_train_step
+
+
+def check_devices() -> None:
+  """Raises InputError, in every process, where they have unequal numbers of devices, which pmap does not take."""
+  counts = collections.Counter(device.process_index for device in jax.devices())
+  if len(set(counts.values())) > 1:
+    told = ', '.join(f'{counts[process]} in process {process}' for process in sorted(counts))
+    raise InputError(
+      f'all processes need the same number of devices, and there are {told}: give the same --cpu_devices, or as many '
+      'GPUs, to each'
+    )
 
 
 def check_batch_size(batch_size: int, name: str) -> None:
@@ -51,10 +63,24 @@ def is_lead() -> bool:
 
 def any_process(flag: bool) -> bool:
   """Whether any process says so. Every process must ask; they wait for each other."""
+  return flag if jax.process_count() == 1 else int(_sum_over_processes(flag)) > 0
+
+
+def from_lead(text: str) -> str:
+  """What the lead process says; the text of others does not matter. As with `any_process`, every process must ask."""
   if jax.process_count() == 1:
-    return flag
-  flags = np.full((jax.local_device_count(),), int(flag), np.int32)
-  return int(_pmap(lambda one: jax.lax.psum(one, AXIS), in_axes=0)(flags)) > 0
+    return text
+  said = np.frombuffer(text.encode() if is_lead() else b'', np.uint8)
+  row = np.zeros(int(_sum_over_processes(len(said))), np.int32)
+  row[: len(said)] = said
+  return _sum_over_processes(row).astype(np.uint8).tobytes().decode()
+
+
+def _sum_over_processes(values):
+  """int32[...], the sum of what every process gives, a number or an array of numbers."""
+  rows = np.zeros((jax.local_device_count(), *np.shape(values)), np.int32)
+  rows[0] = values
+  return np.asarray(_pmap(lambda row: jax.lax.psum(row, AXIS), in_axes=0)(rows))
 
 
 def in_all_processes(make: Callable[[], Any], what: str) -> Any:

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import pathlib
 import signal
 import textwrap
@@ -9,6 +11,7 @@ import textwrap
 import jax
 from ml_collections import ConfigDict
 
+from digits_jax.errors import InputError
 from digits_jax.tasks import TASKS
 from digits_jax.training import feeds, finish, loop, parallel, rundir
 from digits_jax.training.checkpoint import Checkpoints
@@ -24,8 +27,9 @@ def train_and_evaluate(
 
   Returns what result.json holds, or the signal that ended training early, with everything saved. Raises InputError
   where the model does not fit its images or numbers, where the directory holds another run or its run is of other
-  data, and as `loop.train` does.
+  data, where processes differ in what they must share, and as `loop.train` does.
   """
+  check_alike(experiment)
   workdir = pathlib.Path(workdir)
   checkpoints = Checkpoints(workdir)
 
@@ -37,17 +41,59 @@ def train_and_evaluate(
   table = parallel.in_all_processes(check, 'the config or its data')
   rundir.open_run(workdir, experiment.config)
 
-  def check_run():
-    rundir.check_data(workdir, experiment.report)
-    loop.check_steps(checkpoints.latest_step() or 0, experiment.config.steps)
-
-  parallel.in_all_processes(check_run, f'the run in {workdir}')
   with rundir.locked(workdir), contextlib.closing(checkpoints):
+    check_run(experiment, workdir, checkpoints)
     if parallel.is_lead():
       _describe(experiment, table, workdir)
     if received := loop.train(experiment, workdir, checkpoints, profile_steps=profile_steps):
       return received
     return finish.finish(experiment, workdir, checkpoints)
+
+
+def check_alike(experiment: Experiment) -> None:
+  """Raises InputError, in every process, where one has another config, data or code than the lead."""
+  if jax.process_count() == 1:
+    return
+  files = sorted(pathlib.Path(__file__).parents[1].rglob('*.py'))
+  ours = {
+    'code': hashlib.sha256(b''.join(file.read_bytes() for file in files)).hexdigest(),
+    'config': rundir.plain(experiment.config),
+    'data': rundir.checksums(experiment.report),
+  }
+  lead = json.loads(parallel.from_lead(json.dumps(ours)))
+
+  def check():
+    if differing := rundir.differences(lead['config'], ours['config'], free=rundir.HOST_FIELDS):
+      raise InputError(
+        f'this process has another config than process 0; these fields differ (there -> here): {"; ".join(differing)}. '
+        'Give the same --config and flags to all processes'
+      )
+    if lead['data'] != ours['data']:
+      raise InputError(
+        'this process has other data than process 0: images, glyphs, numbers or splits. Give the same to all processes'
+      )
+    if lead['code'] != ours['code']:
+      raise InputError('this process runs another digits_jax than process 0: give all processes the same checkout')
+
+  parallel.in_all_processes(check, 'this start, as all need the same --config, flags, data and code')
+
+
+def check_run(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints) -> None:
+  """Raises InputError, in every process, where one cannot go on with the run in workdir or finds another step there."""
+  what = f'the run in {workdir}'
+  step = parallel.in_all_processes(lambda: checkpoints.latest_step() or 0, what)
+  of_lead = int(parallel.from_lead(str(step)))
+
+  def check():
+    if step != of_lead:
+      raise InputError(
+        f'process 0 finds the run in {workdir} at step {of_lead}, this one at step {step}: wait a minute, in case its '
+        'file system is slow to tell, and start all processes again'
+      )
+    rundir.check_data(workdir, experiment.report)
+    loop.check_steps(step, experiment.config.steps)
+
+  parallel.in_all_processes(check, what)
 
 
 def _layer_table(experiment):

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
@@ -20,6 +21,8 @@ from digits_jax.training import parallel
 FREE_FIELDS = ('steps', 'log_every', 'eval_every', 'checkpoint_every', 'blank_patience', 'selection.patience')
 FREE_FIELDS += ('data.data_dir', 'photos.keep', 'photos.workers', 'evaluation.batch_size', 'evaluation.sheet')
 FREE_FIELDS += ('data.folder',)  # whose images `check_data` watches
+# What may differ between the processes of a run: where data lies on a host, and how many threads read it.
+HOST_FIELDS = ('data.data_dir', 'data.folder', 'photos.workers')
 # Fields added since some runs were made, with the values that reproduce those runs.
 LATER_FIELDS = {
   'evaluation.zooms': [], 'model.is_aligned': False, 'model.dropout': 0.0, 'model.is_standardised': True,
@@ -39,12 +42,28 @@ def open_run(workdir: pathlib.Path, config: ConfigDict) -> None:
 def locked(workdir: pathlib.Path):
   """Keeps other runs out of the directory while it is entered, by the lead process's `places.locked`.
 
-  Raises InputError, in every process, where another run has it.
+  Raises InputError, in every process, where another run has it, and where it is not the same folder in all processes.
   """
   with contextlib.ExitStack() as stack:
     enter = lambda: parallel.is_lead() and stack.enter_context(_lock(workdir))
     parallel.in_all_processes(enter, f'the work directory {workdir}')
+    _check_shared(workdir)
     yield
+
+
+def _check_shared(workdir):
+  """Raises InputError, in every process, where one does not see the file of a random name that the lead makes here."""
+  with contextlib.ExitStack() as stack:
+    make = lambda: parallel.is_lead() and stack.enter_context(tempfile.NamedTemporaryFile(dir=workdir)).name
+    made = parallel.from_lead(parallel.in_all_processes(make, f'the work directory {workdir}') or '')
+
+    def check():
+      if not (workdir / pathlib.Path(made).name).is_file():
+        raise InputError(
+          f'--workdir={workdir} is not the same folder in all processes: it must lie on a file system that they share'
+        )
+
+    parallel.in_all_processes(check, f'--workdir={workdir}, which is not the same folder in all processes')
 
 
 def _lock(workdir):
@@ -83,7 +102,7 @@ def _take(workdir, config):
 def check_data(workdir: pathlib.Path, report: str) -> None:
   """Raises InputError where the directory's run was trained on other data than this report tells of (its checksums)."""
   before = _checksums_of_data(workdir)
-  if before and before != _checksums(report):
+  if before and before != checksums(report):
     raise InputError(
       f'{workdir} holds a run that was trained on other data: images, glyphs, numbers or splits have changed since. '
       'Choose another --workdir, with --config.init_from to begin with what this run learnt, or bring the data back'
@@ -93,7 +112,7 @@ def check_data(workdir: pathlib.Path, report: str) -> None:
 def check_test_data(workdir: pathlib.Path, report: str) -> None:
   """Raises InputError where this report, of some of the run's sets, has checksums that the run did not meet."""
   before = _checksums_of_data(workdir)
-  if before and not set(_checksums(report)) <= set(before):
+  if before and not set(checksums(report)) <= set(before):
     raise InputError(
       f'{workdir} holds a run of other data: images, glyphs, numbers or splits have changed since it was trained. '
       'Bring them back, or score what there is now by --labels=FILE.csv or --config=FILE'
@@ -102,10 +121,11 @@ def check_test_data(workdir: pathlib.Path, report: str) -> None:
 
 def _checksums_of_data(workdir):
   path = workdir / 'data.txt'
-  return _checksums(path.read_text(errors='replace')) if path.is_file() else []
+  return checksums(path.read_text(errors='replace')) if path.is_file() else []
 
 
-def _checksums(report):
+def checksums(report: str) -> list[str]:
+  """The lines of a report by which data are compared."""
   return [line for line in report.splitlines() if line.startswith('checksum')]
 
 
@@ -143,14 +163,14 @@ def plain(config: ConfigDict) -> dict:
   return json.loads(json.dumps(config.to_dict()))
 
 
-def differences(before: dict, now: dict, prefix: str = '') -> list[str]:
-  """The fields that differ and may not: 'field: before -> now'."""
+def differences(before: dict, now: dict, *, free: Collection[str] = FREE_FIELDS, prefix: str = '') -> list[str]:
+  """The fields that differ and are not free to: 'field: before -> now'."""
   found = []
   for name in sorted(set(before) | set(now)):
     old, new = (fields.get(name, LATER_FIELDS.get(prefix + name, '(none)')) for fields in (before, now))
     if isinstance(old, dict) and isinstance(new, dict):
-      found += differences(old, new, f'{prefix}{name}.')
-    elif old != new and prefix + name not in FREE_FIELDS:
+      found += differences(old, new, free=free, prefix=f'{prefix}{name}.')
+    elif old != new and prefix + name not in free:
       found.append(f'{prefix}{name}: {old!r} -> {new!r}')
   return found
 

@@ -1,6 +1,7 @@
 """digits_jax.main itself, with the real model: several processes, signals, and kill -9 at any time."""
 
 import random
+import shutil
 import signal
 import time
 
@@ -12,6 +13,7 @@ ARGUMENTS = (
   '--config=configs/fonts.py:tiny', '--config.steps_per_call=1', '--config.optim.schedule=plateau',
   '--config.optim.name=sgd', '--config.optim.learning_rate=0.01', '--config.selection.metric=loss',
 )  # fmt: skip
+NO_MNIST = '--config.data.glyphs=mnist', '--config.data.data_dir={none}'
 
 
 def start(workdir, cache, *arguments, devices=2):
@@ -89,15 +91,17 @@ def test_two_processes_by_hand(whole, tmp_path, cache):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  'of_both, of_one, reason',
+  'of_both, of_one, reason, told',
   [
-    ([], ['--config.data.glyphs=mnist', '--config.data.data_dir={none}'], 'prepare mnist'),
-    (['--config.init_from={run}'], ['--config.data.glyphs=mnist', '--config.data.data_dir={none}'], 'prepare mnist'),
-    (['--config.init_from={run}'], ['--config.init_from={none}'], 'config.init_from: '),
+    ([], NO_MNIST, 'prepare mnist', 'another process refuses the config or its data, and says why'),
+    (['--config.init_from={run}'], NO_MNIST, 'prepare mnist', 'another process refuses the config or its data'),
+    ([], ['--config.seed=1'], '(there -> here): seed: 0 -> 1. Give', 'need the same --config, flags, data and code'),
+    ([], ['--workdir={none}'], '/none is not the same folder in all', '/run, which is not the same folder in all'),
+    ([], ['--cpu_devices=2'], '1 in process 0, 2 in process 1', 'and there are 1 in process 0, 2 in process 1'),
   ],
-  ids=['data', 'data of a run that begins with another', 'the run to begin with'],
+  ids=['data', 'data of a run that begins with another', 'the seed', 'the work directory', 'the number of devices'],
 )
-def test_what_one_process_refuses_ends_all_of_them(whole, tmp_path, cache, of_both, of_one, reason):
+def test_what_one_process_refuses_ends_all_of_them(whole, tmp_path, cache, of_both, of_one, reason, told):
   flags = f'--coordinator=127.0.0.1:{runs.free_port()}', '--processes=2', *of_both
   fill = lambda given: [flag.format(none=tmp_path / 'none', run=whole) for flag in given]
   pair = [
@@ -106,5 +110,18 @@ def test_what_one_process_refuses_ends_all_of_them(whole, tmp_path, cache, of_bo
   ]
   (code, output), (other, heard) = runs.wait(*pair, seconds=120)
   assert (code, other) == (2, 2), output + heard
-  assert 'another process refuses the config or its data, and says why' in output and reason in heard
-  assert 'Traceback' not in output + heard and not (tmp_path / 'run').exists()
+  assert told in output and reason in heard
+  assert 'Traceback' not in output + heard
+  assert (tmp_path / 'run').exists() == ('--workdir={none}' in of_one)  # else it is not begun
+
+
+@pytest.mark.slow
+def test_what_one_process_meets_later_ends_it_in_a_sentence(whole, tmp_path, cache):
+  shutil.copytree(whole, tmp_path / 'run')
+  shutil.rmtree(tmp_path / 'run' / 'tensorboard')
+  (tmp_path / 'run' / 'tensorboard').touch()
+  flags = f'--coordinator=127.0.0.1:{runs.free_port()}', '--processes=2', '--config.steps=14'
+  pair = [start(tmp_path / 'run', cache, *flags, f'--process_id={i}', devices=1) for i in range(2)]
+  (code, output), (other, heard) = runs.wait(*pair, seconds=120)  # jax alone: five minutes
+  assert code == 2 and other != 0, output + heard
+  assert output.endswith(f'python -m digits_jax.main: File exists: {tmp_path}/run/tensorboard\n')

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 
+import jax
 import pytest
 
 from digits_jax.errors import InputError
@@ -181,6 +182,14 @@ def test_what_one_process_cannot_do_the_others_are_told(monkeypatch, error):
   assert told == [True]
 
 
+def test_a_run_to_begin_with_that_one_process_does_not_find_the_others_are_told_of(tmp_path, monkeypatch):
+  told = []
+  monkeypatch.setattr(parallel, 'any_process', lambda flag: told.append(flag) or flag)
+  with pytest.raises(InputError, match=r'config\.init_from: .* holds no run'):
+    run.train_and_evaluate(toy.build(toy.get_config(init_from=str(tmp_path / 'none'))), tmp_path / 'run')
+  assert told == [True] and not (tmp_path / 'run').exists()
+
+
 def test_another_process_takes_the_verdict_of_the_lead(tmp_path, monkeypatch):
   (tmp_path / 'thesis.tex').touch()
   monkeypatch.setattr(parallel, 'is_lead', lambda: False)
@@ -188,6 +197,44 @@ def test_another_process_takes_the_verdict_of_the_lead(tmp_path, monkeypatch):
   monkeypatch.setattr(parallel, 'any_process', lambda flag: True)
   with pytest.raises(InputError, match='another process refuses the work directory'):
     rundir.open_run(tmp_path, toy.get_config())
+
+
+def test_all_processes_take_what_the_lead_says(monkeypatch):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)  # of which this one has all devices
+  assert parallel.from_lead('seed: 0 → 1') == 'seed: 0 → 1'
+
+
+@pytest.mark.parametrize(
+  'of_lead, reason',
+  [
+    ({}, None),
+    ({'config': toy.get_config(**{'photos.workers': 2, 'data.folder': 'here'})}, None),
+    ({'config': toy.get_config(steps=9, **{'photos.keep': 'host'})}, 'photos.keep: .* steps: 9 -> 4. Give the same'),
+    ({'data': ['checksum: 2']}, 'has other data than process 0'),
+    ({'code': '0'}, 'runs another digits_jax than process 0'),
+  ],
+  ids=['all alike', 'where data lies', 'fields', 'data', 'code'],
+)
+def test_a_process_that_differs_from_the_lead_is_refused(monkeypatch, of_lead, reason):
+  if 'config' in of_lead:
+    of_lead = {'config': rundir.plain(of_lead['config'])}
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(parallel, 'from_lead', lambda text: json.dumps(json.loads(text) | of_lead))
+  built = toy.build(toy.get_config(steps=4))
+  built = dataclasses.replace(built, train=dataclasses.replace(built.train, report='7 images\nchecksum: 1\n'))
+  with pytest.raises(InputError, match=reason) if reason else contextlib.nullcontext():
+    run.check_alike(built)
+
+
+def test_a_process_that_finds_another_step_or_folder_than_the_lead_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(parallel, 'from_lead', lambda text: '4')
+  built = toy.build(toy.get_config())
+  with pytest.raises(InputError, match=r'process 0 finds the run in .* at step 4, this one at step 0: wait'):
+    run.check_run(built, tmp_path, checkpoint.Checkpoints(tmp_path))
+  monkeypatch.setattr(parallel, 'from_lead', lambda text: '/elsewhere/tmp4')
+  with pytest.raises(InputError, match=f'--workdir={tmp_path} is not the same folder'), rundir.locked(tmp_path):
+    pass
+  assert not list(tmp_path.iterdir())
 
 
 def test_fewer_steps_than_were_done_are_refused_at_once_and_leave_the_run_as_it_was(tmp_path, capfd):
