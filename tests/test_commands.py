@@ -16,7 +16,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from configs import fonts, street
-from digits_jax import command, main
+from digits_jax import command, main, processes
 from digits_jax.errors import InputError
 from digits_jax.training import checks, run, rundir
 

@@ -13,6 +13,7 @@ from digits_jax.errors import InputError
 from digits_jax.training import blanks, logbook, parallel, profile, rundir, scoring, states, stopping, transfer
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
+from digits_jax.training.step import METRICS
 
 
 class Interrupts:
@@ -256,4 +257,4 @@ def _not_finite(what, step):
 def metric_names(experiment: Experiment, state: states.TrainState) -> list[str]:
   """What a training step reports, by name."""
   metrics = jax.eval_shape(experiment.task.loss, state.params, experiment.zero_batch, None)[1]
-  return [*metrics, 'loss', 'gradient_norm', 'parameter_norm', 'learning_rate']
+  return [*metrics, *METRICS]

@@ -1,7 +1,6 @@
 """A whole run: its directory opened, or gone on with; described; trained; tested."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import pathlib
@@ -12,7 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 from digits_jax.errors import InputError
-from digits_jax.tasks import TASKS
+from digits_jax.tasks import TASKS, options_of
 from digits_jax.training import feeds, finish, loop, parallel, rundir
 from digits_jax.training.checkpoint import Checkpoints
 from digits_jax.training.experiment import Experiment
@@ -44,7 +43,7 @@ def train_and_evaluate(
   with rundir.locked(workdir), contextlib.closing(checkpoints):
     check_run(experiment, workdir, checkpoints)
     if parallel.is_lead():
-      _describe(experiment, table, workdir)
+      _describe(experiment, table, workdir, is_new=checkpoints.latest_step() is None)
     if received := loop.train(experiment, workdir, checkpoints, profile_steps=profile_steps):
       return received
     return finish.finish(experiment, workdir, checkpoints)
@@ -108,7 +107,7 @@ def shown_fields(config: ConfigDict) -> str:
   A paragraph for each group.
   """
   task, groups = TASKS[config.task], {group for kind in feeds.FEEDS.values() for group in kind.GROUPS}
-  of_task = {*task.OPTIONS, *(field.name for field in dataclasses.fields(task.MODEL))}
+  of_task = options_of(task)
   others = groups - set(feeds.of(config).GROUPS)
   others |= {f'model.{name}' for name in config.model if name not in of_task}
   others |= {f'evaluation.{name}' for name in ('decoder', 'beams') if name not in of_task}
@@ -130,13 +129,13 @@ def shown_fields(config: ConfigDict) -> str:
   return '\n'.join(map(wrap.fill, paragraphs)).replace('\xa0', ' ')
 
 
-def _describe(experiment, table, workdir):
-  """Prints the config, what was found of data and the layer table, and stores the latter two."""
-  print(shown_fields(experiment.config))
-  print(f'all fields: {workdir / "config.json"}')
-  if data := experiment.report:
-    rundir.write_text(workdir / 'data.txt', data)
-    print(data)
+def _describe(experiment, table, workdir, *, is_new):
+  """Stores what was found of data and the layer table; prints both and the config where the run is new."""
+  if experiment.report:
+    rundir.write_text(workdir / 'data.txt', experiment.report)
   rundir.write_text(workdir / 'model.txt', table)
-  print(table)
+  if is_new:
+    print(shown_fields(experiment.config))
+    print(f'all fields: {workdir / "config.json"}')
+    print(*filter(None, (experiment.report, table)), sep='\n')
   print(f'{jax.device_count()} x {jax.devices()[0].device_kind}; run directory: {workdir}', flush=True)

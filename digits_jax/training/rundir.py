@@ -13,7 +13,7 @@ from collections.abc import Collection
 from ml_collections import ConfigDict
 
 from digits_jax.data import places
-from digits_jax.errors import InputError
+from digits_jax.errors import InputError, naming
 from digits_jax.training import parallel
 
 # What may change when a run is resumed: how long it goes on and how often it says so (the schedule follows `steps`; a
@@ -181,7 +181,8 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes by rename: a reader sees the old file or the new one."""
+  """Writes by rename: a reader sees the old file or the new one. Raises OSError, naming the file."""
   temporary = path.with_name(f'.{path.name}.tmp')
-  temporary.write_text(text, errors='surrogateescape')  # paths need not be valid UTF-8
+  with naming(path):
+    temporary.write_text(text, errors='surrogateescape')  # paths need not be valid UTF-8
   os.replace(temporary, path)

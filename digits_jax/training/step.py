@@ -18,6 +18,9 @@ from digits_jax.training import states
 AXIS = 'batch'
 
 
+METRICS = ('loss', 'gradient_norm', 'parameter_norm', 'learning_rate')  # of a training step, beside its task's
+
+
 def make_train_step(
   task: Task,
   source: Source,
@@ -55,13 +58,9 @@ def make_train_step(
     new = states.apply_gradients(
       state, gradients, optimiser, rate_scale=rate_scale, decay=average_decay, frozen=frozen
     )
-    metrics |= {
-      'loss': loss,
-      'gradient_norm': optax.tree.norm(gradients),
-      'parameter_norm': optax.tree.norm(new.params),
-      'learning_rate': jnp.asarray(schedule(state.step), jnp.float32) * rate_scale,
-    }
-    return new, metrics
+    norms = optax.tree.norm(gradients), optax.tree.norm(new.params)
+    rate = jnp.asarray(schedule(state.step), jnp.float32) * rate_scale
+    return new, metrics | dict(zip(METRICS, (loss, *norms, rate), strict=True))
 
   return train_step
 

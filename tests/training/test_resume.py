@@ -282,13 +282,18 @@ def test_seconds_add_up_over_starts(tmp_path):
   assert json.loads((tmp_path / 'result.json').read_text())['seconds'] >= 0.4
 
 
-def test_training_that_ended_is_left_alone_but_its_records_are_cut_back(tmp_path):
+def test_training_that_ended_is_left_alone_but_its_records_are_cut_back(tmp_path, capfd):
   """A run was extended, killed, and is then asked for its old number of steps."""
   assert runs.run_toy(tmp_path, steps=2) == 0
+  shown = ('all fields: ', (tmp_path / 'model.txt').read_text())  # at the first start alone
+  begun = capfd.readouterr().out
+  assert all(part in begun for part in shown)
   records, content = runs.logged(tmp_path), runs.result(tmp_path)
   with (tmp_path / 'metrics.jsonl').open('a') as file:
     file.write('{"kind": "train", "step": 3, "loss": 1.0}\n{"kind": "tra')
   assert runs.run_toy(tmp_path, steps=2) == 0
+  resumed = capfd.readouterr().out
+  assert f'run directory: {tmp_path}' in resumed and not any(part in resumed for part in shown)
   assert runs.logged(tmp_path) == records
   assert runs.result(tmp_path) == content
 
