@@ -33,8 +33,11 @@ def test_parts(data_dir):
   assert not members(parts['train']) & members(parts['validation'])
   assert 1 <= len(parts['validation'].rows) <= 20
   for selection in parts.values():
-    for split, row, text in zip(selection.splits, selection.rows, selection.texts, strict=True):
-      assert svhn.load_index(data_dir, split)[1][row].decode() == text
+    for split, row, text, file in zip(
+      selection.splits, selection.rows, selection.texts, selection.files, strict=True
+    ):
+      names, labels = svhn.load_index(data_dir, split)
+      assert labels[row].decode() == text and f'{split}/{names[row].decode()}' == file
   assert parts['all'].too_long == 0 and '123456' in parts['all'].texts
 
 

@@ -56,6 +56,8 @@ def test_batches_of_your_own_images(images):
   assert 0 < len(set(texts)) == test.examples < 30
   for text, image in zip(texts, drawn.images, strict=True):
     np.testing.assert_array_equal(np.rint(255 * image[:, :, 0]).astype(np.uint8), made[text])
+  assert test.files == tuple(str(path / f'{text}.png') for text in texts)
+  assert len(feed.validation(config, alphabet).files) == 2
 
   count = int(train.report.split('train ')[1].split(',')[0])
   size = config.batch_size

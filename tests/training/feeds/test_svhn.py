@@ -54,6 +54,7 @@ def test_photos(data_dir):
   ):
     np.testing.assert_allclose(image, crop[2:29, 2:29].astype(np.float32) / 255, atol=1e-6)
     assert alphabet.decode(row, length) == text
+  assert test.files == selection.files and len(validation.files) == validation.examples
   # Training sees other windows and colours each time.
   draw = jax.jit(functools.partial(sources.draw_batch, train, jax.random.key(0)))
   first, again, other = (draw(train.constants, step, train.feed(0, 0, 8), np.arange(8)) for step in (0, 0, 1))
