@@ -98,7 +98,7 @@ def get_config() -> ConfigDict:
 
   config.synth = synth()  # what training draws
   config.scene = scene()  # what source 'street' draws, with config.synth.number
-  config.validation = ConfigDict()  # drawn as the test set `test` is, from validation glyphs and numbers; or read
+  config.validation = ConfigDict()  # drawn as the test set `test` is, from validation glyphs and numbers; else read
   config.validation.seed = 1  # of its images
   config.validation.examples = 1000  # images; where there are fewer photos, those
   config.tests = ConfigDict()

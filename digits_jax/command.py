@@ -41,6 +41,8 @@ class _PathParser(flags.ArgumentParser):
   syntactic_help = 'a path'
 
   def parse(self, argument):
+    if argument.startswith('--'):  # the flag that follows
+      raise ValueError('it takes a path')
     return os.path.expanduser(super().parse(argument))
 
   def flag_type(self):
@@ -142,16 +144,26 @@ def run_directory(flag: flags.FlagHolder) -> str:
 
 
 def check_file(flag: str, path: str | None, suffix: str) -> None:
-  """Raises InputError, before any work, where the file that a flag asks for cannot be written."""
+  """Raises InputError, before any work, where the file that a flag ('' for none) asks for cannot be written."""
   if path is None:
     return
+  asked = f'{flag}={path}' if flag else path
   parent = os.path.dirname(os.path.abspath(path))
   if not path.lower().endswith(suffix) or os.path.isdir(path):
-    raise InputError(f'{flag}={path}: give the name of a file that ends with {suffix}')
+    raise InputError(f'{asked}: give the name of a file that ends with {suffix}')
   if not os.path.isdir(parent) or not os.access(parent, os.W_OK):
-    raise InputError(f'{flag}={path}: there is no folder {parent} that can be written to')
+    raise InputError(f'{asked}: there is no folder {parent} that can be written to')
   if os.path.exists(path) and not os.access(path, os.W_OK):
-    raise InputError(f'{flag}={path}: that file cannot be written to; choose another name')
+    raise InputError(f'{asked}: that file cannot be written to; choose another name')
+
+
+def check_table(flag: str, path: str | None, columns: str) -> None:
+  """As `check_file`, of a CSV file with these columns; raises InputError, too, where one of others is there."""
+  check_file(flag, path, '.csv')
+  if path is not None and os.path.exists(path):
+    with open(path, errors='replace') as file:
+      if file.readline().strip() != columns:
+        raise InputError(f'{flag}={path}: that file is there already and has other columns; choose another name')
 
 
 def check_sheet(flag: str, path: str | None) -> None:

@@ -1,6 +1,7 @@
 """Scores a trained run: python -m digits_jax.evaluate [--workdir=RUN] [--config=OTHER | --labels=FILE.csv]
 
-RUN is a run directory or a file of weights; without it, the reader of house numbers that comes with the package.
+RUN is a run directory or a file of weights; without it, the reader of house numbers that comes with the package, which
+has no test sets of its own.
 Without more it scores the run's own test sets, as the end of training did; --validation its validation set, by which
 choices are made. --config=configs/NAME.py:ARGUMENT scores another config's sets. --labels=FILE.csv scores your
 own images: columns filename,label, filenames relative to the CSV file; or a folder, as configs/own.py takes it, and of
@@ -63,11 +64,12 @@ def main(arguments):
   else:
     config = opened.config if _CONFIG.value is None else _CONFIG.value
     sets = evaluation.config_sets(opened, config, split='validation' if _VALIDATION.value else 'test')
-    if config is opened.config:
+    if config is opened.config and workdir is not None:
       report = ''.join(fixed.source.report for fixed in sets.values())
       rundir.check_test_data(pathlib.Path(workdir), report)
   sheets = file_names(_SHEET.value, sets, lambda path: command.check_sheet('--sheet', path))
-  tables = file_names(_READINGS.value, sets, lambda path: command.check_file('--readings', path, '.csv'))
+  columns = ','.join(evaluation.COLUMNS)
+  tables = file_names(_READINGS.value, sets, lambda path: command.check_table('--readings', path, columns))
   tests, records = {}, {}
   for name, fixed in sets.items():
     records[name] = evaluation.score(opened, fixed)

@@ -20,6 +20,7 @@ _KINDS = {
   'as a ConfigDict': 'it is a group of fields, changed one by one, as in --config.optim.learning_rate=1e-3',
 }
 _TYPES = {'int': 'a whole number', 'float': 'a number', 'str': 'text', 'bool': 'True or False', 'tuple': 'a tuple'}
+_TYPES |= {'ConfigDict': 'a group of fields'}
 
 
 def check_config_file(argv: Sequence[str]) -> None:
@@ -64,7 +65,7 @@ def explain(error: Exception, argv: Sequence[str]) -> str:
     near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', str(chain))
     unknown = re.search(r'Key "(\w+)" does not exist', str(cause))
     reason = f'{type(cause).__name__}: {cause}'
-    if cast := re.fullmatch(r"(.*) is of original type .* and cannot be casted to type <class '(\w+)'>", str(cause)):
+    if cast := re.fullmatch(r"(.*) is of original type .* be casted to type <class '(?:[\w.]+\.)?(\w+)'>", str(cause)):
       reason = f'a field that holds {_TYPES.get(cast[2], cast[2])} is set to {cast[1]}'
     if isinstance(cause, ModuleNotFoundError) and cause.name == 'configs':
       reason += '; run this in the folder that holds configs/, or with PYTHONPATH set to it'

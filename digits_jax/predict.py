@@ -1,7 +1,8 @@
 """Reads the numbers in images: python -m digits_jax.predict [--workdir=RUN] PATH...
 
 RUN is a run directory or a file of weights; without it, the reader of house numbers that comes with the package.
-A PATH is an image, a folder (of images, by their names' endings, not of those in folders within), a pattern such as
+A PATH is an image, a folder (of images, by their names' endings, not of those in folders within; photos of kinds that
+are not read, such as .heic, are errors, each by itself), a pattern such as
 'scans/*.png', or - for paths from stdin, one a line. The answers come in the order of the images, on stdout:
 
 --format=table  for people.

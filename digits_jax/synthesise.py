@@ -28,7 +28,7 @@ _SEED = flags.DEFINE_integer(
   'seed', None, 'Default: that of the split in the config.', lower_bound=0, upper_bound=2**31 - 1
 )
 _CHECKSUM = flags.DEFINE_bool('checksum', False, 'Print SHA-256 of the numbers and of the pixels of the images.')
-_PREVIEW = command.path_flag('preview', 'PNG file for a sheet of the first images.')
+_PREVIEW = command.path_flag('preview', 'PNG file, in a folder that is there, for a sheet of the first images.')
 
 PREVIEWED = 48
 

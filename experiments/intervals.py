@@ -43,7 +43,7 @@ def main(arguments):
   if count > 1:
     raise InputError(
       f"{count} rows are called {label!r}: give a --label that tells them apart (of a sweep's table --label='{{run}}, "
-      "{test_set}'), or choose among them by --where=COLUMN=TEXT"
+      "{test_set}', of several sweeps also {config} and {overrides}), or choose among them by --where=COLUMN=TEXT"
     )
 
   from matplotlib.figure import Figure

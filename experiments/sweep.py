@@ -43,6 +43,7 @@ COLUMNS = (
 )  # fmt: skip
 PRINTED = ('run', 'seed', 'steps', 'minutes', 'test_set', 'sequence_accuracy', 'interval_low', 'interval_high')
 ENDINGS = ('.csv', '.json', '.log', '.tmp')  # of the files that lie beside the runs' directories
+_TERMINALS = [stream for stream in (1, 2) if os.isatty(stream)]
 _REVISION, _CPU = 'revision ', 'cpu '  # begin the first lines of what a log holds of each start
 
 
@@ -323,6 +324,9 @@ def print_table(rows):
 
 def interrupt(number, _):
   """SIGTERM, and SIGHUP of a terminal that is closed, end a sweep as Ctrl-C does."""
+  if number != signal.SIGTERM:
+    for stream in _TERMINALS:  # what is printed there from now on would be an error
+      os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
   raise KeyboardInterrupt(number)
 
 

@@ -23,7 +23,7 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 
 @pytest.fixture(scope='session', autouse=True)
 def no_network():
-  """A test that looks up another machine fails, wherever the error would be caught."""
+  """A test that looks up another machine in its own process fails, wherever the error would be caught."""
   look_up, known = socket.getaddrinfo, {'localhost', '127.0.0.1', '::1', '', None, socket.gethostname()}
 
   def look_up_this_machine(host, *arguments, **options):

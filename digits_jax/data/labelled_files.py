@@ -66,7 +66,8 @@ def read_labels(path: str | os.PathLike, alphabet: Alphabet, *, has_splits: bool
   has_splits: a column `split` is not passed over.
 
   Raises InputError on a file that is missing, unreadable or without rows, and on the first row that lacks a field,
-  names no file (with how many do) or one that was named before, or has a label with a character outside the alphabet.
+  names a file that was named before, or has a label with a character outside the alphabet; then on files that are
+  missing, with how many are.
   """
   path = pathlib.Path(os.path.expanduser(path))
   rows = _read_rows(path)

@@ -120,7 +120,7 @@ def split_by_hash(hashes: Sequence[bytes], *, seed: int, held_out: Sequence[floa
 
 
 def report(found: Collection, path: str) -> str:
-  """What the images are, in lines: counts, splits, lengths, characters, sizes, copies, unreadable files."""
+  """What the images are, in lines: counts, origin, splits, lengths, characters, sizes, copies, unreadable files."""
   count = lambda values: ', '.join(f'{value}: {n:,}' for value, n in sorted(collections.Counter(values).items()))
   sizes = collections.Counter(f'{height}x{width}' for height, width in found.sizes.tolist())
   (most, times), low, high = sizes.most_common(1)[0], found.sizes.min(0), found.sizes.max(0)

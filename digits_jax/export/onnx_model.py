@@ -24,7 +24,7 @@ try:
   from onnx import TensorProto, helper, numpy_helper
 except ImportError as error:
   raise InputError(
-    f"ONNX takes the packages onnx and onnxruntime ({error}): pip install onnx onnxruntime"
+    f"ONNX takes the packages onnx and onnxruntime ({error}): pip install 'onnx>=1.18,<2' 'onnxruntime>=1.20,<2'"
   ) from error
 
 OPSET, IR_VERSION = 21, 10  # the oldest with GroupNormalization as flax has it, so that old runtimes read it too

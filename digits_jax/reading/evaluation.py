@@ -19,6 +19,8 @@ from digits_jax.errors import InputError
 from digits_jax.reading.trained import Run
 from digits_jax.training import checks, feeds, scoring
 
+COLUMNS = ('image', 'label', 'text', 'confidence')  # of `as_csv`
+
 
 def score(run: Run, fixed: sources.FixedSet) -> dict[str, np.ndarray]:
   """The records of a set, with the run's parameters, temperature, decoder and evaluation batch."""
@@ -27,7 +29,7 @@ def score(run: Run, fixed: sources.FixedSet) -> dict[str, np.ndarray]:
 
 
 def as_csv(run: Run, fixed: sources.FixedSet, records: dict[str, np.ndarray]) -> str:
-  """What was read of each image of a set, in the set's order: columns image,label,text,confidence.
+  """What was read of each image of a set, in the set's order, with a line of COLUMNS first.
 
   An image is its file, or where it was drawn its number from 0 on.
   """
@@ -37,7 +39,7 @@ def as_csv(run: Run, fixed: sources.FixedSet, records: dict[str, np.ndarray]) ->
   confidences = (f'{confidence:.6f}' for confidence in records['confidence'])
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(('image', 'label', 'text', 'confidence'))
+  writer.writerow(COLUMNS)
   writer.writerows(zip(images, numbers, read, confidences, strict=True))
   return text.getvalue()
 
@@ -51,7 +53,7 @@ def config_sets(run: Run, config: ConfigDict, *, split: str = 'test') -> dict[st
   """
   if config is run.config and run.left_out:
     raise InputError(
-      f'this file of weights does not say where its images lie ({", ".join(run.left_out)}): give --config=FILE '
+      f'this reader does not say where its images lie ({", ".join(run.left_out)}): give --config=FILE '
       'or --labels=FILE.csv'
     )
   if config is not run.config:

@@ -1,4 +1,4 @@
-"""What every config must fulfil, looked at before anything slow is done. What one module takes alone, it checks."""
+"""What every config must fulfil, looked at before anything slow is done. What one module uses is checked there."""
 
 import functools
 import math

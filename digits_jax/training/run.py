@@ -74,7 +74,7 @@ def check_alike(experiment: Experiment) -> None:
     if lead['code'] != ours['code']:
       raise InputError('this process runs another digits_jax than process 0: give all processes the same checkout')
 
-  parallel.in_all_processes(check, 'this start, as all need the same --config, flags, data and code')
+  parallel.in_all_processes(check, 'this config, data or code')
 
 
 def check_run(experiment: Experiment, workdir: pathlib.Path, checkpoints: Checkpoints) -> None:

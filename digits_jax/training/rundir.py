@@ -55,15 +55,16 @@ def _check_shared(workdir):
   """Raises InputError, in every process, where one does not see the file of a random name that the lead makes here."""
   with contextlib.ExitStack() as stack:
     make = lambda: parallel.is_lead() and stack.enter_context(tempfile.NamedTemporaryFile(dir=workdir)).name
-    made = parallel.from_lead(parallel.in_all_processes(make, f'the work directory {workdir}') or '')
+    made = parallel.in_all_processes(make, f'the work directory {workdir}') or ''
+    name = parallel.from_lead(os.path.basename(made))
 
     def check():
-      if not (workdir / pathlib.Path(made).name).is_file():
+      if not (workdir / name).is_file():
         raise InputError(
           f'--workdir={workdir} is not the same folder in all processes: it must lie on a file system that they share'
         )
 
-    parallel.in_all_processes(check, f'--workdir={workdir}, which is not the same folder in all processes')
+    parallel.in_all_processes(check, f'the work directory {workdir}')
 
 
 def _lock(workdir):

@@ -18,7 +18,7 @@ def main(arguments):
   if len(arguments) != 2:
     raise InputError('which? Give results.csv and the PNG file that is to be drawn')
   table, out = arguments
-  command.check_file('PNG file', out, '.png')
+  command.check_file('', out, '.png')
   with open(table, newline='') as file:
     rows = list(csv.DictReader(file))
   is_table = rows and COLUMNS.issubset(rows[0])

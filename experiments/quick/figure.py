@@ -17,7 +17,7 @@ def main(arguments):
   if len(arguments) != 2:
     raise InputError('which? Give the directory of a run and the PNG file that is to be drawn')
   workdir, out = arguments
-  command.check_file('PNG file', out, '.png')
+  command.check_file('', out, '.png')
 
   import numpy as np
 
@@ -34,8 +34,8 @@ def main(arguments):
   decode = opened.alphabet.decode
   truths = [decode(row, length) for row, length in zip(records['labels'], records['label_length'], strict=True)]
   reads = [decode(row, length) for row, length in zip(records['predicted'], records['predicted_length'], strict=True)]
-  images = sources.draw_examples(fixed, np.arange(COUNT)).images
-  drawing.readings_sheet(out, images, truths, reads, title=f'the first {COUNT} of {fixed.name}')
+  images = sources.draw_examples(fixed, np.arange(fixed.examples)).images
+  drawing.readings_sheet(out, images, truths, reads, title=f'the first {fixed.examples} of {fixed.name}')
 
 
 if __name__ == '__main__':

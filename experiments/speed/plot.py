@@ -55,7 +55,7 @@ def main(arguments):
   if len(arguments) != 1:
     raise InputError('where to? Give the PNG file that is to be drawn')
   (out,) = arguments
-  command.check_file('PNG file', out, '.png')
+  command.check_file('', out, '.png')
   figure = Figure(figsize=(9.6, 11.0), dpi=110)
   parts = [('2 CPU cores', compare(CPU)), ('one NVIDIA H100', compare(GPU))]
   panels = figure.subplots(2, 1, height_ratios=[len(found) for _, found in parts])

@@ -54,7 +54,7 @@ def test_the_rows_that_were_asked_for(table, tmp_path):
     (['--out=OUT', '--label={', 'TABLE'], '--label={: '),
     (['--out=OUT', '--label={seed:d}', 'TABLE'], '--label={seed:d}: '),
     (['--out=OUT', '--label={config}', 'TABLE'], "2 rows are called 'a': give a --label that"),
-    (['--out=OUT', 'TABLE', 'TABLE'], "(of a sweep's table --label='{run}, {test_set}'), or choose"),
+    (['--out=OUT', 'TABLE', 'TABLE'], "(of a sweep's table --label='{run}, {test_set}', of several sweeps"),
   ],
 )
 def test_nothing_to_draw(table, tmp_path, arguments, message):

@@ -153,7 +153,7 @@ def test_onnx_without_its_packages_names_them(workdir, tmp_path, monkeypatch, pa
   monkeypatch.setitem(sys.modules, package, None)
   monkeypatch.delitem(sys.modules, 'digits_jax.export.onnx_model', raising=False)
   monkeypatch.delattr(digits_jax.export, 'onnx_model', raising=False)
-  with pytest.raises(InputError, match=f'import of {package} .*: pip install onnx onnxruntime$'):
+  with pytest.raises(InputError, match=f'import of {package} .*: pip install .onnx>=1.18,<2. .onnxruntime>=1.20,<2.$'):
     writing.write_onnx(workdir, tmp_path / 'reader.onnx')
   assert os.listdir(tmp_path) == []
 

@@ -220,6 +220,14 @@ def test_the_command(call, finished, run, own, stored, tmp_path):
   assert image_files.read_png(sheet).std() > 5
   assert call(f'--workdir={finished}', f'--labels={path}', f'--sheet={sheet}')[0] == 0  # in place of the one before
 
+  labels = path.read_bytes()
+  code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', f'--readings={path}')
+  assert (code, said) == (2, '') and 'labels.csv: that file is there already and has other columns' in complaint
+  assert path.read_bytes() == labels
+  assert call(f'--workdir={finished}', f'--readings={table}')[0] == 0  # in place of the one before
+  rows = list(csv.reader(table.open(newline='')))
+  assert rows[0] == list(evaluation.COLUMNS) and [row[0] for row in rows[1:]] == [str(i) for i in range(EXAMPLES)]
+
   photo = tmp_path / 'plates' / '000001.png'
   content = photo.read_bytes()
   code, said, complaint = call(f'--workdir={finished}', f'--labels={path}', f'--sheet={photo}')

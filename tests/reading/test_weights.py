@@ -76,7 +76,7 @@ def test_a_test_that_it_cannot_find_is_refused_and_its_export_is_checked_with_no
     evaluation.config_sets(opened, opened.config)
   told = writing.write_weights(tmp_path / 'it.npz', tmp_path / 'again.npz')
   assert 'differs from the run by at most 0 ' in told
-  assert 'images of noise, for its test cannot be drawn: this file of weights does not say' in told
+  assert 'images of noise, for its test cannot be drawn: this reader does not say' in told
   assert trained.load(tmp_path / 'again.npz').left_out == opened.left_out == ('config.data.test_font_dir',)
   whole = trained.load(written)
   assert not whole.left_out and set(evaluation.config_sets(whole, whole.config)) == {'test'}

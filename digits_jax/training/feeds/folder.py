@@ -45,7 +45,7 @@ def train(config: ConfigDict, alphabet: Alphabet) -> Source:
   blobs = clutter.ClutterSpec(**config.synth.clutter)
   jitter.check(spec, camera)
   change = lambda key, image: jitter.jitter(key, image, spec, blobs, camera)
-  return _source(config, alphabet, 'train', change, seed=config.seed)
+  return _source(config, _load(config, alphabet), alphabet, 'train', change, seed=config.seed)
 
 
 def validation(config: ConfigDict, alphabet: Alphabet) -> FixedSet:
@@ -60,9 +60,10 @@ def tests(config: ConfigDict, alphabet: Alphabet) -> dict[str, FixedSet]:
 
 
 def _fixed(config, alphabet, split, name, fields):
-  source = _source(config, alphabet, split, lambda key, image: image, seed=None)
+  found = _load(config, alphabet)
+  source = _source(config, found, alphabet, split, lambda key, image: image, seed=None)
   examples = min(fields.examples, source.limit)
-  return FixedSet(name, source, fields.seed, examples, _load(config, alphabet).select(split)[2][:examples])
+  return FixedSet(name, source, fields.seed, examples, found.select(split)[2][:examples])
 
 
 def _load(config, alphabet):
@@ -76,8 +77,7 @@ def _load(config, alphabet):
   )
 
 
-def _source(config, alphabet, split, change, *, seed):
-  found = _load(config, alphabet)
+def _source(config, found, alphabet, split, change, *, seed):
   longest = max(found.texts, key=len)
   if len(longest) > slots(config):
     raise InputError(
