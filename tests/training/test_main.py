@@ -95,8 +95,8 @@ def test_two_processes_by_hand(whole, tmp_path, cache):
   [
     ([], NO_MNIST, 'prepare mnist', 'another process refuses the config or its data, and says why'),
     (['--config.init_from={run}'], NO_MNIST, 'prepare mnist', 'another process refuses the config or its data'),
-    ([], ['--config.seed=1'], '(there -> here): seed: 0 -> 1. Give', 'need the same --config, flags, data and code'),
-    ([], ['--workdir={none}'], '/none is not the same folder in all', '/run, which is not the same folder in all'),
+    ([], ['--config.seed=1'], '(there -> here): seed: 0 -> 1. Give', 'refuses this config, data or code, and says why'),
+    ([], ['--workdir={none}'], '/none is not the same folder in all', '/run, and says why'),
     ([], ['--cpu_devices=2'], '1 in process 0, 2 in process 1', 'and there are 1 in process 0, 2 in process 1'),
   ],
   ids=['data', 'data of a run that begins with another', 'the seed', 'the work directory', 'the number of devices'],
