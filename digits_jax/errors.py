@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right.
+"""The one exception for what a user can put right, and the words for what others say.
 
 Its message is one clear sentence (or two) that names the thing and the way out. `command.run` prints it
 without a traceback and exits with code 2; every other exception is a defect and keeps its traceback.

@@ -31,7 +31,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 
 from digits_jax import command
 from digits_jax.data import places
@@ -54,13 +53,7 @@ def main(arguments, extra):
   where --out cannot be written to, another sweep is in it, or it holds other runs.
   """
   out = pathlib.Path(arguments.out)
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out):
-      pass
-  except OSError as error:
-    reason = 'it is a file' if out.is_file() else error.strerror
-    raise InputError(f'cannot write to --out={out}: {reason}') from error
+  places.make_writable(out, f'--out={out}')
   with places.locked(out, f'running the sweep in {out}', instead=', or choose another --out'):
     return run_all(out, arguments, extra)
 

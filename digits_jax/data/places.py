@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator
 
 from digits_jax.errors import InputError
@@ -29,6 +30,17 @@ def files_below(folder: str | os.PathLike) -> list[pathlib.Path]:
     raise InputError(f'the folder {error.filename} cannot be read: {error.strerror}') from error
 
   return sorted(pathlib.Path(where, name) for where, _, names in os.walk(folder, onerror=refuse) for name in names)
+
+
+def make_writable(folder: str | os.PathLike, called: str) -> None:
+  """Makes a folder, if need be. Raises InputError, with what it is `called`, where nothing can be written into it."""
+  try:
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as error:
+    reason = 'it is a file' if os.path.isfile(folder) else error.strerror
+    raise InputError(f'cannot write to {called}: {reason}') from error
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A whole run: its directory opened, or gone on with; described; trained; tested."""
+"""A whole run: alike in all processes; its directory opened, or gone on with; described; trained; tested."""
 
 import contextlib
 import hashlib

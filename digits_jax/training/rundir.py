@@ -72,15 +72,8 @@ def _lock(workdir):
 
 
 def _open(workdir, config):
-  with contextlib.ExitStack() as stack:
-    try:
-      workdir.mkdir(parents=True, exist_ok=True)
-      stack.enter_context(_lock(workdir))  # of two that begin at once, one finds the other's config
-      with tempfile.TemporaryFile(dir=workdir):
-        pass
-    except OSError as error:
-      reason = 'it is a file' if workdir.is_file() else error.strerror
-      raise InputError(f'cannot write to the work directory {workdir}: {reason}') from error
+  places.make_writable(workdir, f'the work directory {workdir}')
+  with _lock(workdir):  # of two that begin at once, one finds the other's config
     _take(workdir, config)
 
 
